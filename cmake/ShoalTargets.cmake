@@ -1,0 +1,50 @@
+# How a room, a test and a benchmark are declared. One folder, one module, one target.
+
+add_library(shoal_warnings INTERFACE)
+add_library(shoal::warnings ALIAS shoal_warnings)
+target_compile_options(shoal_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion)
+
+# shoal_module(NAME INTERFACE file.cppm... [BODIES file.cpp...] [USES room...] [LINK target...] [NEEDS target...])
+#
+# Target shoal_NAME, alias shoal::NAME, module shoal.NAME. USES are the rooms its interface or bodies import, LINK what
+# its interface needs besides, NEEDS what only its bodies need.
+function(shoal_module name)
+  cmake_parse_arguments(PARSE_ARGV 1 room "" "" "INTERFACE;BODIES;USES;LINK;NEEDS")
+  add_library(shoal_${name} STATIC)
+  add_library(shoal::${name} ALIAS shoal_${name})
+  set_target_properties(shoal_${name} PROPERTIES EXPORT_NAME ${name})
+  target_compile_features(shoal_${name} PUBLIC cxx_std_20)
+  target_sources(shoal_${name}
+    PUBLIC FILE_SET CXX_MODULES BASE_DIRS ${PROJECT_SOURCE_DIR}/modules FILES ${room_INTERFACE}
+    PRIVATE ${room_BODIES})
+  list(TRANSFORM room_USES PREPEND shoal::)
+  target_link_libraries(shoal_${name}
+    PUBLIC ${room_USES} ${room_LINK} Boost::headers Threads::Threads
+    PRIVATE ${room_NEEDS} $<BUILD_INTERFACE:shoal::warnings>)
+  set_property(GLOBAL APPEND PROPERTY SHOAL_ROOMS shoal_${name})
+endfunction()
+
+# shoal_test(NAME SOURCES file.cpp... USES room... [LINK target...])   the program NAME_tests, its cases found by CTest
+function(shoal_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 suite "" "" "SOURCES;USES;LINK")
+  if(NOT suite_SOURCES)
+    return()
+  endif()
+  list(TRANSFORM suite_USES PREPEND shoal::)
+  add_executable(${name}_tests ${suite_SOURCES})
+  target_link_libraries(${name}_tests PRIVATE ${suite_USES} ${suite_LINK} shoal::testing_main shoal::warnings)
+  catch_discover_tests(${name}_tests TEST_PREFIX "${name}: " PROPERTIES TIMEOUT 120 LABELS ${name})
+endfunction()
+
+# shoal_bench(NAME SOURCES file.cpp... USES room...)   bench_NAME; CTest runs it briefly, so that it stays alive
+function(shoal_bench name)
+  cmake_parse_arguments(PARSE_ARGV 1 bench "" "" "SOURCES;USES;LINK")
+  if(NOT bench_SOURCES)
+    return()
+  endif()
+  list(TRANSFORM bench_USES PREPEND shoal::)
+  add_executable(bench_${name} ${bench_SOURCES})
+  target_link_libraries(bench_${name} PRIVATE ${bench_USES} ${bench_LINK} benchmark::benchmark_main shoal::warnings)
+  add_test(NAME "bench: ${name}" COMMAND bench_${name} --benchmark_min_time=0.01)
+  set_tests_properties("bench: ${name}" PROPERTIES TIMEOUT 120 LABELS bench)
+endfunction()

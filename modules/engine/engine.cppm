@@ -1,0 +1,2 @@
+export module shoal.engine;
+import shoal.core;

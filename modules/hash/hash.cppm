@@ -1,0 +1,2 @@
+export module shoal.hash;
+import shoal.core;

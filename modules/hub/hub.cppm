@@ -1,0 +1,2 @@
+export module shoal.hub;
+import shoal.core;

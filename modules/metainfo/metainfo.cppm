@@ -1,0 +1,2 @@
+export module shoal.metainfo;
+import shoal.core;

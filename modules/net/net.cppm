@@ -1,0 +1,2 @@
+export module shoal.net;
+import shoal.core;

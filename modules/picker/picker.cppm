@@ -1,0 +1,2 @@
+export module shoal.picker;
+import shoal.core;

@@ -1,0 +1,2 @@
+export module shoal.registry;
+import shoal.core;

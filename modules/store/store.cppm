@@ -1,0 +1,2 @@
+export module shoal.store;
+import shoal.core;

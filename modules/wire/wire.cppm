@@ -1,0 +1,2 @@
+export module shoal.wire;
+import shoal.core;
