@@ -196,7 +196,7 @@ result<magnet> parse_magnet(std::string_view link) {
 
 std::string to_string(magnet const& link) {
     std::string out = "magnet:";
-    auto const add = [&out, separator = '?'](std::string_view key, std::string_view value) mutable {
+    auto add = [&out, separator = '?'](std::string_view key, std::string_view value) mutable {
         ((out += separator) += key) += '=';
         out += value;
         separator = '&';
