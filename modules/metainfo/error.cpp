@@ -20,6 +20,8 @@ public:
                 return "a key of the torrent has a value of the wrong type";
             case errc::missing_key:
                 return "the torrent lacks a required key";
+            case errc::repeated_key:
+                return "the torrent has a key twice";
             case errc::unsupported_version:
                 return "the torrent's meta version is not supported";
             case errc::bad_piece_length:

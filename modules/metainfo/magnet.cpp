@@ -165,19 +165,7 @@ std::string bracketed(host_port const& at) {
     auto const is_v6 = at.host.find(':') != std::string::npos;
     return (is_v6 ? '[' + at.host + ']' : at.host) + ':' + std::to_string(at.port);
 }
-
-info_hash swarm_hash_of(std::optional<sha1_digest> const& v1, std::optional<sha256_digest> const& v2) noexcept {
-    if (v1) return *info_hash::from(v1->view());
-    return v2 ? *info_hash::from(v2->view().first(info_hash::size())) : info_hash{};
-}
 }  // namespace
-
-info_hash torrent::swarm_hash() const noexcept {
-    return swarm_hash_of(info_hash_v1_, info_hash_v2_);
-}
-info_hash magnet::swarm_hash() const noexcept {
-    return swarm_hash_of(info_hash_v1, info_hash_v2);
-}
 
 result<magnet> parse_magnet(std::string_view link) {
     if (link.size() > magnet_bytes_max) return errc::input_too_large;
