@@ -1,0 +1,3 @@
+module;
+
+module shoal.choker;
