@@ -1,4 +1,5 @@
 module;
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -6,9 +7,14 @@ export module shoal.choker:budget;
 import shoal.core; // time_point
 
 export namespace shoal::choker {
+/// Unused rate is saved up for this long. With a debt of one block on top, five seconds then never carry more than
+/// 1.05 of the limit, from 320 KiB/s upwards.
+inline constexpr auto burst_time = std::chrono::milliseconds{200};
+
 /// How many bytes may pass, so that the mean keeps to a rate: a token bucket.
 ///
-/// May be overdrawn, so that a whole block can be sent when some of it may; the debt is waited off. One budget serves
+/// May be overdrawn, best by less than a block, so that a whole block can be sent when some of it may; the debt is
+/// waited off. One budget serves
 /// many readers; who comes first is the caller's choice. Time never goes back: an earlier `now` counts as the last one.
 class rate_budget {
 public:
@@ -24,14 +30,14 @@ public:
     void take(std::size_t bytes, time_point now) noexcept;
     /// When `bytes` (or the burst, if that is less) will be available; `now` or earlier when they are.
     time_point ready_at(std::size_t bytes, time_point now) const noexcept;
-    /// The most that is ever saved up, bytes: a quarter of a second, but at least one block.
-    std::uint64_t burst() const noexcept;
+    /// The most that is ever saved up, bytes: `burst_time` at the rate, but at least one block.
+    double burst() const noexcept;
 
 private:
-    std::int64_t level_at(time_point now) const noexcept;
+    double level_at(time_point now) const noexcept;
 
     std::uint64_t rate_;
-    std::int64_t level_;  // millionths of a byte would overflow; the remainder of time is kept in updated_ instead
+    double level_;  // bytes; below 0 is debt
     time_point updated_;
 };
 }  // namespace shoal::choker

@@ -44,6 +44,13 @@ inline constexpr std::uint32_t new_peer_weight = 3;
 /// warns of fibrillation.
 inline constexpr auto slot_kept_for = std::chrono::seconds{10};
 
+/// Slots without an upload limit: enough that one slow peer in a few does not leave the uplink idle.
+inline constexpr std::size_t slots_unlimited = 16;
+/// One slot for each so many bytes a second of the limit: a piece then takes a second or two to pass.
+inline constexpr std::uint64_t slot_rate = 128 * 1024;
+inline constexpr std::size_t slots_min = 4;
+inline constexpr std::size_t slots_max = 64;
+
 /// How many peers to serve at once with so many bytes a second (0 = unlimited). See docs/scheduling.md.
 std::size_t slots_for(std::uint64_t upload_limit) noexcept;
 
@@ -64,8 +71,8 @@ public:
                                      time_point now);
 
 private:
-    candidate const* optimistic(std::span<candidate const* const> waiting, time_point now);
     std::uint64_t random() noexcept;
+    std::size_t choose_optimistic(std::span<candidate const> waiting, time_point now) noexcept;
 
     choker_settings settings_;
     std::uint64_t random_state_;
