@@ -8,8 +8,8 @@ import shoal.core; // time_point
 
 export namespace shoal::choker {
 /// Unused rate is saved up for this long. With a debt of one block on top, five seconds then never carry more than
-/// 1.05 of the limit, from 320 KiB/s upwards.
-inline constexpr auto burst_time = std::chrono::milliseconds{200};
+/// 1.03 of the limit, from 320 KiB/s upwards (the rest is for headers).
+inline constexpr auto burst_time = std::chrono::milliseconds{100};
 
 /// How many bytes may pass, so that the mean keeps to a rate: a token bucket.
 ///
