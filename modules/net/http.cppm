@@ -38,7 +38,7 @@ struct http_request {
     std::string_view field(std::string_view name) const noexcept;
 };
 
-/// What a handler answers. Length, date and connection fields are added by the server.
+/// What a handler answers. Length and connection fields are added by the server.
 struct http_response {
     std::uint16_t status = 200;
     std::string content_type = "text/plain";
