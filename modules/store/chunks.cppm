@@ -1,4 +1,5 @@
 module;
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -41,6 +42,10 @@ export struct resident_bytes {
     byte_view bytes;
     std::shared_ptr<void const> keep;
 };
+
+/// How long data may be written without a `sync`. After a crash a file is believed only when it was modified at most this
+/// long, and as long again, after it was last recorded: a later change is somebody else's.
+export inline constexpr std::chrono::seconds sync_interval_max{60};
 
 /// How much `close` waits for.
 export enum class closing {
