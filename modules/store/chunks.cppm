@@ -81,7 +81,7 @@ private:
 };
 
 /// One torrent's content on disk. Thread-safe; [pool] marks calls that wait for the disk, [home] and [any thread] those
-/// that do not: they take a mutex that nobody holds during a system call.
+/// that do not: they take a mutex that nobody holds while the disk works.
 ///
 /// A piece is *held* when its hash was right, and *durable* when it was then synced and recorded in the journal. Blocks
 /// are those of the geometry (`block_at`) where received, and any range of a piece where sent.

@@ -66,6 +66,9 @@ public:
     /// The bytes, when they are mapped and in memory as of the last two seconds. [home] No disk access.
     virtual std::optional<mapped_bytes> resident(file_number file, std::uint64_t offset, std::size_t size);
 
+    /// The present by the clock that `file_status::modified` is of.
+    virtual std::int64_t now() const = 0;
+
     virtual result<std::optional<byte_vector>> read_journal() = 0;  ///< Nothing when there is none.
     virtual result<void> append_journal(byte_view record) = 0;      ///< Appended and on disk, or fails.
     /// All of it replaced at once: after a crash the journal is the old or the new one.

@@ -16,8 +16,8 @@ import shoal.metainfo;
 namespace shoal::store::journal {
 namespace {
 constexpr std::string_view magic = "SHOALJNL";
-enum class kind : std::uint8_t { held = 1, lost, stamps, all_held };
-constexpr std::size_t stamp_bytes = 4 + 1 + 8 + 8;
+enum class kind : std::uint8_t { held = 1, stamps, all_held };
+constexpr std::size_t stamp_bytes = 4 + 8 + 8 + 8;
 constexpr std::size_t header_bytes = magic.size() + 4 + 20 + 20;
 constexpr std::size_t record_frame = 4 + 1;  // before the payload
 
@@ -66,11 +66,11 @@ byte_vector numbers(std::vector<piece_index> const& pieces) {
     return payload;
 }
 
-bool apply_pieces(claims& to, byte_view payload, bool held) {
+bool apply_pieces(claims& to, byte_view payload) {
     if (payload.size() % 4 != 0) return false;
     for (byte_reader from{payload}; auto const piece = from.take_be<std::uint32_t>();) {
         if (*piece >= to.held.size()) return false;
-        to.held.set(piece_index{*piece}, held);
+        to.held.set(piece_index{*piece});
     }
     return true;
 }
@@ -81,9 +81,9 @@ bool apply_stamps(claims& to, byte_view payload) {
     while (auto const file = from.take_be<std::uint32_t>()) {
         if (*file >= to.stamps.size()) return false;
         stamp read;
-        read.growing = *from.take_be<std::uint8_t>() != 0;
         read.size = *from.take_be<std::uint64_t>();
         read.modified = static_cast<std::int64_t>(*from.take_be<std::uint64_t>());
+        read.latest = static_cast<std::int64_t>(*from.take_be<std::uint64_t>());
         to.stamps[*file] = read;
     }
     return true;
@@ -91,8 +91,7 @@ bool apply_stamps(claims& to, byte_view payload) {
 
 bool apply(claims& to, kind what, byte_view payload) {
     switch (what) {
-        case kind::held: return apply_pieces(to, payload, true);
-        case kind::lost: return apply_pieces(to, payload, false);
+        case kind::held: return apply_pieces(to, payload);
         case kind::stamps: return apply_stamps(to, payload);
         case kind::all_held:
             if (auto held = bitfield::parse(payload, to.held.size())) {
@@ -152,17 +151,13 @@ byte_vector compose(metainfo::torrent const& of, bitfield const& held, std::vect
     std::vector<file_stamp> known;
     for (std::uint32_t file = 0; file < stamps.size(); ++file)
         if (stamps[file]) known.push_back({file, *stamps[file]});
-    append_stamps(journal, last, known);
     append(journal, last, kind::all_held, held.wire_bytes());
+    append_stamps(journal, last, known);
     return journal;
 }
 
 void append_held(byte_vector& out, checksum& last, std::vector<piece_index> const& pieces) {
     if (!pieces.empty()) append(out, last, kind::held, numbers(pieces));
-}
-
-void append_lost(byte_vector& out, checksum& last, std::vector<piece_index> const& pieces) {
-    if (!pieces.empty()) append(out, last, kind::lost, numbers(pieces));
 }
 
 void append_stamps(byte_vector& out, checksum& last, std::vector<file_stamp> const& stamps) {
@@ -171,9 +166,9 @@ void append_stamps(byte_vector& out, checksum& last, std::vector<file_stamp> con
     byte_writer to{payload};
     for (auto const& [file, stamp] : stamps)
         to.be(file)
-            .be(std::uint8_t{stamp.growing})
             .be(stamp.size)
-            .be(static_cast<std::uint64_t>(stamp.modified));
+            .be(static_cast<std::uint64_t>(stamp.modified))
+            .be(static_cast<std::uint64_t>(stamp.latest));
     append(out, last, kind::stamps, payload);
 }
 }  // namespace shoal::store::journal

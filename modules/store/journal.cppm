@@ -12,11 +12,12 @@ import shoal.metainfo;
 ///
 ///     header  "SHOALJNL", version u32, swarm hash (20), digest of the geometry (20), checksum (8)
 ///     record  length of the payload u32, kind u8, payload, checksum (8)
-///     kinds   1 held: piece u32 each            2 lost: piece u32 each
-///             3 stamps: file u32, growing u8, size u64, modified i64 each
-///             4 all held: a wire bitfield
+///     kinds   1 held: piece u32 each
+///             2 stamps: file u32, size u64, modified i64, latest i64 each
+///             3 all held: a wire bitfield, the first record only
 ///
-/// Numbers are big-endian. A checksum is the first 8 bytes of SHA-1 over the checksum before and the record.
+/// Numbers are big-endian. A checksum is the first 8 bytes of SHA-1 over the checksum before and the record. Records only
+/// add claims, so that a journal cut anywhere claims nothing that was not true; to take a claim back it is rewritten.
 export namespace shoal::store::journal {
 inline constexpr std::uint32_t version = 1;
 /// Larger journals are refused: 2^21 pieces and 10^5 stamps take less than 3 MiB when rewritten.
@@ -28,8 +29,14 @@ using checksum = identifier<8, struct checksum_tag>;
 struct stamp {
     std::uint64_t size = 0;     ///< Bytes.
     std::int64_t modified = 0;  ///< Nanoseconds since 1970.
-    /// The store was writing to it: it may have been modified since, by the store.
-    bool growing = false;
+    /// As `modified`, or later where the store was writing to the file: until then the store may have changed it.
+    std::int64_t latest = 0;
+
+    bool is_settled() const noexcept { return latest == modified; }
+    /// Whether a file that looks like this now can be the one that was stamped, changed by nobody but the store.
+    bool covers(std::uint64_t size_now, std::int64_t modified_now) const noexcept {
+        return modified <= modified_now && modified_now <= latest && (is_settled() ? size_now == size : size_now >= size);
+    }
     friend bool operator==(stamp const&, stamp const&) = default;
 };
 struct file_stamp {
@@ -55,6 +62,5 @@ byte_vector compose(metainfo::torrent const& of, bitfield const& held,
 
 // Records to append: each appends to `out` and moves `last` on.
 void append_held(byte_vector& out, checksum& last, std::vector<piece_index> const& pieces);
-void append_lost(byte_vector& out, checksum& last, std::vector<piece_index> const& pieces);
 void append_stamps(byte_vector& out, checksum& last, std::vector<file_stamp> const& stamps);
 }  // namespace shoal::store::journal

@@ -81,6 +81,7 @@ public:
     result<void> sync(std::span<file_number const> files) override;
     result<void> complete(file_number file, std::uint64_t size) override;
     void drop_cache(file_number file) override;
+    std::int64_t now() const override;
     result<std::optional<byte_vector>> read_journal() override;
     result<void> append_journal(byte_view record) override;
     result<void> replace_journal(byte_view journal) override;
