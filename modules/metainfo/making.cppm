@@ -55,7 +55,7 @@ std::uint32_t automatic_piece_length(std::vector<source_file> const& files, form
 /// Makes a .torrent file: the same bytes for the same source and options, whatever the number of threads.
 ///
 /// Files are sorted by the raw bytes of their path. A hybrid has pad files, so that every file starts on a piece
-/// boundary. Fails with `bad_source` or `bad_piece_length`, with `source_changed` where a file is shorter or longer
+/// boundary. Fails with `bad_source` or `bad_options`, with `source_changed` where a file is shorter or longer
 /// than described, with `stopped`, and with the errors of `read`. Source: BEP 3, 47, 52.
 result<byte_vector> make_torrent(source const& of, make_options const& options);
 }  // namespace shoal::metainfo
