@@ -47,17 +47,19 @@ char32_t folded(char32_t c) noexcept {
 
 /// Names that fold alike are one name to a file system that does not know case. Invalid UTF-8 stays as it is.
 std::string folded(std::string_view name) {
-    std::string out;
-    out.reserve(name.size() + part_suffix.size());
+    std::string out{name};
+    auto const is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+    if (std::all_of(name.begin(), name.end(), is_ascii)) {
+        for (auto& c : out)
+            if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+        return out;
+    }
+    out.clear();
     while (!name.empty()) {
-        auto const first = name.front();
-        if (static_cast<unsigned char>(first) < 0x80) {
-            out += first >= 'A' && first <= 'Z' ? static_cast<char>(first + 32) : first;
-            name.remove_prefix(1);
-        } else if (auto const c = take_code_point(name)) {
+        if (auto const c = take_code_point(name)) {
             append_utf8(out, folded(*c));
         } else {
-            out += first;
+            out += name.front();
             name.remove_prefix(1);
         }
     }
