@@ -80,11 +80,11 @@ result<void> connection::commit(std::size_t count, time_point now) {
         }
         begin_header();
         begin_block(*requests_.answer(head.expected));
+        ++counters_.predicted;
         count -= head.place.size();
         count -= took_in_place(std::min(count, left_), now);
         if (left_ > 0) break;
         SHOAL_TRY(end_part(now));
-        ++counters_.predicted;
         ++expected;
         at += 2;
     }

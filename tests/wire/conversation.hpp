@@ -113,7 +113,8 @@ inline std::string text(any_event const& event) {
         std::string operator()(event::allowed_fast e) const { return "allowed " + std::to_string(to_number(e.piece)); }
         std::string operator()(event::extension_handshake) const { return "extension handshake"; }
         std::string operator()(event::extension_message const& e) const {
-            return "extension " + std::to_string(e.id) + " " + std::string{as_text(e.payload)};
+            return "extension " + std::to_string(e.id) + " " + std::string{as_text(e.payload).substr(0, 20)} + " of " +
+                   std::to_string(e.payload.size());
         }
         std::string operator()(event::cancelled_upload e) const { return "cancelled " + text(e.ref); }
         std::string operator()(event::port e) const { return "port " + std::to_string(e.number); }
@@ -138,7 +139,7 @@ struct leecher {
         return core.request(ref, place, now);
     }
     bool holds(block_ref const& ref) { return places.at(ref) == data_of(ref); }
-    /// As a driver does: one scatter read.
+    /// As a driver does: scatter reads, and the events after each go to `told`.
     result<void> read(byte_view bytes, std::size_t places_max = 64, time_point now = start) {
         std::vector<mutable_byte_view> to(places_max);
         while (!bytes.empty()) {
@@ -150,13 +151,16 @@ struct leecher {
                 bytes = bytes.subspan(part);
                 taken += part;
             }
-            if (auto done = core.commit(taken, now); !done) return done;
+            auto const done = core.commit(taken, now);
+            for (auto& line : events(core)) told.push_back(std::move(line));
+            if (!done) return done;
         }
         return success();
     }
 
     std::map<block_ref, byte_vector> places;
     connection core;
+    lines told;
 };
 
 inline std::error_code error_of(result<void> const& answer) {

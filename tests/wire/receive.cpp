@@ -30,7 +30,7 @@ TEST_CASE("blocks that come in order are received where they belong, without a m
         all.insert(all.end(), one.begin(), one.end());
     }
     REQUIRE(to.read(all));
-    auto const told = events(to.core);
+    auto const& told = to.told;
     REQUIRE(told.size() == 1 + block_count);
     for (std::uint32_t i = 0; i < block_count; ++i) {
         CHECK(told[i + 1] == "block " + text(block_at(i)));
@@ -44,7 +44,7 @@ TEST_CASE("blocks that come in order are received where they belong, without a m
 }
 
 TEST_CASE("another message between the blocks moves them to where they belong", "[wire]") {
-    auto const between = GENERATE(message_of(4, {3}), byte_vector(4), message_of(20, byte_vector(20'000)),
+    auto const between = GENERATE(message_of(4, {3}), byte_vector(4), message_of(20, byte_vector(20'000, std::byte{1})),
                                   message_of(99, byte_vector(30'000)), range_of(6, block_at(0)));
     leecher to;
     REQUIRE(to.core.receive(unchoke, start));
@@ -67,27 +67,22 @@ TEST_CASE("blocks in another order than asked for are all received", "[wire]") {
 TEST_CASE("a conversation split at every byte means the same", "[wire]") {
     byte_vector const small(100, std::byte{7});
     block_ref const last = block_at(block_count - 1);
-    auto const stream =
-        joined({message_of(20, as_bytes(std::string_view{"\0d1:md1:ai1eee", 14})), message_of(14), unchoke,
-                piece_of(last, data_of(last)), message_of(17, {2}), message_of(20, as_bytes("\1hello")),
-                range_of(6, block_at(5)), byte_vector(4), message_of(99, small), message_of(0)});
+    auto const stream = joined({message_of(20, as_bytes(std::string_view{"\0d1:md1:ai1eee", 14})), message_of(2),
+                                piece_of(last, data_of(last)), message_of(17, {2}), message_of(20, as_bytes("\1hello")),
+                                range_of(6, block_at(5)), byte_vector(4), message_of(99, small), message_of(0)});
     lines expected;
     for (std::size_t cut = 0; cut <= stream.size(); ++cut) {
         leecher to;
         to.core.unchoke();
         REQUIRE(to.core.receive(unchoke, start));
         REQUIRE(to.request(last));
-        lines told;
-        for (auto const part : {byte_view{stream}.first(cut), byte_view{stream}.subspan(cut)}) {
-            REQUIRE(to.read(part));
-            for (auto& line : events(to.core)) told.push_back(std::move(line));
-        }
+        for (auto const part : {byte_view{stream}.first(cut), byte_view{stream}.subspan(cut)}) REQUIRE(to.read(part));
         CHECK(to.holds(last));
-        if (cut == 0) expected = told;
-        REQUIRE(told == expected);
+        if (cut == 0) expected = to.told;
+        REQUIRE(to.told == expected);
     }
-    CHECK(expected == lines{"unchoked", "extension handshake", "has 10", "block " + text(last), "allowed 2",
-                            "extension 1 hello", "requested", "keep alive", "choked"});
+    CHECK(expected == lines{"unchoked", "extension handshake", "interested", "block " + text(last), "allowed 2",
+                            "extension 1 hello of 5", "requested", "keep alive", "choked"});
 }
 
 TEST_CASE("one byte at a time is enough", "[wire]") {
@@ -97,7 +92,7 @@ TEST_CASE("one byte at a time is enough", "[wire]") {
     REQUIRE(to.request(block_at(1)));
     auto const stream = joined({blocks({0}), message_of(4, {3}), blocks({1})});
     for (auto const& byte : stream) REQUIRE(to.read(byte_view{&byte, 1}));
-    CHECK(events(to.core) == lines{"unchoked", "block " + text(block_at(0)), "have 3", "block " + text(block_at(1))});
+    CHECK(to.told == lines{"unchoked", "block " + text(block_at(0)), "have 3", "block " + text(block_at(1))});
     CHECK(to.holds(block_at(0)));
     CHECK(to.holds(block_at(1)));
 }
@@ -178,17 +173,17 @@ TEST_CASE("whatever the order, the cuts and the room, reading in place and plain
         stream.insert(stream.end(), next.begin(), next.end());
     }
     REQUIRE(plain.core.receive(stream, start));
-    auto const expected = events(plain.core);
+    auto expected = events(plain.core);
 
-    lines told;
     auto const typical = seed % 2 ? 2'000 : 300'000;
     for (byte_view left = stream; !left.empty();) {
         auto const count = std::min<std::size_t>(left.size(), 1 + below(typical));
         REQUIRE(in_place.read(left.first(count), 1 + below(70)));
         left = left.subspan(count);
-        for (auto& line : events(in_place.core)) told.push_back(std::move(line));
     }
-    CHECK(told == expected);
+    std::erase(expected, "requested");  // how often that is told depends on the drains
+    std::erase(in_place.told, "requested");
+    CHECK(in_place.told == expected);
     for (auto const& line : expected)
         for (std::uint32_t i = 0; i < block_count; ++i)
             if (line == "block " + text(block_at(i))) {
