@@ -75,6 +75,12 @@ result<void> disk_files::lock() {
     return success();
 }
 
+void disk_files::unlock() {
+    if (journal_) journal_->unlock();
+    std::lock_guard const lock(mutex_);
+    content_lock_.reset();
+}
+
 result<void> disk_files::lock_content(int number) {
     std::lock_guard const lock(mutex_);
     if (content_lock_) return success();
