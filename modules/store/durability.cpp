@@ -69,7 +69,9 @@ result<void> store_state::record(std::vector<piece_index> const& now_durable,
         auto next = last;
         journal::append_stamps(records, next, seen);
         journal::append_held(records, next, now_durable);
-        if (!records.empty()) SHOAL_TRY(files->append_journal(records));
+        if (!records.empty()) {
+            SHOAL_TRY(files->append_journal(records));
+        }
         last = next;
     }
     rewrite = false;
@@ -224,7 +226,9 @@ result<bitfield> chunk_store::load() {
     state.last = claims.last;
     state.rewrite = claims.torn || claims.held.count() != all_claimed;
     // Now, before a new stamp could make an old claim look right.
-    if (state.rewrite) SHOAL_TRY(state.record({}, {}));
+    if (state.rewrite) {
+        SHOAL_TRY(state.record({}, {}));
+    }
     return claims.held;
 }
 

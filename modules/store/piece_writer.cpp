@@ -82,7 +82,9 @@ result<void> write_blocks(store_state& store, piece_progress& progress) {
             end += static_cast<std::uint32_t>(order[i].bytes.size());
             ++i;
         } while (i < order.size() && order[i].in_place == order[first].in_place && order[i].begin == end);
-        if (!order[first].in_place) SHOAL_TRY(write_run(store, progress, order[first].begin, end));
+        if (!order[first].in_place) {
+            SHOAL_TRY(write_run(store, progress, order[first].begin, end));
+        }
         mark_written(store, progress, order[first].begin, end);
     }
     return success();
