@@ -20,6 +20,8 @@ public:
                 return "a key of the torrent has a value of the wrong type";
             case errc::missing_key:
                 return "the torrent lacks a required key";
+            case errc::repeated_key:
+                return "the torrent has a key twice";
             case errc::unsupported_version:
                 return "the torrent's meta version is not supported";
             case errc::bad_piece_length:
@@ -50,6 +52,8 @@ public:
                 return "the magnet link has no BitTorrent info-hash";
             case errc::bad_source:
                 return "there is nothing to share, or a file name that cannot be shared";
+            case errc::bad_options:
+                return "the piece length is not allowed for this content";
             case errc::source_changed:
                 return "a file changed while it was hashed";
             case errc::stopped:
@@ -60,6 +64,7 @@ public:
     std::error_condition default_error_condition(int value) const noexcept override {
         switch (static_cast<errc>(value)) {
             case errc::bad_source:
+            case errc::bad_options:
             case errc::source_changed:
                 return shoal::make_error_condition(condition::local_fault);
             case errc::stopped:

@@ -96,7 +96,7 @@ std::optional<Digest> digest_of(std::optional<byte_vector> const& bytes) {
 
 result<void> read_topic(std::string_view topic, magnet& into) {
     if (take_prefix(topic, "urn:btih:")) {
-        auto const digest = digest_of<sha1_digest>(topic.size() == 40 ? from_hex(topic) : from_base32(topic));
+        auto const digest = digest_of<sha1_digest>(topic.size() == 32 ? from_base32(topic) : from_hex(topic));
         if (!digest) return errc::bad_info_hash;
         if (!into.info_hash_v1) into.info_hash_v1 = digest;
     } else if (take_prefix(topic, "urn:btmh:")) {
@@ -165,19 +165,7 @@ std::string bracketed(host_port const& at) {
     auto const is_v6 = at.host.find(':') != std::string::npos;
     return (is_v6 ? '[' + at.host + ']' : at.host) + ':' + std::to_string(at.port);
 }
-
-info_hash swarm_hash_of(std::optional<sha1_digest> const& v1, std::optional<sha256_digest> const& v2) noexcept {
-    if (v1) return *info_hash::from(v1->view());
-    return v2 ? *info_hash::from(v2->view().first(info_hash::size())) : info_hash{};
-}
 }  // namespace
-
-info_hash torrent::swarm_hash() const noexcept {
-    return swarm_hash_of(info_hash_v1_, info_hash_v2_);
-}
-info_hash magnet::swarm_hash() const noexcept {
-    return swarm_hash_of(info_hash_v1, info_hash_v2);
-}
 
 result<magnet> parse_magnet(std::string_view link) {
     if (link.size() > magnet_bytes_max) return errc::input_too_large;

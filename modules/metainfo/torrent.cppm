@@ -82,10 +82,9 @@ private:
     torrent() = default;
 
     struct layer {
-        std::uint32_t file;   // index into files()
-        std::uint32_t first;  // the file's first piece
-        std::size_t at;       // in layers_, bytes
-        std::size_t size;     // bytes
+        std::uint32_t file;  // index into files()
+        std::size_t at;      // in layers_, bytes
+        std::size_t size;    // bytes
     };
     byte_vector info_;
     byte_vector layers_;                // piece layers, one after the other
