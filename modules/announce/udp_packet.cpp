@@ -16,7 +16,6 @@ import shoal.core;
 
 namespace shoal::announce {
 namespace {
-constexpr std::size_t scrape_header_size = 16;
 constexpr std::size_t announced_header_size = 20;
 constexpr std::uint32_t peers_wanted_any = 0xffff'ffff;
 
