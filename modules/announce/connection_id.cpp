@@ -11,8 +11,8 @@ import shoal.core;
 namespace shoal::announce {
 namespace {
 std::uint16_t second_of(time_point now) noexcept {
-    return static_cast<std::uint16_t>(
-        std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count() & 0xffff);
+    return static_cast<std::uint16_t>(std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count() &
+                                      0xffff);
 }
 }  // namespace
 

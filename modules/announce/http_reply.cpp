@@ -61,7 +61,8 @@ void add_dictionary(std::vector<peer_address>& peers, bencode::value peer) {
     auto const address = ip_address::parse(peer.find_text("ip").value_or(""));
     auto const port = peer.find_integer("port").value_or(0);
     if (!address || port < 1 || port > 65'535) return;
-    add(peers, {*address, static_cast<std::uint16_t>(port)}, peer_id::from(peer.find_bytes("peer id").value_or(byte_view{})));
+    add(peers, {*address, static_cast<std::uint16_t>(port)},
+        peer_id::from(peer.find_bytes("peer id").value_or(byte_view{})));
 }
 
 result<std::vector<peer_address>> parse_peers(bencode::value root) {
@@ -111,7 +112,9 @@ result<bencode::document> decode_reply(byte_view body) {
     return document;
 }
 
-std::string take_text(bencode::encoder& from) { return std::string{as_text(from.take())}; }
+std::string take_text(bencode::encoder& from) {
+    return std::string{as_text(from.take())};
+}
 }  // namespace
 
 result<std::variant<announce_reply, failure>> parse_http_reply(byte_view body) {

@@ -88,8 +88,12 @@ void udp_client::finish(udp_outcome outcome) {
     outcome_ = std::move(outcome);
 }
 
-std::optional<byte_vector> udp_client::next_packet() { return std::exchange(packet_, std::nullopt); }
-std::optional<udp_outcome> udp_client::take_outcome() { return std::exchange(outcome_, std::nullopt); }
+std::optional<byte_vector> udp_client::next_packet() {
+    return std::exchange(packet_, std::nullopt);
+}
+std::optional<udp_outcome> udp_client::take_outcome() {
+    return std::exchange(outcome_, std::nullopt);
+}
 
 std::uint32_t udp_client::next_transaction() noexcept {
     // The seed is the secret; a counter under a keyed hash tells nobody the next id.

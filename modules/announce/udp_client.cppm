@@ -15,7 +15,8 @@ import :udp_packet;
 export namespace shoal::announce {
 /// A client uses a connection id this long. Source: BEP 15, "one minute".
 inline constexpr std::chrono::seconds udp_connection_lifetime{60};
-/// The first answer is awaited this long, each further one twice as long as the one before. Source: BEP 15, "time outs".
+/// The first answer is awaited this long, each further one twice as long as the one before. Source: BEP 15, "time
+/// outs".
 inline constexpr std::chrono::seconds udp_timeout{15};
 /// Retransmissions before the tracker counts as gone: the last waits 15 * 2^8 s. A caller who has other trackers gives
 /// up sooner by its own deadline.

@@ -4,6 +4,7 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,7 +16,6 @@ import shoal.core;
 
 namespace shoal::announce {
 namespace {
-constexpr std::size_t scrape_header_size = 16;
 constexpr std::size_t announced_header_size = 20;
 constexpr std::uint32_t peers_wanted_any = 0xffff'ffff;
 
@@ -27,20 +27,28 @@ constexpr std::size_t option_data_max = 255;
 
 std::uint32_t number_of(event what) noexcept {
     switch (what) {
-        case event::completed: return 1;
-        case event::started: return 2;
-        case event::stopped: return 3;
+        case event::completed:
+            return 1;
+        case event::started:
+            return 2;
+        case event::stopped:
+            return 3;
         case event::none:
-        case event::paused: break;  // BEP 21 has no number for it
+        case event::paused:
+            break;  // BEP 21 has no number for it
     }
     return 0;
 }
 event event_of(std::uint32_t number) noexcept {
     switch (number) {
-        case 1: return event::completed;
-        case 2: return event::started;
-        case 3: return event::stopped;
-        default: return event::none;
+        case 1:
+            return event::completed;
+        case 2:
+            return event::started;
+        case 3:
+            return event::stopped;
+        default:
+            return event::none;
     }
 }
 
@@ -100,7 +108,9 @@ byte_writer begin(byte_vector& out, udp_action action, std::uint32_t transaction
     writer.be(static_cast<std::uint32_t>(action)).be(transaction);
     return writer;
 }
-std::size_t entry_size(udp_family family) noexcept { return family == udp_family::v4 ? 4 + 2 : 16 + 2; }
+std::size_t entry_size(udp_family family) noexcept {
+    return family == udp_family::v4 ? 4 + 2 : 16 + 2;
+}
 }  // namespace
 
 result<udp_request> parse_udp_request(byte_view packet) {
@@ -119,7 +129,8 @@ result<udp_request> parse_udp_request(byte_view packet) {
         case udp_action::scrape:
             if (in.rest().size() < info_hash::size()) return errc::truncated;
             return parse_scrape(*connection, *transaction, in.rest());
-        case udp_action::error: break;
+        case udp_action::error:
+            break;
     }
     return errc::unknown_action;
 }
@@ -202,9 +213,12 @@ result<udp_reply> parse_udp_reply(byte_view packet, udp_family family) {
             if (!connection) return errc::truncated;
             return udp_connected{*transaction, *connection};
         }
-        case udp_action::announce: return parse_announced(*transaction, in, family);
-        case udp_action::scrape: return parse_scraped(*transaction, in);
-        case udp_action::error: return udp_error{*transaction, std::string{as_text(in.rest()).substr(0, reply_text_max)}};
+        case udp_action::announce:
+            return parse_announced(*transaction, in, family);
+        case udp_action::scrape:
+            return parse_scraped(*transaction, in);
+        case udp_action::error:
+            return udp_error{*transaction, std::string{as_text(in.rest()).substr(0, reply_text_max)}};
     }
     return errc::unknown_action;
 }
