@@ -1,5 +1,6 @@
 #include <benchmark/benchmark.h>
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -34,11 +35,11 @@ enum class serving { round_robin, first_asked, least_complete, run_by_run };
 struct rules {
     std::size_t seed_slots = 0;     // 0: the choker's own number
     std::size_t leecher_slots = 0;  // likewise
-    serving seed_serves = serving::round_robin;
+    serving seed_serves = serving::run_by_run;
     serving leecher_serves = serving::round_robin;
-    std::size_t depth_min = 4;   // requests outstanding to one peer, at least
-    double depth_seconds = 0.5;  // and at least what comes in this time
-    std::size_t depth_seed = 0;  // 0: as for others
+    std::size_t depth_min = 4;    // requests outstanding to one peer, at least
+    double depth_seconds = 0.5;   // and at least what comes in this time
+    std::size_t depth_seed = 16;  // to the seed; 0: as for others
     bool fast = true;
     bool seeding_order = false;  // leechers too give to those that were given least
 };
@@ -157,7 +158,7 @@ private:
 
     void wake_choker(std::uint32_t i) {
         auto const wait = std::chrono::duration<double>{nodes_[i].choice.deadline() - clock()}.count();
-        at(now_ + std::max(0.0, wait), [this, i] {
+        at(now_ + std::max(0.0, wait) + 1e-6, [this, i] {
             if (!is_gone(i) && nodes_[i].choice.deadline() <= clock()) hold_round(i);
         });
     }
@@ -387,28 +388,40 @@ void add(std::string const& name, scene const& where, rules const& how) {
 
 int const registered = [] {
     scene const twelve;
-    add("defaults", twelve, {});
-    for (std::size_t const slots : {3, 4, 6, 8, 11, 12}) {
-        add("leecher slots " + std::to_string(slots), twelve, {.leecher_slots = slots});
+    add("12: defaults", twelve, {});
+    for (std::size_t const slots : {3, 4, 6, 8, 11}) {
+        add("12: leecher slots " + std::to_string(slots), twelve, {.leecher_slots = slots});
     }
-    for (std::size_t const slots : {2, 4, 6, 8, 12}) {
-        add("seed slots " + std::to_string(slots), twelve, {.seed_slots = slots, .leecher_slots = 12});
+    for (std::size_t const slots : {1, 2, 4, 6, 8, 12}) {
+        add("12: seed slots " + std::to_string(slots), twelve, {.seed_slots = slots});
     }
-    for (std::size_t const depth : {1, 2, 4, 8, 16, 32}) {
-        add("depth " + std::to_string(depth), twelve, {.leecher_slots = 12, .depth_min = depth, .depth_seconds = 0});
+    for (std::size_t const depth : {1, 4, 16, 32}) {
+        add("12: depth " + std::to_string(depth), twelve, {.depth_min = depth, .depth_seconds = 0});
     }
-    add("share pieces", twelve, {.leecher_slots = 12, .fast = false});
-    add("least complete first", twelve, {.leecher_slots = 12, .leecher_serves = serving::least_complete});
-    add("least complete first, seed too", twelve,
-        {.leecher_slots = 12, .seed_serves = serving::least_complete, .leecher_serves = serving::least_complete});
-    add("run by run", twelve, {.leecher_slots = 12, .leecher_serves = serving::run_by_run});
-    add("run by run, seed only", twelve, {.leecher_slots = 12, .seed_serves = serving::run_by_run, .depth_seed = 16});
-    add("run by run, both", twelve,
-        {.leecher_slots = 12,
-         .seed_serves = serving::run_by_run,
-         .leecher_serves = serving::run_by_run,
-         .depth_min = 16});
-    add("seeding order for leechers", twelve, {.leecher_slots = 6, .seeding_order = true});
+    add("12: slow peers' rule for all", twelve, {.fast = false});
+    add("12: least complete first", twelve, {.leecher_serves = serving::least_complete});
+    add("12: seed block by block", twelve, {.seed_serves = serving::round_robin});
+    add("12: seed run by run, depth 8", twelve, {.seed_serves = serving::run_by_run, .depth_seed = 8});
+    add("12: seed run by run, depth 32", twelve, {.seed_serves = serving::run_by_run, .depth_seed = 32});
+    add("12: all run by run", twelve, {.leecher_serves = serving::run_by_run, .depth_min = 16});
+
+    scene thirty{.leechers = 30};
+    thirty.leecher_up = [](std::uint32_t i) { return std::array{0.25, 1.0, 3.0}[i % 3] * mib; };
+    scene arriving{.leechers = 30};
+    arriving.joins_at = [](std::uint32_t i) { return 0.5 * i; };
+    scene staying{.leechers = 30};
+    staying.leaves = [](std::uint32_t i) { return i % 3 == 0; };
+    scene hundred{.leechers = 100};
+    hundred.leecher_up = [](std::uint32_t i) { return std::array{0.25, 1.0, 3.0}[i % 3] * mib; };
+    for (auto const& [name, where] : {std::pair{"30 in 3 classes", thirty},
+                                      {"30 arriving, 2 a second", arriving},
+                                      {"30, a third leaves", staying},
+                                      {"100 in 3 classes", hundred}}) {
+        for (std::size_t const slots : {0, 4, 8, 16, 32, 64}) {
+            auto const suffix = slots == 0 ? std::string{": defaults"} : ": slots " + std::to_string(slots);
+            add(name + suffix, where, {.seed_slots = slots, .leecher_slots = slots});
+        }
+    }
     return 0;
 }();
 }  // namespace
