@@ -48,7 +48,7 @@ engine::node_settings node_settings_from(transfer_options const& options) {
 /// One journal for each torrent and place, so that several copies on one machine do not meet.
 std::filesystem::path journal_path(transfer_options const& options, metainfo::torrent const& content,
                                    std::filesystem::path const& directory) {
-    auto const place = to_hex(sha1_of(as_bytes(directory.string())).view().first(8));
+    auto const place = to_hex(hash::sha1_of(as_bytes(directory.string())).view().first(8));
     return options.state / (to_hex(content.swarm_hash().view()) + "-" + place + ".journal");
 }
 
