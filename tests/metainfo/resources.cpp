@@ -114,7 +114,7 @@ TEST_CASE("reading takes memory by the size of the torrent, whatever it says", "
         deep_paths += "ee";
     }
     std::string const one_byte = "d6:lengthi1e4:pathl1:zee";
-    many_files = v1_of(many_files, 3);
+    many_files = v1_of(many_files);
     many_copies = v1_of(many_copies + one_byte);
     deep_paths = v1_of(deep_paths + one_byte);
     many_pads = v1_of(many_pads + one_byte);
