@@ -187,8 +187,8 @@ TEST_CASE("pad files stand in a hybrid where a file would start inside a piece, 
     from.add({"7"}, 0);
     auto const sizes_of_pads = [&](format made) {
         std::vector<std::uint64_t> sizes;
-        for (auto const& each :
-             made_and_read(from.as_source(), {.format = made, .piece_length = piece_length}).content().files())
+        auto const read = made_and_read(from.as_source(), {.format = made, .piece_length = piece_length});
+        for (auto const& each : read.content().files())
             if (each.pad) sizes.push_back(each.size);
         return sizes;
     };
@@ -351,8 +351,8 @@ TEST_CASE("what cannot be shared is refused before a byte is read", "[metainfo]"
     CHECK(refused({.name = "x", .files = files{{{}, 1}}}));
     CHECK(refused({.name = "x", .files = files{{{"a"}, 1}, {{"a"}, 1}}}));
     CHECK(refused({.name = "x", .files = files{{{"a", "b"}, 1}, {{"a!"}, 1}, {{"a"}, 1}}}));
-    for (std::string const name : {std::string{}, std::string{"."}, std::string{".."}, std::string{"a/b"},
-                                   std::string{"\xff"}, std::string{"a\0b", 3}}) {
+    for (std::string const& name : {std::string{}, std::string{"."}, std::string{".."}, std::string{"a/b"},
+                                    std::string{"\xff"}, std::string{"a\0b", 3}}) {
         CHECK(refused({.name = name, .files = files{{{"a"}, 1}}}));
         CHECK(refused({.name = "x", .files = files{{{"a", name}, 1}}}));
         CHECK(refused({.name = "x", .files = files{{{name, "a"}, 1}}}));
