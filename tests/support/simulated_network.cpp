@@ -28,13 +28,21 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t pipe_bytes_max = 256 * 1024;  // about what Linux gives a loopback connection at first
-constexpr std::size_t chunk_bytes_max = 16 * 1024;  // turns on a shared uplink; smaller is fairer and slower to run
+// A turn on a shared uplink: 20 ms, so that a short message is not held up long, but not below a packet's bytes.
+constexpr std::uint64_t chunks_per_second = 50;
+constexpr std::size_t chunk_bytes_min = 1400;
+constexpr std::size_t chunk_bytes_max = 16 * 1024;
 constexpr std::size_t short_transfer_max = 2000;
 constexpr std::size_t datagrams_held_max = 1000;
 constexpr auto connect_again_after = 1s;  // as TCP repeats its first segment
 
 std::error_code system_error(int number) {
     return {number, std::system_category()};
+}
+
+std::size_t chunk_bytes(host_link const& link) {
+    if (link.upload == 0) return chunk_bytes_max;
+    return std::clamp<std::size_t>(link.upload / chunks_per_second, chunk_bytes_min, chunk_bytes_max);
 }
 
 duration time_for(std::size_t bytes, std::uint64_t per_second) {
@@ -218,12 +226,13 @@ private:
 
     std::size_t put(std::span<byte_view const> runs) {
         auto left = std::min(transfer_max(), pipe_bytes_max - out_->bytes);
+        auto const chunk_max = chunk_bytes(world_.host(out_->sender).link);
         std::size_t done = 0;
         for (auto run : runs) {
             while (!run.empty() && left > 0) {
-                if (out_->unsent.empty() || out_->unsent.back().size() == chunk_bytes_max) out_->unsent.emplace_back();
+                if (out_->unsent.empty() || out_->unsent.back().size() >= chunk_max) out_->unsent.emplace_back();
                 auto& chunk = out_->unsent.back();
-                auto const count = std::min({run.size(), left, chunk_bytes_max - chunk.size()});
+                auto const count = std::min({run.size(), left, chunk_max - chunk.size()});
                 chunk.insert(chunk.end(), run.begin(), run.begin() + static_cast<std::ptrdiff_t>(count));
                 run = run.subspan(count);
                 left -= count;
