@@ -121,12 +121,18 @@ reply_grammar::reply_grammar(http_limits const& limits) : parts_(std::make_uniqu
 reply_grammar::~reply_grammar() = default;
 
 result<std::size_t> reply_grammar::feed(byte_view bytes) {
-    auto const used = parts_->counted.put(bytes);
+    auto& counted = parts_->counted;
+    bool const in_header = !counted.parser.is_header_done();
+    auto const used = counted.put(bytes);
     if (!used) return used;
-    if (parts_->counted.parser.is_header_done()) return used;
-    // Beast looks at the header when it is complete; a single line may not take all of its room.
-    auto const text = as_text(bytes.subspan(used.value()));
-    if (text.size() - (text.rfind('\n') + 1) > parts_->line_bytes) return errc::http_too_large;
+    // Beast knows the whole header's limit only. Lines come complete with the header; what is left over is the start
+    // of a line: of the header, of a chunk or of the trailer.
+    auto const rest = as_text(bytes.subspan(used.value()));
+    if (!counted.parser.is_done() && rest.size() - (rest.rfind('\n') + 1) > parts_->line_bytes)
+        return errc::http_too_large;
+    if (in_header && counted.parser.is_header_done())
+        for (auto const& field : counted.parser.get())
+            if (field.name_string().size() + field.value().size() > parts_->line_bytes) return errc::http_too_large;
     return used;
 }
 
