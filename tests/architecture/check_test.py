@@ -180,11 +180,11 @@ class CheckTest(unittest.TestCase):
     def test_code_behind_comments_and_literals_is_seen(self):
         self.append(
             "modules/wire/body.cpp",
-            "auto a = \"\\\\\"; /* ' */ auto b = clock::now();\nauto c = 1'000, d = clock::now(), e = 2'000;\n"
+            "auto a = \"\\\\\"; /* '\n */ auto b = clock::now();\nauto c = 1'000, d = clock::now(), e = 2'000;\n"
             "auto f = '\"', g = clock::now(), h = '\"';\n",
         )
         what = "names a clock: time is an argument here"
-        self.expect(*(f"modules/wire/body.cpp:{line}: {what}" for line in (4, 5, 6)))
+        self.expect(*(f"modules/wire/body.cpp:{line}: {what}" for line in (5, 6, 7)))
 
     # order
 
