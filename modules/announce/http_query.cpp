@@ -33,11 +33,16 @@ int hex_value(char c) noexcept {
 
 std::string_view name_of(event what) noexcept {
     switch (what) {
-        case event::started: return "started";
-        case event::stopped: return "stopped";
-        case event::completed: return "completed";
-        case event::paused: return "paused";
-        case event::none: break;
+        case event::started:
+            return "started";
+        case event::stopped:
+            return "stopped";
+        case event::completed:
+            return "completed";
+        case event::paused:
+            return "paused";
+        case event::none:
+            break;
     }
     return "";
 }
@@ -77,7 +82,9 @@ result<void> for_each_parameter(std::string_view query, Visit&& visit) {
     return success();
 }
 
-std::string_view without_fragment(std::string_view url) noexcept { return url.substr(0, url.find('#')); }
+std::string_view without_fragment(std::string_view url) noexcept {
+    return url.substr(0, url.find('#'));
+}
 
 void append_parameter(std::string& url, std::string_view key, std::string_view encoded) {
     auto const last = url.empty() ? '\0' : url.back();
@@ -90,15 +97,23 @@ void append_parameter(std::string& url, std::string_view key, std::string_view e
 
 /// The parameters of an announce as they stood, the first of each key.
 struct parameters {
-    std::optional<std::string_view> info_hash, peer_id, port, uploaded, downloaded, left, event, numwant, key, ip, compact,
-        no_peer_id, tracker_id;
+    std::optional<std::string_view> info_hash, peer_id, port, uploaded, downloaded, left, event, numwant, key, ip,
+        compact, no_peer_id, tracker_id;
 
     std::optional<std::string_view>* place(std::string_view name) {
-        std::pair<std::string_view, std::optional<std::string_view>*> const places[] = {
-            {"info_hash", &info_hash},   {"peer_id", &peer_id}, {"port", &port},       {"uploaded", &uploaded},
-            {"downloaded", &downloaded}, {"left", &left},       {"event", &event},     {"numwant", &numwant},
-            {"key", &key},               {"ip", &ip},           {"compact", &compact}, {"no_peer_id", &no_peer_id},
-            {"trackerid", &tracker_id}};
+        std::pair<std::string_view, std::optional<std::string_view>*> const places[] = {{"info_hash", &info_hash},
+                                                                                        {"peer_id", &peer_id},
+                                                                                        {"port", &port},
+                                                                                        {"uploaded", &uploaded},
+                                                                                        {"downloaded", &downloaded},
+                                                                                        {"left", &left},
+                                                                                        {"event", &event},
+                                                                                        {"numwant", &numwant},
+                                                                                        {"key", &key},
+                                                                                        {"ip", &ip},
+                                                                                        {"compact", &compact},
+                                                                                        {"no_peer_id", &no_peer_id},
+                                                                                        {"trackerid", &tracker_id}};
         for (auto const& [known, at] : places)
             if (known == name) return at;
         return nullptr;
@@ -174,8 +189,7 @@ std::string announce_target(std::string_view announce_url, announce_request cons
     store_be(mutable_byte_view{key}, request.key);
     if (request.key != 0) append_parameter(url, "key", to_hex(key));
     if (request.ip) append_parameter(url, "ip", percent_encoded(as_bytes(request.ip->to_string())));
-    if (!request.tracker_id.empty())
-        append_parameter(url, "trackerid", percent_encoded(as_bytes(request.tracker_id)));
+    if (!request.tracker_id.empty()) append_parameter(url, "trackerid", percent_encoded(as_bytes(request.tracker_id)));
     return url;
 }
 
@@ -185,7 +199,8 @@ std::optional<std::string> scrape_url(std::string_view announce_url) {
     auto const path = announce_url.substr(0, announce_url.find('?'));
     auto const scheme = path.find("://");
     auto const slash = path.rfind('/');
-    if (slash == std::string_view::npos || (scheme != std::string_view::npos && slash < scheme + 3)) return std::nullopt;
+    if (slash == std::string_view::npos || (scheme != std::string_view::npos && slash < scheme + 3))
+        return std::nullopt;
     if (!path.substr(slash + 1).starts_with(announce)) return std::nullopt;
     std::string url{announce_url};
     return url.replace(slash + 1, announce.size(), "scrape");

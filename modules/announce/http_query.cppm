@@ -26,9 +26,9 @@ std::optional<std::string> scrape_target(std::string_view announce_url, std::spa
 
 /// Reads the query of an announce, still percent-encoded, without its `?`.
 ///
-/// `info_hash`, `peer_id` and `port` are needed. Of a key that is repeated the first counts; unknown keys and events are
-/// passed over; negative and too large byte counts are clamped (class I7).
-/// Fails with `bad_escape`, `too_long`, `bad_info_hash`, `bad_peer_id`, `bad_port`, `bad_number`.
+/// `info_hash`, `peer_id` and `port` are needed. Of a key that is repeated the first counts; unknown keys and events
+/// are passed over; negative and too large byte counts are clamped (class I7). Fails with `bad_escape`, `too_long`,
+/// `bad_info_hash`, `bad_peer_id`, `bad_port`, `bad_number`.
 result<announce_request> parse_http_query(std::string_view raw_query);
 /// Reads the query of a scrape: each `info_hash` of it. None means all torrents, which a tracker may refuse.
 /// Fails with `bad_escape`, `too_long`, `bad_info_hash`, `too_many_hashes`.

@@ -44,8 +44,8 @@ struct announce_request {
     info_hash torrent;
     peer_id peer;
     std::uint16_t port = 0;
-    std::uint64_t uploaded = 0;    ///< Bytes since `started`.
-    std::uint64_t downloaded = 0;  ///< Bytes since `started`.
+    std::uint64_t uploaded = 0;         ///< Bytes since `started`.
+    std::uint64_t downloaded = 0;       ///< Bytes since `started`.
     std::uint64_t left = left_unknown;  ///< Bytes missing; 0 for a seeder. Up to `left_unknown`.
     event what = event::none;
     std::optional<std::uint32_t> peers_wanted;  ///< Nothing: as many as the tracker likes.
@@ -65,15 +65,15 @@ struct peer_address {
 
 /// What a tracker answers. Numbers are absent where the tracker does not say.
 struct announce_reply {
-    std::chrono::seconds interval = interval_default;      ///< When to announce again.
-    std::optional<std::chrono::seconds> min_interval;      ///< Not to announce sooner than this.
+    std::chrono::seconds interval = interval_default;  ///< When to announce again.
+    std::optional<std::chrono::seconds> min_interval;  ///< Not to announce sooner than this.
     std::optional<std::uint32_t> seeders;
     std::optional<std::uint32_t> leechers;
-    std::optional<std::uint32_t> downloaded;               ///< How often the torrent was completed.
+    std::optional<std::uint32_t> downloaded;  ///< How often the torrent was completed.
     std::vector<peer_address> peers;
-    std::string warning;                                   ///< Remote text: escape it for display.
+    std::string warning;  ///< Remote text: escape it for display.
     std::string tracker_id;
-    std::optional<ip_address> external_ip;                 ///< How the tracker sees us. Source: BEP 24.
+    std::optional<ip_address> external_ip;  ///< How the tracker sees us. Source: BEP 24.
 };
 
 /// The numbers of one torrent. Source: BEP 48.

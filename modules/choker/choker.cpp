@@ -23,7 +23,7 @@ bool earns_slot(candidate const& peer) noexcept {
 }  // namespace
 
 std::size_t slots_for(std::uint64_t upload_limit) noexcept {
-    if (upload_limit == 0) return slots_unlimited;
+    if (upload_limit == 0) return slots_max;
     return std::clamp<std::size_t>(upload_limit / slot_rate, slots_min, slots_max);
 }
 
@@ -56,8 +56,10 @@ std::vector<std::uint32_t> choker::round(std::span<candidate const> candidates, 
         serve(choose_optimistic(waiting, now));
     }
     std::ranges::sort(waiting, {}, [&](candidate const& peer) {
-        auto const gives = !seeding && earns_slot(peer) ? peer.download_rate : 0;
-        return std::tuple{!keeps_slot(peer, now) || (!seeding && !earns_slot(peer)), ~gives, peer.uploaded_total};
+        auto const earns = !seeding && earns_slot(peer);
+        auto const keeps = keeps_slot(peer, now);
+        return std::tuple{!(earns && keeps), earns ? ~peer.download_rate : ~std::uint64_t{0}, !keeps,
+                          peer.uploaded_total};
     });
     while (slots > 0 && !waiting.empty()) serve(0);
     // the optimistic choice was made first, but gives least

@@ -21,7 +21,8 @@ public:
             case errc::banned: return "the peer sent data that fails its hash";
             case errc::not_needed: return "both sides are complete";
             case errc::stopped: return "the transfer was stopped";
-            case errc::data_missing: return "the data to seed is not all there";
+            case errc::tracker_refused: return "the tracker refused";
+            case errc::bad_tracker_url: return "not a tracker URL that we can use";
         }
         return "unknown engine error";
     }
@@ -29,7 +30,7 @@ public:
         switch (static_cast<errc>(value)) {
             case errc::v2_only:
             case errc::already_added:
-            case errc::data_missing: return make_error_condition(condition::local_fault);
+            case errc::bad_tracker_url: return make_error_condition(condition::local_fault);
             case errc::unknown_info_hash:
             case errc::banned: return make_error_condition(condition::peer_fault);
             default: return make_error_condition(condition::transient);

@@ -15,7 +15,8 @@ enum class errc {
     banned,             ///< The peer sent data that fails its hash.
     not_needed,         ///< Both sides are complete.
     stopped,            ///< The transfer is being stopped.
-    data_missing,       ///< A seeder's data is not all there.
+    tracker_refused,    ///< A tracker answered with a failure.
+    bad_tracker_url,    ///< A tracker URL without a host or port that we can use.
 };
 std::error_code make_error_code(errc) noexcept;
 }  // namespace shoal::engine

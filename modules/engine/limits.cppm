@@ -57,6 +57,8 @@ inline constexpr auto farewell_timeout = 2s;
 inline constexpr auto announce_timeout = 30s;
 /// Peers asked of a tracker at once. Source: BEP 3 leaves it to the client; 50 is what trackers give.
 inline constexpr std::uint32_t peers_wanted = 100;
+/// With fewer connected peers than this, a transfer that needs data asks again early.
+inline constexpr std::size_t peers_enough = 10;
 /// Re-announce sooner than the tracker's interval, but never sooner than this, when there are too few peers.
 inline constexpr auto hungry_announce_interval = 30s;
 /// Wait after a failed announce, doubled each time up to the second figure.

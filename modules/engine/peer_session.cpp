@@ -1,13 +1,20 @@
 module;
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <system_error>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -98,8 +105,8 @@ net::task<std::error_code> peer_session::read() {
         auto const got = co_await stream_->read_some(std::span<mutable_byte_view const>{places}.first(count));
         if (!got) co_return got.error();
         auto const now = swarm_.node.now();
-        swarm_.node.download.take(*got, now);
-        if (auto fed = core.commit(*got, now); !fed) co_return fed.error();
+        swarm_.node.download.take(got.value(), now);
+        if (auto fed = core.commit(got.value(), now); !fed) co_return fed.error();
         retired_.clear();
         while (auto happened = core.next_event()) handle(*happened);
         fill();
@@ -236,7 +243,7 @@ net::task<std::error_code> peer_session::write() {
         }
         auto const wrote = co_await stream_->write_some(std::span<byte_view const>{runs}.first(count));
         if (!wrote) co_return wrote.error();
-        core.sent(*wrote, swarm_.node.now());
+        core.sent(wrote.value(), swarm_.node.now());
         for (auto const done = core.blocks_sent(); sent_blocks_ < done; ++sent_blocks_) {
             uploaded += sending_.front().length;
             swarm_.uploaded += sending_.front().length;

@@ -1,13 +1,21 @@
 module;
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
+#include <string>
 #include <system_error>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -29,7 +37,7 @@ import :swarm;
 namespace shoal::engine {
 namespace {
 duration back_off(unsigned failures) {
-    auto const doubled = reconnect_after * (1u << std::min(failures, 10u));
+    auto const doubled = reconnect_after * (1 << std::min(failures, 10u));
     return std::min<duration>(doubled, reconnect_after_max);
 }
 }  // namespace

@@ -19,7 +19,6 @@ import :events;
 
 namespace shoal::engine {
 class swarm;
-class node;
 }  // namespace shoal::engine
 
 export namespace shoal::engine {
@@ -81,7 +80,7 @@ public:
     net::task<void> stop();
 
 private:
-    friend class node;
+
     std::unique_ptr<swarm> work_;
 };
 }  // namespace shoal::engine

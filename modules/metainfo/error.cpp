@@ -52,6 +52,8 @@ public:
                 return "the magnet link has no BitTorrent info-hash";
             case errc::bad_source:
                 return "there is nothing to share, or a file name that cannot be shared";
+            case errc::bad_options:
+                return "the piece length is not allowed for this content";
             case errc::source_changed:
                 return "a file changed while it was hashed";
             case errc::stopped:
@@ -62,6 +64,7 @@ public:
     std::error_condition default_error_condition(int value) const noexcept override {
         switch (static_cast<errc>(value)) {
             case errc::bad_source:
+            case errc::bad_options:
             case errc::source_changed:
                 return shoal::make_error_condition(condition::local_fault);
             case errc::stopped:

@@ -45,13 +45,14 @@ private:
 
 /// One file of a torrent.
 struct file {
-    std::vector<std::string> path;  ///< Sanitised elements below the torrent's root folder; of a single file, its name.
-    std::uint64_t size = 0;         ///< Bytes.
-    std::uint64_t offset = 0;       ///< Of its first byte, in the linear space.
-    bool pad = false;               ///< Zeros that align the next file; never on disk. Source: BEP 47.
+    std::vector<std::string> path =
+        {};                    ///< Sanitised elements below the torrent's root folder; of a single file, its name.
+    std::uint64_t size = 0;    ///< Bytes.
+    std::uint64_t offset = 0;  ///< Of its first byte, in the linear space.
+    bool pad = false;          ///< Zeros that align the next file; never on disk. Source: BEP 47.
     bool executable = false;
-    bool symlink = false;                      ///< Has size 0 and is never created. Source: BEP 47.
-    std::optional<sha256_digest> pieces_root;  ///< v2 and hybrid, files that are not empty. Source: BEP 52.
+    bool symlink = false;                           ///< Has size 0 and is never created. Source: BEP 47.
+    std::optional<sha256_digest> pieces_root = {};  ///< v2 and hybrid, files that are not empty. Source: BEP 52.
 
     std::string joined() const;  ///< The path with `/` between its elements.
 };

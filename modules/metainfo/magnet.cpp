@@ -96,7 +96,7 @@ std::optional<Digest> digest_of(std::optional<byte_vector> const& bytes) {
 
 result<void> read_topic(std::string_view topic, magnet& into) {
     if (take_prefix(topic, "urn:btih:")) {
-        auto const digest = digest_of<sha1_digest>(topic.size() == 40 ? from_hex(topic) : from_base32(topic));
+        auto const digest = digest_of<sha1_digest>(topic.size() == 32 ? from_base32(topic) : from_hex(topic));
         if (!digest) return errc::bad_info_hash;
         if (!into.info_hash_v1) into.info_hash_v1 = digest;
     } else if (take_prefix(topic, "urn:btmh:")) {

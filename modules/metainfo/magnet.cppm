@@ -25,13 +25,13 @@ struct index_range {
 
 /// A torrent by name: `magnet:?xt=urn:btih:...`. Source: BEP 9, "magnet URI format"; BEP 53.
 struct magnet {
-    std::optional<sha1_digest> info_hash_v1;    ///< `xt=urn:btih:`, hex or base32.
-    std::optional<sha256_digest> info_hash_v2;  ///< `xt=urn:btmh:1220`.
-    std::string name;                           ///< `dn`, sanitised; may be empty.
-    std::vector<std::string> trackers;          ///< `tr`.
-    std::vector<host_port> peers;               ///< `x.pe`.
-    std::vector<std::string> web_seeds;         ///< `ws`.
-    std::vector<index_range> select_only;       ///< `so`, as written; empty: every file.
+    std::optional<sha1_digest> info_hash_v1 = {};    ///< `xt=urn:btih:`, hex or base32.
+    std::optional<sha256_digest> info_hash_v2 = {};  ///< `xt=urn:btmh:1220`.
+    std::string name = {};                           ///< `dn`, sanitised; may be empty.
+    std::vector<std::string> trackers = {};          ///< `tr`.
+    std::vector<host_port> peers = {};               ///< `x.pe`.
+    std::vector<std::string> web_seeds = {};         ///< `ws`.
+    std::vector<index_range> select_only = {};       ///< `so`, as written; empty: every file.
 
     /// What names the swarm: the v1 info-hash where there is one, else the v2 one cut to 20 bytes.
     info_hash swarm_hash() const noexcept;

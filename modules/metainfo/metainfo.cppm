@@ -33,6 +33,7 @@ export enum class errc {
     bad_info_hash,        ///< An info-hash that is neither hexadecimal nor base32, or has the wrong length.
     no_info_hash,         ///< A magnet link without a BitTorrent info-hash.
     bad_source,           ///< A name that cannot be shared, two files of one name, no file, or nothing in them.
+    bad_options,          ///< A piece length that is no power of two, below 16 KiB, or gives more pieces than `limits`.
     source_changed,       ///< A file became shorter or longer while it was hashed.
     stopped,              ///< The making was told to stop.
 };

@@ -1,8 +1,10 @@
 module;
+#include <algorithm>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <boost/unordered/unordered_flat_set.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -43,17 +45,36 @@ char32_t folded(char32_t c) noexcept {
     return c;
 }
 
-/// The place of `name` in a folder. 0x110000 is past the last character and stands for the separator.
-place in_folder(place folder, std::string_view name) noexcept {
-    auto hash = mixed(folder + 0x110000);
+/// Names that fold alike are one name to a file system that does not know case. Invalid UTF-8 stays as it is.
+std::string folded(std::string_view name) {
+    std::string out{name};
+    auto const is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+    if (std::all_of(name.begin(), name.end(), is_ascii)) {
+        for (auto& c : out)
+            if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+        return out;
+    }
+    out.clear();
     while (!name.empty()) {
-        auto const c = take_code_point(name);
-        if (!c) {
-            hash = mixed(hash + 0x110001 + static_cast<unsigned char>(name.front()));
-            name.remove_prefix(1);
+        if (auto const c = take_code_point(name)) {
+            append_utf8(out, folded(*c));
         } else {
-            hash = mixed(hash + folded(*c) + 1);
+            out += name.front();
+            name.remove_prefix(1);
         }
+    }
+    return out;
+}
+
+/// The place of a folded name in a folder.
+place in_folder(place folder, std::string_view name) noexcept {
+    auto hash = mixed(folder + name.size());
+    while (!name.empty()) {
+        std::uint64_t word = 0;
+        auto const count = std::min(name.size(), sizeof word);
+        std::memcpy(&word, name.data(), count);
+        hash = mixed(hash ^ word) + 0x9e3779b97f4a7c15;
+        name.remove_prefix(count);
     }
     return hash;
 }
@@ -73,7 +94,7 @@ struct numbered {
         return std::string{stem} + " (" + std::to_string(number) + ")" + std::string{extension};
     }
     /// Names with the same base have the same numbered forms, and no others do: so each form is tried once.
-    place base(place folder) const noexcept { return in_folder(in_folder(folder, stem), extension); }
+    place base(place folder) const noexcept { return in_folder(in_folder(folder, folded(stem)), folded(extension)); }
 };
 }  // namespace
 
@@ -86,7 +107,7 @@ struct unique_paths::places {
 
     /// The folder's place, after renaming it where a file is in its way.
     place enter(place parent, std::string& name) {
-        auto const wanted = in_folder(parent, name);
+        auto const wanted = in_folder(parent, folded(name));
         if (!files.contains(wanted)) {
             folders.insert(wanted);
             return wanted;
@@ -95,13 +116,13 @@ struct unique_paths::places {
         auto const moved = number_of_moved_folder.find(wanted);
         if (moved != number_of_moved_folder.end()) {
             name = forms.with(moved->second);
-            return in_folder(parent, name);
+            return in_folder(parent, folded(name));
         }
         auto& number = next_number[forms.base(parent)];
         for (;;) {
             auto candidate = forms.with(++number);
-            auto const at = in_folder(parent, candidate);
-            if (files.contains(at) || folders.contains(at)) continue;
+            auto const at = in_folder(parent, folded(candidate));
+            if (!is_free(at)) continue;
             folders.insert(at);
             number_of_moved_folder.emplace(wanted, number);
             name = std::move(candidate);
@@ -109,9 +130,13 @@ struct unique_paths::places {
         }
     }
 
+    bool is_free(place at) const { return !files.contains(at) && !folders.contains(at); }
+
     bool take(place parent, std::string_view name) {
-        auto const at = in_folder(parent, name), part = in_folder(parent, part_name(name));
-        if (files.contains(at) || folders.contains(at) || files.contains(part) || folders.contains(part)) return false;
+        auto const at = in_folder(parent, folded(name));
+        if (!is_free(at)) return false;
+        auto const part = in_folder(parent, folded(part_name(name)));
+        if (!is_free(part)) return false;
         files.insert(at);
         files.insert(part);
         return true;

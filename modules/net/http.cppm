@@ -42,8 +42,8 @@ struct http_request {
 struct http_response {
     std::uint16_t status = 200;
     std::string content_type = "text/plain";
-    std::string body;
-    std::vector<std::pair<std::string, std::string>> fields;  ///< Further fields; no line breaks in them.
+    std::string body = {};
+    std::vector<std::pair<std::string, std::string>> fields = {};  ///< Further fields; no line breaks in them.
 };
 
 /// What a server lets strangers take up. Source: failure class I5.

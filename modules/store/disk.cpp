@@ -11,13 +11,16 @@ module;
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "core/try.hpp"
 
@@ -64,7 +67,9 @@ disk_files::disk_files(std::shared_ptr<metainfo::torrent const> torrent, disk_se
 }
 
 result<void> disk_files::lock() {
-    if (journal_) SHOAL_TRY(journal_->lock());
+    if (journal_) {
+        SHOAL_TRY(journal_->lock());
+    }
     auto const found = root(false);
     if (!found) return found.error() == errc::missing_file ? result<void>(success()) : found.error();
     if (!torrent_->single_file()) return lock_content(found.value()->number());
@@ -73,6 +78,12 @@ result<void> disk_files::lock() {
         if (file) return lock_content(file.value()->number());
     }
     return success();
+}
+
+void disk_files::unlock() {
+    if (journal_) journal_->unlock();
+    std::lock_guard const lock(mutex_);
+    content_lock_.reset();
 }
 
 result<void> disk_files::lock_content(int number) {

@@ -50,6 +50,7 @@ class journal_file {
 public:
     explicit journal_file(std::filesystem::path path);
     result<void> lock();
+    void unlock() noexcept { lock_.reset(); }
     result<std::optional<byte_vector>> read();
     result<void> append(byte_view record);
     result<void> replace(byte_view journal);
@@ -67,6 +68,7 @@ public:
     disk_files(std::shared_ptr<metainfo::torrent const> torrent, disk_settings settings);
 
     result<void> lock() override;
+    void unlock() override;
     result<std::optional<file_status>> status(file_number file) override;
     result<void> read(file_number file, std::uint64_t offset, mutable_byte_view into) override;
     result<void> open_for_writing(file_number file, bool adopt, std::optional<std::uint64_t> reserve_size) override;

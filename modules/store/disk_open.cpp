@@ -9,12 +9,15 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "core/try.hpp"
 
@@ -37,7 +40,9 @@ std::string name_of(std::string const& path) {
 // Both names lie in one folder, which is opened first so that the rename follows no link.
 result<void> rename_below(int root, std::string const& from, std::string const& to) {
     shared_descriptor folder;
-    if (auto const path = folder_of(from); !path.empty()) SHOAL_TRY(folder, open_below(root, path, O_PATH | O_DIRECTORY));
+    if (auto const path = folder_of(from); !path.empty()) {
+        SHOAL_TRY(folder, open_below(root, path, O_PATH | O_DIRECTORY));
+    }
     auto const at = folder ? folder->number() : root;
     auto const old_name = name_of(from);
     auto const new_name = name_of(to);
@@ -162,7 +167,9 @@ result<void> disk_files::open_for_writing(file_number file, bool adopt, std::opt
         }
     }
     if (!opened) return failed(file, opened.error());
-    if (torrent_->single_file()) SHOAL_TRY(lock_content(opened.value()->number()));
+    if (torrent_->single_file()) {
+        SHOAL_TRY(lock_content(opened.value()->number()));
+    }
     if (!reserve_size || reserved_[file]) return success();
     auto const done = reserve(opened.value()->number(), 0, *reserve_size);
     if (!done && done.error() == std::errc::operation_not_supported) return success();

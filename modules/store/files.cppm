@@ -40,8 +40,9 @@ class back_end_files {
 public:
     virtual ~back_end_files();
 
-    /// Takes journal and content for this object until it is destroyed. Creates no content.
+    /// Takes journal and content for this object until `unlock` or its end. Creates no content.
     virtual result<void> lock() = 0;
+    virtual void unlock() = 0;
 
     virtual result<std::optional<file_status>> status(file_number file) = 0;  ///< Nothing when it does not exist.
     /// Fills `into` from `offset` on, or fails.

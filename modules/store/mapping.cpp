@@ -5,6 +5,7 @@ module;
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>

@@ -74,6 +74,7 @@ public:
     ~simulated_files() override;
 
     result<void> lock() override;
+    void unlock() override;
     result<std::optional<file_status>> status(file_number file) override;
     result<void> read(file_number file, std::uint64_t offset, mutable_byte_view into) override;
     result<void> open_for_writing(file_number file, bool adopt, std::optional<std::uint64_t> reserve_size) override;

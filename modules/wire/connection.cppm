@@ -2,6 +2,7 @@ module;
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <utility>
@@ -9,22 +10,18 @@ module;
 
 export module shoal.wire:connection;
 import shoal.core;
-import :error;
 import :limits;
-import :handshake;
+import :message;
 import :extension;
 import :event;
+import :budget;
+import :source;
 import :rate;
 import :queue;
 import :outbox;
 import :requests;
 
 export namespace shoal::wire {
-/// Moves bytes to or from the destination of a block; false when that memory is dead. Ranges may overlap.
-using copy_function = bool (*)(std::byte* to, std::byte const* from, std::size_t count);
-/// `memmove`.
-bool plain_copy(std::byte* to, std::byte const* from, std::size_t count);
-
 struct settings {
     std::uint32_t piece_length = 0;   ///< Bytes, above 0.
     std::uint64_t total_size = 0;     ///< Bytes of the torrent.
@@ -86,8 +83,8 @@ public:
 
     /// Asks for a block; its bytes will go to `destination`, which has to stay valid until `event::block` or
     /// `event::rejected` for it was drained, or `forget` or `cancel` was called. False, and nothing sent, when the peer
-    /// chokes us and has not allowed this piece, when `request_room()` is 0, or when the block is already asked for.
-    /// `block.length` is at most `limits::block_max` and the size of `destination`.
+    /// chokes us and has not allowed this piece, or when `request_room()` is 0. Promised by the caller: the block lies
+    /// in the torrent, has the size of `destination`, at most `limits::block_max`, and is not asked for already.
     bool request(block_ref const& block, mutable_byte_view destination, time_point now);
     /// Takes a request back. From here on the destination is the caller's again (see `prepare` for the exception); when
     /// the block comes all the same it is thrown away. No event follows. Does nothing when it was not asked for.
@@ -126,93 +123,95 @@ public:
     bitfield const& peer_pieces() const noexcept { return peer_pieces_; }
     /// All extension handshakes of the peer so far, merged.
     extension_handshake_message const& peer_extensions() const noexcept { return peer_extensions_; }
-    std::size_t outstanding() const noexcept { return requests_.wanted(); }  ///< Requests of ours without an answer.
-    std::size_t request_room() const noexcept;    ///< How many more requests the peer takes now.
-    std::size_t uploads_queued() const noexcept;  ///< Requests that `next_upload` has not handed out.
+    std::size_t outstanding() const noexcept {
+        return requests_.wanted() + arriving_.has_value();
+    }  ///< Requests of ours without an answer.
+    std::size_t request_room() const noexcept;  ///< How many more requests the peer takes now.
+    std::size_t uploads_queued() const noexcept {
+        return uploads_live_;
+    }  ///< Requests that `next_upload` has not handed out.
     double download_rate(time_point now) const { return download_rate_.at(now); }  ///< Payload bytes a second.
     double upload_rate(time_point now) const { return upload_rate_.at(now); }      ///< Payload bytes a second.
     /// Blocks to keep in flight, from `pipeline_min` to what the peer queues. Grows at least twofold each round trip
     /// until the line is full.
-    std::size_t pipeline_depth(time_point now) const;
+    std::size_t pipeline_depth() const;
     wire::counters const& counters() const noexcept { return counters_; }
 
 private:
     // What the next received bytes are part of.
     enum class part : std::uint8_t { header, block, body, skipped };
-    // The parts of `prepare`'s list, to be found again by `commit`.
-    struct aim {
-        mutable_byte_view place;
-        bool is_header = false;  // a whole header is expected here, and its block in the next place
-        block_ref ref;
-    };
-    // Messages per second, as a bucket that refills.
-    class budget {
-    public:
-        budget(budget_limit limit, time_point now) : limit_(limit), left_(limit.burst), last_(now) {}
-        bool take(time_point now);
 
-    private:
-        budget_limit limit_;
-        double left_;
-        time_point last_;
-    };
-    class source;  // received bytes on their way to where they belong
-
-    static constexpr std::size_t header_length = 13;     // length, id and the numbers of a block; the longest header
-    static constexpr std::size_t aimed_blocks_max = 32;  // 64 places: what Asio gathers in one call
-    static constexpr std::size_t inbox_length = 4096;    // 240 requests; what a quiet connection keeps
+    static constexpr std::size_t block_header_length = 13;   // length, id, piece, begin
+    static constexpr std::size_t short_message_length = 17;  // length, id, piece, begin, length: what header_ holds
+    static constexpr std::size_t aimed_blocks_max = 32;      // 64 places: what Asio gathers in one call
+    static constexpr std::size_t aimed_blocks_min = 4;       // where every prediction fails
+    static constexpr std::size_t inbox_length = 4096;        // 240 requests; what a quiet connection keeps
+    static constexpr std::size_t body_step = 16 * 1024;      // a long message gets memory as it comes
 
     // receive.cpp
-    mutable_byte_view wanted_place();
-    result<void> took_in_place(std::size_t count, time_point now);
-    bool is_predicted(aim const& header) const;
+    void begin_input(std::size_t count, time_point now);
+    std::optional<mutable_byte_view> rest_of_part();
+    std::size_t took_in_place(std::size_t count, time_point now);
+    result<void> end_part(time_point now);
+    bool stands_as_expected(aim const& header, std::size_t which) const;
     result<void> parse(source& from, time_point now);
     result<void> pull_header(source& from, time_point now);
-    result<void> pull_block(source& from, time_point now);
-    result<void> pull_body(source& from, time_point now);
+    result<void> pull_part(source& from, time_point now);
+    result<void> end_input(result<void> so_far);
+    void begin_header() noexcept;
     void begin_block(open_request const& request);
-    void finish_block(bool direct, time_point now);
+    void begin_skip(std::size_t count);
     // messages.cpp
-    result<void> began(time_point now);
-    result<void> on_message(std::uint8_t id, byte_view payload, time_point now);
-    result<void> on_block_header(time_point now);
-    result<void> on_request(block_ref const& ref, time_point now);
-    result<void> on_extension(byte_view payload, time_point now);
-    result<void> on_bitfield(bitfield pieces);
-    result<void> on_have(piece_index piece, time_point now);
+    result<void> on_message_start(time_point now);
+    result<void> on_message(byte_view payload, time_point now);
+    result<void> on_block_header(source& from);
     result<void> on_choke(time_point now);
-    result<void> spend(budget& on, time_point now);
+    result<void> on_unchoke(time_point now);
+    result<void> on_interest(bool is, time_point now);
+    result<void> on_have(byte_view payload, time_point now);
+    result<void> on_pieces(bitfield pieces);
+    result<void> on_request(byte_view payload, time_point now);
+    result<void> on_cancel(byte_view payload, time_point now);
+    result<void> on_reject(byte_view payload);
+    result<void> on_allowed_fast(byte_view payload, time_point now);
+    result<void> on_extended(byte_view payload, time_point now);
     result<piece_index> piece_in(byte_view payload) const;
-    result<block_ref> range_in(byte_view payload) const;
-    std::uint32_t piece_size(std::uint32_t piece) const noexcept;
-    std::uint32_t piece_count() const noexcept { return peer_pieces_.size(); }
+    std::uint32_t piece_size(piece_index piece) const noexcept;
+    bool is_inside(block_ref const& ref) const noexcept;
     // connection.cpp
-    void send(std::uint8_t id, std::span<std::uint32_t const> numbers = {});
-    void send_range(std::uint8_t id, block_ref const& ref);
+    void send(message id, std::initializer_list<std::uint32_t> numbers = {});
+    void send_range(message id, block_ref const& ref);
+    bool drop_request(block_ref const& block);
+    std::size_t peer_queue() const noexcept;
     void emit(any_event event) { events_.push(std::move(event)); }
 
     settings settings_;
 
     // receiving
     part part_ = part::header;
-    std::array<std::byte, header_length> header_{};
+    std::array<std::byte, short_message_length> header_{};
     std::size_t header_have_ = 0;
-    std::optional<open_request> arriving_;  // part::block: the request it answers
-    std::size_t left_ = 0;                  // bytes until the end of block, body or what is skipped
-    bool broken_ = false;                   // the destination of the arriving block is dead
-    byte_vector body_;                      // the message that arrives, as far as it has come
-    std::vector<byte_vector> payloads_;     // what events of this input point to
-    byte_vector spill_;
-    std::array<std::byte, inbox_length> inbox_;
-    std::array<std::array<std::byte, header_length>, aimed_blocks_max> headers_;
-    std::array<aim, 2 * aimed_blocks_max> aims_;
-    std::size_t aims_used_ = 0;
+    std::size_t header_want_ = 4;                  // as far as the bytes so far tell
+    message message_{};                            // the one that header_ started, from its id on
+    std::size_t left_ = 0;                         // bytes until the end of the part, if it is no header
+    std::optional<open_request> arriving_;         // of part::block, and of a skipped one that was asked for
+    byte_vector body_;                             // of part::body, as far as it has come
+    std::size_t body_have_ = 0;                    //
+    std::vector<byte_vector> payloads_;            // what events of this input point to
+    byte_vector spill_;                            // bytes that stood where others belong
     std::size_t aimed_blocks_ = aimed_blocks_max;  // fewer after a wrong prediction
+    std::size_t aims_used_ = 0;
+    std::array<aim, 2 * aimed_blocks_max + 2> aims_;
+    std::array<std::array<std::byte, block_header_length>, aimed_blocks_max> headers_;
+    std::array<std::byte, inbox_length> inbox_;
     queue<any_event> events_;
+    bool told_requested_ = false;  // an event::requested waits
 
     // sending
     outbox outbox_;
-    queue<block_ref> uploads_;
+    queue<block_ref> uploads_;  // length 0: cancelled
+    std::size_t uploads_live_ = 0;
+    std::optional<time_point> waiting_since_;  // since when bytes wait and the socket takes none
 
     // state
     bool choked_ = true;

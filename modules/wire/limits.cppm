@@ -15,8 +15,8 @@ struct budget_limit {
 
 /// Every bound of a conversation and its reason. A driver may tighten them, a test may make them small.
 struct limits {
-    /// The longest block we take; we never ask for more than 16 KiB, which is what every client serves.
-    std::uint32_t block_max = block_length;
+    /// The longest block that may come, and be asked for. Everybody asks for 16 KiB; some took 128 KiB of old.
+    std::uint32_t block_max = 128 * 1024;
     /// The longest request we serve. BEP 3: "current implementations ... close connections which request more".
     std::uint32_t request_served_max = block_length;
     /// A longer request closes the connection; between the two it is rejected. Old clients asked for 128 KiB.

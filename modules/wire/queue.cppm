@@ -32,6 +32,7 @@ public:
         --size_;
         return item;
     }
+    std::size_t capacity() const noexcept { return items_.size(); }
     /// Forgets all items and gives the memory back.
     void clear() { *this = queue{}; }
 

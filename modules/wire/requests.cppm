@@ -21,8 +21,10 @@ struct open_request {
 class open_requests {
 public:
     std::size_t wanted() const noexcept { return wanted_; }
-    bool is_wanted(block_ref const& ref) const { return find(ref, open_request::state::wanted) != nullptr; }
+    std::size_t cancelled() const noexcept { return cancelled_; }
     void add(open_request const& request);
+    /// The wanted request that a block answers. Constant time when answers come in order, else linear.
+    open_request const* wanted(block_ref const& ref) const { return find(ref, open_request::state::wanted); }
     /// Takes the request out that a block answers: the wanted one, else a cancelled one.
     std::optional<open_request> answer(block_ref const& ref);
     /// The same for a reject: the cancelled one, else the wanted one.
@@ -38,8 +40,9 @@ private:
     open_request* find(block_ref const& ref, open_request::state in);
     open_request const* find(block_ref const& ref, open_request::state in) const;
     open_request remove(open_request& which);
+    void compact();
 
-    queue<open_request> rows_;  // the first is never done
+    queue<open_request> rows_;  // the first is never done, at most half of a long row is
     std::size_t wanted_ = 0;
     std::size_t cancelled_ = 0;
 };
