@@ -96,7 +96,7 @@ TEST_CASE("a lent window is reclaimed before its block comes another way", "[sto
 }
 
 TEST_CASE("only blocks of the piece are written, and the first copy counts", "[store]") {
-    auto const content = mixed_sample();
+    auto const content = make_sample({{"x", 100'000}});
     temporary_folder folder;
     auto const disk = open_store(content, settings_in(folder.path()));
     auto const last = piece_index{content.count() - 1};
