@@ -1,1 +1,5 @@
-int main() { return 0; }
+import peer;
+
+int main(int argc, char** argv) {
+    return shoal::cli::run(argc, argv);
+}

@@ -1,0 +1,87 @@
+module;
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+export module peer:options;
+import shoal.core;
+
+namespace shoal::cli {
+/// How a command talks: chatter and progress go to standard error, results to standard output.
+struct output_options {
+    bool json = false;   ///< One JSON object per line on standard output.
+    bool quiet = false;  ///< No progress and no chatter.
+};
+
+/// Whether connections to peers are obfuscated (MSE).
+enum class encryption { prefer, require, off };
+
+/// What `seed`, `get` and every later command that moves bytes have in common.
+struct transfer_options {
+    endpoint listen{};                  ///< Peer port; port 0 is any free one.
+    std::vector<endpoint> connect;      ///< Peers to try first.
+    std::vector<std::string> trackers;  ///< Announce URLs, besides the torrent's own.
+    std::uint64_t upload_limit = 0;     ///< Bytes a second, 0 for none.
+    std::uint64_t download_limit = 0;   ///< Bytes a second, 0 for none.
+    std::uint32_t peers_max = 200;      ///< Connected peers per torrent.
+    bool dht = true;                    ///< These four are accepted before the parts exist.
+    bool lsd = true;
+    bool pex = true;
+    bool utp = true;
+    cli::encryption encryption = cli::encryption::prefer;
+    std::filesystem::path state;  ///< Journals and the like; never empty after parsing.
+    output_options output;
+};
+
+struct seed_options {
+    transfer_options transfer;
+    std::filesystem::path torrent;
+    std::filesystem::path directory;  ///< The folder that holds the torrent's content.
+};
+
+struct get_options {
+    transfer_options transfer;
+    std::vector<std::string> targets;  ///< Torrent file, magnet link, URL of a torrent, or a name in the catalogue.
+    std::filesystem::path directory;   ///< Where the content goes.
+    bool seed = false;                 ///< Go on seeding when complete.
+    std::optional<double> seed_ratio;  ///< Stop seeding at uploaded / size; implies `seed`.
+    std::optional<std::chrono::milliseconds> seed_time;  ///< Stop seeding after this long; implies `seed`.
+    std::optional<std::chrono::milliseconds> timeout;    ///< Give up with status 7.
+    std::vector<std::string> select;                     ///< Take only files that match one of these patterns.
+    bool sequential = false;                             ///< Take pieces in order.
+};
+
+/// Which info dictionaries a made torrent has.
+enum class torrent_format { hybrid, v1, v2 };
+
+struct create_options {
+    std::filesystem::path source;
+    std::filesystem::path torrent;  ///< Written atomically; an older file of this name is replaced.
+    std::vector<std::string> trackers;
+    std::uint64_t piece_length = 0;  ///< Bytes; 0 picks one by the size of the content.
+    torrent_format format = torrent_format::hybrid;
+    bool is_private = false;
+    std::vector<std::string> web_seeds;
+    std::string comment;
+    std::string name;      ///< Empty: the last element of `source`.
+    unsigned threads = 0;  ///< Hashing threads; 0 is one for each core.
+    output_options output;
+};
+
+struct show_options {
+    std::string target;  ///< A torrent file or a magnet link.
+    output_options output;
+};
+
+struct verify_options {
+    std::filesystem::path torrent;
+    std::filesystem::path directory;  ///< The folder that holds the torrent's content.
+    unsigned threads = 0;             ///< Hashing threads; 0 is one for each core.
+    output_options output;
+};
+
+}  // namespace shoal::cli

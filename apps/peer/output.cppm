@@ -1,0 +1,71 @@
+module;
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+export module peer:output;
+import shoal.core;
+import :options;
+
+namespace shoal::cli {
+/// What scripts may rely on.
+enum class exit_status : int {
+    done = 0,
+    failed = 1,
+    wrong_usage = 2,
+    not_found = 3,      ///< A name, torrent or file.
+    unreachable = 4,    ///< The tracker or all peers.
+    mismatch = 5,       ///< Data does not match its hashes.
+    not_writable = 6,   ///< No space or no permission to write.
+    incomplete = 7,     ///< Stopped by a signal or a time limit; can be resumed.
+    not_permitted = 8,  ///< A credential is missing or refused.
+};
+
+/// `value` on one line, with every character that a terminal or a web page could act on as `\uNNNN`: controls, DEL, C1,
+/// invisible and bidirectional ones, `<`, `&`, U+2028. Invalid UTF-8 becomes U+FFFD.
+std::string json_text(boost::json::value const& value);
+/// `1.5 GiB`, `312 MiB`, `17 B`.
+std::string size_text(std::uint64_t bytes);
+
+/// The two standard streams of one command. Not for several threads at once.
+///
+/// Remote text goes through `escaped` before it comes here, except into events, which escape it themselves.
+class output {
+public:
+    explicit output(output_options options);
+    ~output();
+    output(output const&) = delete;
+    output& operator=(output const&) = delete;
+
+    /// One line of the result on standard output; nothing with `--json`, where events are the result.
+    void result(std::string_view line);
+    /// With `--json`, one object on standard output: `event`, `time` and `fields`. Nothing otherwise.
+    void event(std::string_view name, boost::json::object fields);
+    /// One object alone on standard output, for commands whose result is one object.
+    void object(boost::json::object const& fields);
+    /// One line of chatter on standard error.
+    void note(std::string_view line);
+    /// How far it is, on standard error: one redrawn line at a terminal, a plain line every `plain_interval` elsewhere.
+    /// Cheap enough to be called at every step.
+    void progress(std::string_view line);
+    /// Says why it failed, in one line on standard error (and as an event `error`), and passes the status on.
+    int fail(exit_status status, std::string_view message);
+
+    bool json() const noexcept { return options_.json; }
+
+private:
+    void clear_progress();
+
+    output_options options_;
+    bool terminal_;
+    std::size_t progress_width_ = 0;  // columns of the line that is shown now
+    std::chrono::steady_clock::time_point next_progress_{};
+};
+
+/// Redraws of the progress line, and lines where there is no terminal: smooth to the eye, and short logs.
+inline constexpr auto redraw_interval = std::chrono::milliseconds{100};
+inline constexpr auto plain_interval = std::chrono::seconds{5};
+}  // namespace shoal::cli

@@ -1,0 +1,23 @@
+module;
+#include <cstdint>
+
+/// The program `peer`: what each sub-command takes and does. Its outside is described in the README and in `--help`.
+export module peer;
+export import :options;  // what was asked for, parsed
+export import :output;   // results, events, progress, the exit status
+
+namespace shoal::cli {
+/// Makes a torrent file of a file or a folder.
+int run_create(create_options const&);
+/// Prints what a torrent file or a magnet link says.
+int run_show(show_options const&);
+/// Checks content on disk against a torrent file.
+int run_verify(verify_options const&);
+/// Serves content until a signal comes.
+int run_seed(seed_options const&);
+/// Fetches content.
+int run_get(get_options const&);
+
+/// Parses the command line, environment and configuration file and runs the sub-command. Returns the exit status.
+export int run(int argc, char** argv);
+}  // namespace shoal::cli

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Builds Shoal and runs its tests.
+#
+#   tests/run.sh [format] [asan] [tsan] [dev] [interop]     # default: all but tsan
+#
+# format   every C++ source is as clang-format 19 writes it
+# asan     build with address and undefined-behaviour sanitizers, all tests but interop
+# tsan     the same with the thread sanitizer
+# dev      debug build, all tests (architecture, simulation and programs among them)
+# interop  the dev programs against other clients and trackers (tests/interop)
+#
+# Works from any folder, as root or through sudo (for missing packages only). What a step prints goes to
+# build/STEP.log and is shown when the step fails. The last thing run is ctest, so its summary ends the output.
+# Exit status 0 when every step passed.
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+steps=("$@")
+[ ${#steps[@]} -gt 0 ] || steps=(format asan dev interop)
+for step in "${steps[@]}"; do
+    case $step in
+        format | asan | tsan | dev | interop) ;;
+        *)
+            sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+            exit 2
+            ;;
+    esac
+done
+wants() { [[ " ${steps[*]} " == *" $1 "* ]]; }
+
+needs=()
+wants interop && needs=(--interop)
+. cmake/bootstrap.sh "${needs[@]}" || exit 1
+mkdir -p build
+failed=()
+
+# step NAME SECONDS COMMAND...   quietly, in at most SECONDS; its output is shown when it fails
+step() {
+    local name=$1 limit=$2 begin=$SECONDS log="build/${1// /-}.log" status
+    shift 2
+    timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null
+    status=$?
+    if [ $status -eq 0 ]; then
+        echo "== $name: passed in $((SECONDS - begin)) s"
+        return 0
+    fi
+    [ $status -eq 124 ] && echo "stopped after $limit s" >>"$log"
+    tail -n 150 "$log"
+    echo "== $name: FAILED in $((SECONDS - begin)) s (all of it: $log)"
+    failed+=("$name")
+    return 1
+}
+
+check_format() { git ls-files -z '*.cpp' '*.cppm' '*.hpp' | xargs -0 -r clang-format-19 --dry-run -Werror; }
+export -f check_format
+
+# build PRESET SECONDS [OPTION...]
+build() {
+    local preset=$1 limit=$2
+    shift 2
+    step "$preset configure" 120 cmake --preset "$preset" && step "$preset build" "$limit" cmake --build --preset "$preset" -j 2
+}
+
+wants format && step format 60 bash -c check_format
+for preset in asan tsan; do
+    wants $preset && build $preset 1200 && step "$preset tests" 600 ctest --preset $preset -LE 'interop|bench' &&
+        tail -n 3 "build/$preset-tests.log"
+done
+[ ${#failed[@]} -eq 0 ] || echo "== FAILED so far: ${failed[*]}"
+
+if wants dev || wants interop; then
+    build dev 1200 || exit 1
+    filter=()
+    wants dev || filter=(-L interop)
+    wants interop || filter=(-LE interop)
+    timeout --kill-after=10 900 ctest --preset dev "${filter[@]}" </dev/null || failed+=("dev tests")
+fi
+[ ${#failed[@]} -eq 0 ]
