@@ -6,3 +6,4 @@ export import :types;     // piece_index, block_ref, info_hash, peer_id, time_po
 export import :bitfield;  // which pieces somebody has
 export import :endpoint;  // address and port
 export import :text;      // escaping of remote text, hex
+export import :siphash;   // keyed hash for what strangers choose

@@ -1,2 +1,42 @@
+module;
+#include <coroutine>
+#include <memory>
+#include <system_error>
+#include <vector>
+
+/// A tracker as a library: announces and scrapes over HTTP and UDP.
 export module shoal.hub;
+export import :settings;  // settings, counters, log_line
+export import :meter;     // requests per address
+export import :service;   // what is answered to whom, without sockets
 import shoal.core;
+import shoal.net;
+
+namespace shoal::hub {
+/// A tracker on real or simulated sockets.
+///
+///     hub tracker{environment, {.interval = 10min}};
+///     auto bound = tracker.listen(*endpoint::parse("0.0.0.0:6969"));
+///     co_await tracker.run();  // until cancelled
+export class hub {
+public:
+    /// Takes its secrets from `outside.random`. `outside` outlives the hub.
+    explicit hub(net::environment& outside, settings how = {});
+    hub(hub const&) = delete;
+    hub& operator=(hub const&) = delete;
+    ~hub();
+
+    /// Opens an address for HTTP and UDP, both on one port number; port 0 finds one that is free for both. May be
+    /// called several times before `run`. Gives the address with its port, or the system's error.
+    result<endpoint> listen(endpoint at);
+    std::vector<endpoint> const& bound() const noexcept;
+
+    /// Serves until cancelled. Returns early only where a listener fails for good, with its error; all is closed then.
+    net::task<std::error_code> run();
+    counters numbers() const;
+
+private:
+    struct parts;
+    std::unique_ptr<parts> parts_;
+};
+}  // namespace shoal::hub

@@ -1,0 +1,20 @@
+module;
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+/// The values that a person types, as spec/cli.md has them. Each function answers nothing for any other text.
+export module shoal.options;
+import shoal.core;
+
+export namespace shoal::options {
+/// `1000`, `64KiB`, `1GiB`, `5MB`: bytes, or with `KiB MiB GiB TiB` (1024) and `kB MB GB TB` (1000). Below 2^63.
+std::optional<std::uint64_t> parse_size(std::string_view text);
+/// Bytes per second: a size, perhaps followed by `/s`.
+std::optional<std::uint64_t> parse_rate(std::string_view text);
+/// `500ms`, `30s`, `5m`, `2h`; at most a year.
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
+/// `IP:PORT`, `[IPv6]:PORT`, port 0 for any.
+std::optional<endpoint> parse_address(std::string_view text);
+}  // namespace shoal::options

@@ -1,0 +1,46 @@
+#include <benchmark/benchmark.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+import shoal.core;
+import shoal.registry;
+
+using namespace shoal;
+
+namespace {
+info_hash torrent(std::uint32_t number) {
+    info_hash name;
+    store_be(mutable_byte_view{name.bytes}, number * 2'654'435'761U);
+    return name;
+}
+ip_address address(std::uint32_t number) {
+    return ip_address::v4({static_cast<std::uint8_t>(1 + (number >> 24)), static_cast<std::uint8_t>(number >> 16),
+                           static_cast<std::uint8_t>(number >> 8), static_cast<std::uint8_t>(number)});
+}
+
+/// How many announces a second does a registry of N peers in T torrents take, 50 peers wanted? And bytes a peer.
+void announce(benchmark::State& state) {
+    auto const peers = static_cast<std::uint32_t>(state.range(0));
+    auto const torrents = static_cast<std::uint32_t>(state.range(1));
+    registry::registry tracker{{.secret = {1, 2}, .seed = 3}};
+    registry::dice random{4};
+    auto make = [&](std::uint32_t peer) {
+        return registry::announcement{
+            .torrent = torrent(peer % torrents), .peer = {address(peer), 6881}, .is_complete = peer % 3 == 0};
+    };
+    for (std::uint32_t peer = 0; peer < peers; ++peer) tracker.announce(make(peer), time_point{});
+    std::vector<registry::announcement> announces(65'536);
+    for (auto& each : announces) each = make(random.below(peers));
+    std::size_t at = 0;
+    for (auto _ : state) benchmark::DoNotOptimize(tracker.announce(announces[at++ % announces.size()], time_point{}));
+    state.SetItemsProcessed(state.iterations());
+    state.counters["bytes_per_peer"] = static_cast<double>(tracker.memory()) / peers;
+}
+BENCHMARK(announce)
+    ->ArgNames({"peers", "torrents"})
+    ->Args({100'000, 1})
+    ->Args({100'000, 1000})
+    ->Args({100'000, 50'000});
+}  // namespace

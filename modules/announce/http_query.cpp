@@ -1,0 +1,269 @@
+module;
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "core/try.hpp"
+
+module shoal.announce;
+import shoal.core;
+
+namespace shoal::announce {
+namespace {
+constexpr std::string_view hex_digits = "0123456789ABCDEF";
+
+bool is_unreserved(char c) noexcept {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+           c == '_' || c == '~';
+}
+int hex_value(char c) noexcept {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+std::string_view name_of(event what) noexcept {
+    switch (what) {
+        case event::started:
+            return "started";
+        case event::stopped:
+            return "stopped";
+        case event::completed:
+            return "completed";
+        case event::paused:
+            return "paused";
+        case event::none:
+            break;
+    }
+    return "";
+}
+event event_of(std::string_view name) noexcept {
+    for (auto const what : {event::started, event::stopped, event::completed, event::paused})
+        if (name == name_of(what)) return what;
+    return event::none;
+}
+
+/// A number of bytes or peers: digits, perhaps after `-`. Beyond 63 bits it counts as `left_unknown`.
+struct count {
+    bool is_negative;
+    std::uint64_t size;
+};
+result<count> parse_count(std::string_view text) {
+    auto const is_negative = text.starts_with('-');
+    if (is_negative) text.remove_prefix(1);
+    std::uint64_t size = 0;
+    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
+    if (text.empty() || end != text.data() + text.size() || error == std::errc::invalid_argument)
+        return errc::bad_number;
+    if (error == std::errc::result_out_of_range) size = left_unknown;
+    return count{is_negative, std::min(size, left_unknown)};
+}
+
+/// Calls `visit(key, raw value)` for each parameter, until one gives an error.
+template <class Visit>
+result<void> for_each_parameter(std::string_view query, Visit&& visit) {
+    while (!query.empty()) {
+        auto const end = std::min(query.find('&'), query.size());
+        auto const parameter = query.substr(0, end);
+        query.remove_prefix(std::min(end + 1, query.size()));
+        auto const equals = std::min(parameter.find('='), parameter.size());
+        auto const value = parameter.substr(std::min(equals + 1, parameter.size()));
+        SHOAL_TRY(visit(parameter.substr(0, equals), value));
+    }
+    return success();
+}
+
+std::string_view without_fragment(std::string_view url) noexcept {
+    return url.substr(0, url.find('#'));
+}
+
+void append_parameter(std::string& url, std::string_view key, std::string_view encoded) {
+    auto const last = url.empty() ? '\0' : url.back();
+    if (url.find('?') == std::string::npos)
+        url += '?';
+    else if (last != '?' && last != '&')
+        url += '&';
+    url.append(key).append("=").append(encoded);
+}
+
+/// The parameters of an announce as they stood, the first of each key.
+struct parameters {
+    std::optional<std::string_view> info_hash, peer_id, port, uploaded, downloaded, left, event, numwant, key, ip,
+        compact, no_peer_id, tracker_id;
+
+    std::optional<std::string_view>* place(std::string_view name) {
+        std::pair<std::string_view, std::optional<std::string_view>*> const places[] = {{"info_hash", &info_hash},
+                                                                                        {"peer_id", &peer_id},
+                                                                                        {"port", &port},
+                                                                                        {"uploaded", &uploaded},
+                                                                                        {"downloaded", &downloaded},
+                                                                                        {"left", &left},
+                                                                                        {"event", &event},
+                                                                                        {"numwant", &numwant},
+                                                                                        {"key", &key},
+                                                                                        {"ip", &ip},
+                                                                                        {"compact", &compact},
+                                                                                        {"no_peer_id", &no_peer_id},
+                                                                                        {"trackerid", &tracker_id}};
+        for (auto const& [known, at] : places)
+            if (known == name) return at;
+        return nullptr;
+    }
+};
+
+template <class Identifier>
+result<Identifier> parse_identifier(std::optional<std::string_view> raw, errc otherwise) {
+    if (!raw) return otherwise;
+    SHOAL_TRY(auto const decoded, percent_decoded(*raw));
+    auto const identifier = Identifier::from(as_bytes(decoded));
+    if (!identifier) return otherwise;
+    return *identifier;
+}
+
+/// A clamped byte count; what is absent or empty is `otherwise`, what is negative is `if_negative`.
+result<std::uint64_t> parse_bytes(std::optional<std::string_view> raw, std::uint64_t otherwise,
+                                  std::uint64_t if_negative) {
+    if (!raw || raw->empty()) return otherwise;
+    SHOAL_TRY(auto const parsed, parse_count(*raw));
+    return parsed.is_negative ? if_negative : parsed.size;
+}
+}  // namespace
+
+std::string percent_encoded(byte_view bytes) {
+    std::string out;
+    out.reserve(bytes.size() * 3);
+    for (auto const c : as_text(bytes)) {
+        if (is_unreserved(c)) {
+            out += c;
+            continue;
+        }
+        auto const byte = static_cast<std::uint8_t>(c);
+        out += '%';
+        out += hex_digits[byte >> 4];
+        out += hex_digits[byte & 0xf];
+    }
+    return out;
+}
+
+result<std::string> percent_decoded(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        if (text[at] != '%') {
+            out += text[at];
+            continue;
+        }
+        if (text.size() - at < 3) return errc::bad_escape;
+        auto const high = hex_value(text[at + 1]);
+        auto const low = hex_value(text[at + 2]);
+        if (high < 0 || low < 0) return errc::bad_escape;
+        out += static_cast<char>(high << 4 | low);
+        at += 2;
+    }
+    return out;
+}
+
+std::string announce_target(std::string_view announce_url, announce_request const& request) {
+    std::string url{without_fragment(announce_url)};
+    url.reserve(url.size() + 320);
+    append_parameter(url, "info_hash", percent_encoded(request.torrent.view()));
+    append_parameter(url, "peer_id", percent_encoded(request.peer.view()));
+    append_parameter(url, "port", std::to_string(request.port));
+    append_parameter(url, "uploaded", std::to_string(request.uploaded));
+    append_parameter(url, "downloaded", std::to_string(request.downloaded));
+    append_parameter(url, "left", std::to_string(std::min(request.left, left_unknown)));
+    append_parameter(url, "compact", request.is_compact ? "1" : "0");
+    if (request.no_peer_id) append_parameter(url, "no_peer_id", "1");
+    if (request.what != event::none) append_parameter(url, "event", name_of(request.what));
+    if (request.peers_wanted) append_parameter(url, "numwant", std::to_string(*request.peers_wanted));
+    std::array<std::byte, 4> key{};
+    store_be(mutable_byte_view{key}, request.key);
+    if (request.key != 0) append_parameter(url, "key", to_hex(key));
+    if (request.ip) append_parameter(url, "ip", percent_encoded(as_bytes(request.ip->to_string())));
+    if (!request.tracker_id.empty()) append_parameter(url, "trackerid", percent_encoded(as_bytes(request.tracker_id)));
+    return url;
+}
+
+std::optional<std::string> scrape_url(std::string_view announce_url) {
+    constexpr std::string_view announce = "announce";
+    announce_url = without_fragment(announce_url);
+    auto const path = announce_url.substr(0, announce_url.find('?'));
+    auto const scheme = path.find("://");
+    auto const slash = path.rfind('/');
+    if (slash == std::string_view::npos || (scheme != std::string_view::npos && slash < scheme + 3))
+        return std::nullopt;
+    if (!path.substr(slash + 1).starts_with(announce)) return std::nullopt;
+    std::string url{announce_url};
+    return url.replace(slash + 1, announce.size(), "scrape");
+}
+
+std::optional<std::string> scrape_target(std::string_view announce_url, std::span<info_hash const> torrents) {
+    auto url = scrape_url(announce_url);
+    if (!url) return url;
+    for (auto const& torrent : torrents) append_parameter(*url, "info_hash", percent_encoded(torrent.view()));
+    return url;
+}
+
+result<announce_request> parse_http_query(std::string_view raw_query) {
+    if (raw_query.size() > query_bytes_max) return errc::too_long;
+    parameters given;
+    SHOAL_TRY(for_each_parameter(raw_query, [&](std::string_view key, std::string_view value) -> result<void> {
+        if (auto* const place = given.place(key); place != nullptr && !*place) *place = value;
+        return success();
+    }));
+
+    announce_request request;
+    SHOAL_TRY(request.torrent, parse_identifier<info_hash>(given.info_hash, errc::bad_info_hash));
+    SHOAL_TRY(request.peer, parse_identifier<peer_id>(given.peer_id, errc::bad_peer_id));
+    auto const port = given.port ? parse_count(*given.port) : result<count>{errc::bad_port};
+    if (!port || port.value().is_negative || port.value().size > 65'535) return errc::bad_port;
+    request.port = static_cast<std::uint16_t>(port.value().size);
+    SHOAL_TRY(request.uploaded, parse_bytes(given.uploaded, 0, 0));
+    SHOAL_TRY(request.downloaded, parse_bytes(given.downloaded, 0, 0));
+    SHOAL_TRY(request.left, parse_bytes(given.left, left_unknown, left_unknown));
+    request.what = event_of(given.event.value_or(""));
+    if (given.numwant && !given.numwant->empty()) {
+        SHOAL_TRY(auto const wanted, parse_count(*given.numwant));
+        if (!wanted.is_negative)
+            request.peers_wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted.size, 0xffff));
+    }
+    if (given.key) {
+        auto const& key = *given.key;
+        std::uint32_t number = 0;
+        if (std::from_chars(key.data(), key.data() + key.size(), number, 16).ec == std::errc{}) request.key = number;
+    }
+    if (given.ip) {
+        SHOAL_TRY(auto const decoded, percent_decoded(*given.ip));
+        request.ip = ip_address::parse(decoded);
+    }
+    request.is_compact = given.compact != "0";
+    request.no_peer_id = given.no_peer_id.value_or("0") != "0";
+    if (given.tracker_id) {
+        SHOAL_TRY(auto const decoded, percent_decoded(*given.tracker_id));
+        if (decoded.size() <= tracker_id_max) request.tracker_id = decoded;
+    }
+    return request;
+}
+
+result<std::vector<info_hash>> parse_scrape_query(std::string_view raw_query) {
+    if (raw_query.size() > query_bytes_max) return errc::too_long;
+    std::vector<info_hash> torrents;
+    SHOAL_TRY(for_each_parameter(raw_query, [&](std::string_view key, std::string_view value) -> result<void> {
+        if (key != "info_hash") return success();
+        if (torrents.size() == scrape_hashes_max) return errc::too_many_hashes;
+        SHOAL_TRY(auto const torrent, parse_identifier<info_hash>(value, errc::bad_info_hash));
+        torrents.push_back(torrent);
+        return success();
+    }));
+    return torrents;
+}
+}  // namespace shoal::announce

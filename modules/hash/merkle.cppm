@@ -1,0 +1,48 @@
+module;
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+export module shoal.hash:merkle;
+import shoal.core;
+import :digest;
+
+namespace shoal::hash {
+/// Heights of a tree, leaves being height 0: enough for 2^63 bytes in 16 KiB leaves, and one for the root.
+export inline constexpr std::size_t height_max = 50;
+
+/// SHA-256 of two nodes, one after the other. Source: BEP 52, "pieces root".
+export sha256_digest parent_of(sha256_digest const& left, sha256_digest const& right);
+
+/// The root of a tree of `2^height` leaves that all lie beyond the end of the file, and so are zero.
+/// `height` is at most `height_max`. Computed once for each height.
+export sha256_digest const& pad_hash(std::size_t height);
+
+/// The root over `nodes`, which are one layer at `height` (0: hashes of blocks; of a piece layer, the logarithm of
+/// blocks in a piece). Nodes missing to `width` are taken as beyond the end of the file. `width` is a power of two and
+/// not less than `nodes.size()`; 0 means the least such. No nodes and width 0: a zero digest.
+///
+/// A file's root is `merkle_root(leaves)`, or from its piece layer `merkle_root(layer, height of a piece)`. A piece of
+/// a file that has several is `merkle_root(leaves, 0, blocks in a full piece)`, the last one too.
+export sha256_digest merkle_root(std::span<sha256_digest const> nodes, std::size_t height = 0, std::uint64_t width = 0);
+
+/// The same root from the bytes themselves, which come in parts of any size. Keeps one digest a height.
+export class merkle_hasher {
+public:
+    void update(byte_view bytes);
+    /// The root, with the tree padded to `width` leaves as by `merkle_root`; the hasher is as new afterwards.
+    sha256_digest finish(std::uint64_t width = 0);
+    /// Forgets what was hashed so far.
+    void restart();
+
+private:
+    void add_leaf(sha256_digest leaf);
+
+    sha256_hasher block_;
+    std::uint32_t filled_ = 0;  // bytes of the block that is under way
+    std::uint64_t leaves_ = 0;  // complete; bit h of it set: pending_[h] waits for its right sibling
+    std::array<sha256_digest, height_max> pending_{};
+};
+}  // namespace shoal::hash

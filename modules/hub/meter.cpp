@@ -1,0 +1,46 @@
+module;
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+module shoal.hub;
+import shoal.core;
+
+namespace shoal::hub {
+namespace {
+constexpr std::size_t bucket_count = 65'536;
+constexpr std::uint32_t burst_seconds = 10;
+constexpr std::uint32_t parts = 1000;  // of a request: one millisecond at one request a second
+}  // namespace
+
+meter::meter(std::uint32_t per_second, siphash_key const& secret)
+    : per_second_(std::min(per_second, 100'000U)), secret_(secret) {
+    if (per_second_ != 0) buckets_.assign(bucket_count, {per_second_ * burst_seconds * parts, 0});
+}
+
+bool meter::admit(ip_address const& from, time_point now) {
+    if (per_second_ == 0) return true;
+    if (!is_started_) start_ = now;
+    is_started_ = true;
+    auto const since = std::chrono::duration_cast<std::chrono::milliseconds>(now - start_).count();
+    auto const at = static_cast<std::uint32_t>(since);
+    auto const network = from.is_v4() ? from.bytes() : from.bytes().first(8);
+    auto const hash = siphash(secret_, network);
+    auto& one = buckets_[hash % bucket_count];
+    auto& other = buckets_[(hash >> 32) % bucket_count];
+    refill(one, at);
+    refill(other, at);
+    auto const is_within = one.left >= parts || other.left >= parts;
+    one.left -= std::min(one.left, parts);
+    if (&other != &one) other.left -= std::min(other.left, parts);
+    return is_within;
+}
+
+void meter::refill(bucket& of, std::uint32_t now) const noexcept {
+    auto const most = std::uint64_t{per_second_} * burst_seconds * parts;
+    auto const brought = std::uint64_t{now - of.seen} * per_second_;  // modulo 49 days, after which a bucket is full
+    of.left = static_cast<std::uint32_t>(std::min(most, of.left + brought));
+    of.seen = now;
+}
+}  // namespace shoal::hub

@@ -1,0 +1,110 @@
+module;
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+module shoal.hub;
+import shoal.announce;
+import shoal.core;
+import shoal.registry;
+
+namespace shoal::hub {
+namespace {
+/// A peer that missed an announce, and half the time to the next, is gone.
+std::chrono::seconds lifetime_of(settings const& how) {
+    return std::min<std::chrono::seconds>(how.interval * 3 / 2 + std::chrono::minutes{1}, std::chrono::hours{24});
+}
+
+registry::event event_of(announce::event what) noexcept {
+    switch (what) {
+        case announce::event::started:
+            return registry::event::started;
+        case announce::event::stopped:
+            return registry::event::stopped;
+        case announce::event::completed:
+            return registry::event::completed;
+        case announce::event::none:
+        case announce::event::paused:
+            break;
+    }
+    return registry::event::none;
+}
+}  // namespace
+
+service::service(settings how, secrets const& secret)
+    : how_(std::move(how)),
+      peers_({.bounds = how_.bounds, .peer_lifetime = lifetime_of(how_), .secret = secret.tables, .seed = secret.seed}),
+      connections_(secret.connections),
+      meter_(how_.requests_per_second, secret.meter) {}
+
+counters service::numbers() const {
+    auto numbers = numbers_;
+    numbers.peers = peers_.numbers();
+    numbers.memory = peers_.memory();
+    return numbers;
+}
+
+void service::expire(time_point now) {
+    constexpr std::size_t calls = 600;
+    peers_.expire(now, peers_.size() / calls + 100);
+}
+
+bool service::is_admitted(ip_address const& from, time_point now) {
+    if (from.is_loopback() && !how_.is_loopback_limited) return true;
+    if (meter_.admit(from, now)) return true;
+    ++numbers_.over_limit;
+    return false;
+}
+
+announce::announce_reply service::announce(announce::announce_request const& request, endpoint const& from,
+                                           registry::families usable, time_point now) {
+    endpoint peer{from.address, request.port};
+    // Only somebody on this machine may speak for another address (class I2).
+    if (request.ip && from.address.is_loopback()) peer.address = *request.ip;
+    auto const wanted = std::min(request.peers_wanted.value_or(how_.peers_default), how_.peers_max);
+    auto const outcome = peers_.announce({.torrent = request.torrent,
+                                          .peer = peer,
+                                          .is_complete = request.left == 0,
+                                          .what = event_of(request.what),
+                                          .peers_wanted = wanted,
+                                          .usable = usable},
+                                         now);
+    announce::announce_reply reply;
+    reply.interval = how_.interval;
+    reply.min_interval = how_.min_interval;
+    reply.seeders = outcome.counts.seeders;
+    reply.leechers = outcome.counts.leechers;
+    reply.downloaded = outcome.counts.downloaded;
+    reply.peers.reserve(outcome.peers.size());
+    for (auto const& at : outcome.peers) reply.peers.push_back({at, {}});
+    reply.external_ip = from.address;
+    return reply;
+}
+
+announce::scrape_reply service::scrape(std::vector<info_hash> const& torrents) const {
+    announce::scrape_reply reply;
+    reply.torrents.reserve(torrents.size());
+    for (auto const& torrent : torrents) {
+        auto const counts = peers_.scrape(torrent);
+        reply.torrents.push_back({torrent, counts.seeders, counts.leechers, counts.downloaded});
+    }
+    return reply;
+}
+
+void service::log_announce(std::string_view protocol, announce::announce_request const& request, endpoint const& from,
+                           std::size_t peer_count) const {
+    if (!how_.log || !how_.is_each_announce_logged) return;
+    constexpr std::string_view names[] = {"", " started", " stopped", " completed", " paused"};
+    std::string line{protocol};
+    line.append(" announce ").append(to_hex(request.torrent.view())).append(" from ").append(from.to_string());
+    line.append(" port ").append(std::to_string(request.port)).append(names[static_cast<std::size_t>(request.what)]);
+    line.append(request.left == 0 ? " complete" : " incomplete");
+    line.append(" given ").append(std::to_string(peer_count));
+    how_.log(log_level::debug, line);
+}
+}  // namespace shoal::hub

@@ -1,0 +1,61 @@
+module;
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+export module shoal.hub:service;
+import shoal.announce;
+import shoal.core;
+import shoal.net;
+import shoal.registry;
+import :meter;
+import :settings;
+
+export namespace shoal::hub {
+/// Secrets and a seed, from a random device.
+struct secrets {
+    siphash_key tables{};
+    siphash_key connections{};
+    siphash_key meter{};
+    std::uint64_t seed = 0;
+};
+
+/// What a tracker answers to whom. Requests and the time go in, answers come out; it has no socket and no clock.
+class service {
+public:
+    service(settings how, secrets const& secret);
+
+    /// `/announce`, `/scrape`, `/healthz`; 404 for other paths, 405 for methods other than GET and HEAD.
+    net::http_response answer(net::http_request const& request, time_point now);
+    /// Appends the reply to `out`; appends nothing where there is none. One whose address is not proven gets no more
+    /// bytes than it sent (class I1).
+    void answer(net::datagram const& packet, time_point now, byte_vector& out);
+    /// A part of the work of forgetting silent peers; ten calls a second go round within a minute.
+    void expire(time_point now);
+
+    counters numbers() const;
+    settings const& how() const noexcept { return how_; }
+
+private:
+    net::http_response answer_announce(std::string_view query, endpoint const& from, time_point now);
+    net::http_response answer_scrape(std::string_view query);
+    void answer_announce(announce::udp_announce const& request, endpoint const& from, time_point now, byte_vector& out);
+    void answer_scrape(announce::udp_scrape const& request, byte_vector& out);
+
+    bool is_admitted(ip_address const& from, time_point now);
+    announce::announce_reply announce(announce::announce_request const& request, endpoint const& from,
+                                      registry::families usable, time_point now);
+    announce::scrape_reply scrape(std::vector<info_hash> const& torrents) const;
+    void log_announce(std::string_view protocol, announce::announce_request const& request, endpoint const& from,
+                      std::size_t peer_count) const;
+
+    settings how_;
+    registry::registry peers_;
+    announce::connection_ids connections_;
+    meter meter_;
+    counters numbers_;
+};
+}  // namespace shoal::hub

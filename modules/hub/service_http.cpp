@@ -1,0 +1,65 @@
+module;
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+module shoal.hub;
+import shoal.announce;
+import shoal.core;
+import shoal.net;
+import shoal.registry;
+
+namespace shoal::hub {
+namespace {
+net::http_response text(std::uint16_t status, std::string body) {
+    return {.status = status, .body = std::move(body)};
+}
+/// Status 200: clients look into the body for the reason.
+net::http_response refusal(std::error_code why) {
+    return text(200, announce::encode_http_failure({why.message(), std::nullopt, false}));
+}
+}  // namespace
+
+net::http_response service::answer(net::http_request const& request, time_point now) {
+    if (request.method != "GET" && request.method != "HEAD") {
+        auto response = text(405, "only GET and HEAD\n");
+        response.fields.emplace_back("Allow", "GET, HEAD");
+        return response;
+    }
+    auto const mark = std::min(request.target.find('?'), request.target.size());
+    auto const path = request.target.substr(0, mark);
+    auto const query = request.target.substr(std::min(mark + 1, request.target.size()));
+    if (path == "/healthz") return text(200, "ok\n");
+    if (path != "/announce" && path != "/scrape") return text(404, "not found\n");
+    if (!is_admitted(request.remote.address, now)) return text(429, "too many requests\n");
+    return path == "/announce" ? answer_announce(query, request.remote, now) : answer_scrape(query);
+}
+
+net::http_response service::answer_announce(std::string_view query, endpoint const& from, time_point now) {
+    auto const request = announce::parse_http_query(query);
+    if (!request) {
+        ++numbers_.malformed;
+        return refusal(request.error());
+    }
+    ++numbers_.http_announces;
+    auto const reply = announce(request.value(), from, registry::families::both, now);
+    log_announce("http", request.value(), from, reply.peers.size());
+    return text(200, announce::encode_http_reply(reply, request.value()));
+}
+
+net::http_response service::answer_scrape(std::string_view query) {
+    auto const torrents = announce::parse_scrape_query(query);
+    if (!torrents) {
+        ++numbers_.malformed;
+        return refusal(torrents.error());
+    }
+    // No list of everything: it would be large, and private torrents have their hash for a key (class I4).
+    if (torrents.value().empty()) return refusal(announce::errc::bad_info_hash);
+    ++numbers_.http_scrapes;
+    return text(200, announce::encode_http_scrape_reply(scrape(torrents.value())));
+}
+}  // namespace shoal::hub

@@ -1,0 +1,49 @@
+module;
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string_view>
+
+export module shoal.hub:settings;
+import shoal.net;
+import shoal.registry;
+
+export namespace shoal::hub {
+/// Bytes of a UDP reply: within the MTU of any usual path, so that it is never in fragments.
+inline constexpr std::size_t udp_reply_max = 1400;
+
+enum class log_level : std::uint8_t { debug, info, warning };
+/// Told one line at a time. Remote text in it is escaped. Must not throw.
+using log_function = std::function<void(log_level, std::string_view)>;
+
+/// How a hub behaves.
+struct settings {
+    std::chrono::seconds interval{30 * 60};     ///< When peers are to announce again.
+    std::chrono::seconds min_interval{5 * 60};  ///< Not sooner than this.
+    std::uint32_t peers_default = 50;           ///< Peers in an answer where the asker names no number.
+    std::uint32_t peers_max = 200;              ///< Peers in an answer at most. Source: class I4.
+    /// Requests a second of one IPv4 address or IPv6 /64; 0 for no limit. Ten seconds' worth may come at once.
+    std::uint32_t requests_per_second = 50;
+    /// Whether the limit holds for loopback too: what comes from there is mostly a proxy, or a test.
+    bool is_loopback_limited = false;
+    registry::limits bounds{};
+    net::http_server_limits http{};
+    log_function log{};                    ///< Empty: nothing is logged.
+    bool is_each_announce_logged = false;  ///< At `log_level::debug`.
+};
+
+/// Numbers for the metrics and the log.
+struct counters {
+    std::uint64_t http_announces = 0;
+    std::uint64_t udp_announces = 0;
+    std::uint64_t http_scrapes = 0;
+    std::uint64_t udp_scrapes = 0;
+    std::uint64_t udp_connects = 0;
+    std::uint64_t malformed = 0;   ///< Requests that could not be read.
+    std::uint64_t unproven = 0;    ///< UDP requests without a connection id that holds; they are not answered.
+    std::uint64_t over_limit = 0;  ///< Requests beyond `requests_per_second`.
+    registry::counters peers{};
+    std::size_t memory = 0;  ///< Bytes of the registry.
+};
+}  // namespace shoal::hub

@@ -1,0 +1,34 @@
+module;
+#include <chrono>
+#include <coroutine>
+#include <utility>
+
+module shoal.net;
+import shoal.asio;
+import shoal.core;
+
+namespace shoal::net {
+signal::signal(asio::any_io_executor const& executor) : timer_(executor, time_point::max()) {}
+
+void signal::notify() {
+    raised_ = true;
+    timer_.cancel();
+}
+
+task<void> signal::wait() {
+    while (!take()) co_await park();  // after a cancellation the next co_await throws
+}
+
+bool signal::take() noexcept {
+    return std::exchange(raised_, false);
+}
+
+task<void> signal::park(time_point until) {
+    if (timer_.expiry() != until) timer_.expires_at(until);
+    co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+}
+
+void signal::wake() {
+    timer_.cancel();
+}
+}  // namespace shoal::net

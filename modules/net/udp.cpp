@@ -1,0 +1,161 @@
+module;
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <coroutine>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+module shoal.net;
+import shoal.asio;
+import shoal.core;
+import :sockets;
+
+namespace shoal::net {
+namespace {
+using asio::ip::udp;
+
+/// Datagrams that one system call takes: enough to make the call's cost small, and 256 KiB of buffer.
+constexpr std::size_t batch_max = 64;
+
+endpoint from_storage(sockaddr_storage const& from) noexcept {
+    if (from.ss_family == AF_INET) {
+        sockaddr_in v4;
+        std::memcpy(&v4, &from, sizeof v4);
+        return {*ip_address::from(std::as_bytes(std::span{&v4.sin_addr, 1})), ntohs(v4.sin_port)};
+    }
+    sockaddr_in6 v6;
+    std::memcpy(&v6, &from, sizeof v6);
+    return {*ip_address::from(std::as_bytes(std::span{&v6.sin6_addr, 1})), ntohs(v6.sin6_port)};
+}
+
+/// Writes `to` as the system wants it; the length of what was written.
+socklen_t to_storage(endpoint const& to, sockaddr_storage& out) noexcept {
+    auto const bytes = to.address.bytes();
+    if (to.address.is_v4()) {
+        sockaddr_in v4{};
+        v4.sin_family = AF_INET;
+        v4.sin_port = htons(to.port);
+        std::memcpy(&v4.sin_addr, bytes.data(), bytes.size());
+        std::memcpy(&out, &v4, sizeof v4);
+        return sizeof v4;
+    }
+    sockaddr_in6 v6{};
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(to.port);
+    std::memcpy(&v6.sin6_addr, bytes.data(), bytes.size());
+    std::memcpy(&out, &v6, sizeof v6);
+    return sizeof v6;
+}
+
+class udp_socket final : public datagram_socket {
+public:
+    explicit udp_socket(udp::socket socket) : socket_(std::move(socket)), bytes_(batch_max * datagram_bytes_max) {}
+    ~udp_socket() override { close(); }
+
+    task<result<std::size_t>> receive(std::span<datagram> out) override {
+        for (;;) {
+            if (!socket_.is_open()) co_return errc::closed;
+            auto const [ec] = co_await socket_.async_wait(udp::socket::wait_read, asio::as_tuple(asio::use_awaitable));
+            if (ec) co_return socket_.is_open() ? translate(ec) : make_error_code(errc::closed);
+            if (auto const count = drain(out); count > 0) co_return count;
+        }
+    }
+
+    result<std::size_t> send(std::span<datagram const> out) override {
+        if (!socket_.is_open()) return errc::closed;
+        std::size_t taken = 0;
+        while (taken < out.size()) {
+            auto const part = out.subspan(taken, std::min(out.size() - taken, batch_max));
+            for (std::size_t i = 0; i < part.size(); ++i) {
+                vectors_[i] = {const_cast<std::byte*>(part[i].bytes.data()), part[i].bytes.size()};
+                messages_[i] = {};
+                messages_[i].msg_hdr.msg_name = &addresses_[i];
+                messages_[i].msg_hdr.msg_namelen = to_storage(part[i].peer, addresses_[i]);
+                messages_[i].msg_hdr.msg_iov = &vectors_[i];
+                messages_[i].msg_hdr.msg_iovlen = 1;
+            }
+            auto const sent = ::sendmmsg(socket_.native_handle(), messages_.data(), static_cast<unsigned>(part.size()),
+                                         MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (sent > 0) {
+                taken += static_cast<std::size_t>(sent);
+            } else if (errno == EAGAIN || errno == ENOBUFS) {
+                break;
+            } else if (errno == EBADF || errno == ENOTSOCK) {
+                return std::error_code(errno, std::system_category());
+            } else if (errno != EINTR) {
+                ++taken;  // the first of the rest is refused; it must not hold up the others
+            }
+        }
+        return taken;
+    }
+
+    endpoint local() const override {
+        boost::system::error_code ignored;
+        auto const at = socket_.local_endpoint(ignored);
+        return from_tcp({at.address(), at.port()});
+    }
+    void close() override {
+        boost::system::error_code ignored;
+        socket_.close(ignored);
+    }
+
+private:
+    /// Takes what is there, without waiting; errors of single datagrams (ICMP) are of no interest.
+    std::size_t drain(std::span<datagram> out) {
+        auto const room = std::min(out.size(), batch_max);
+        for (std::size_t i = 0; i < room; ++i) {
+            vectors_[i] = {bytes_.data() + i * datagram_bytes_max, datagram_bytes_max};
+            messages_[i] = {};
+            messages_[i].msg_hdr.msg_name = &addresses_[i];
+            messages_[i].msg_hdr.msg_namelen = sizeof addresses_[i];
+            messages_[i].msg_hdr.msg_iov = &vectors_[i];
+            messages_[i].msg_hdr.msg_iovlen = 1;
+        }
+        auto const got =
+            ::recvmmsg(socket_.native_handle(), messages_.data(), static_cast<unsigned>(room), MSG_DONTWAIT, nullptr);
+        std::size_t kept = 0;
+        for (int i = 0; i < got; ++i) {
+            auto const& message = messages_[static_cast<std::size_t>(i)];
+            if ((message.msg_hdr.msg_flags & MSG_TRUNC) != 0) continue;
+            byte_view const all{bytes_};
+            out[kept++] = {from_storage(addresses_[static_cast<std::size_t>(i)]),
+                           all.subspan(static_cast<std::size_t>(i) * datagram_bytes_max, message.msg_len)};
+        }
+        return kept;
+    }
+
+    udp::socket socket_;
+    byte_vector bytes_;
+    std::array<iovec, batch_max> vectors_{};
+    std::array<mmsghdr, batch_max> messages_{};
+    std::array<sockaddr_storage, batch_max> addresses_{};
+};
+}  // namespace
+
+result<std::unique_ptr<datagram_socket>> open_udp(asio::any_io_executor const& executor, endpoint const& at,
+                                                  socket_settings const& settings) {
+    auto const where = to_tcp(at);
+    udp::endpoint const bound{where.address(), where.port()};
+    udp::socket socket{executor};
+    boost::system::error_code ec, ignored;
+    socket.open(bound.protocol(), ec);
+    if (!ec && !at.address.is_v4()) socket.set_option(asio::ip::v6_only{true}, ec);
+    if (!ec) socket.bind(bound, ec);
+    if (ec) return translate(ec);
+    if (settings.datagram_buffer != 0) {
+        socket.set_option(asio::socket_base::send_buffer_size{settings.datagram_buffer}, ignored);
+        socket.set_option(asio::socket_base::receive_buffer_size{settings.datagram_buffer}, ignored);
+    }
+    return std::make_unique<udp_socket>(std::move(socket));
+}
+}  // namespace shoal::net

@@ -1,0 +1,42 @@
+module;
+#include <cstdint>
+
+export module shoal.registry:choice;
+
+namespace shoal::registry {
+/// Pseudo-random numbers from a seed (splitmix64): quick and fair, and no secret.
+export class dice {
+public:
+    explicit dice(std::uint64_t seed) noexcept : state_(seed) {}
+    std::uint64_t next() noexcept {
+        state_ += 0x9e3779b97f4a7c15U;
+        auto mixed = state_;
+        mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9U;
+        mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111ebU;
+        return mixed ^ mixed >> 31;
+    }
+    /// A number below `bound`, which is not 0.
+    std::uint32_t below(std::uint32_t bound) noexcept {
+        return static_cast<std::uint32_t>((next() >> 32) * bound >> 32);
+    }
+
+private:
+    std::uint64_t state_;
+};
+
+/// Visits `count` different numbers below `range` in O(`count`), each number with the same chance; all of them where
+/// `count` is not below `range`. One number is taken from each of `count` equal parts of a ring turned at random.
+export template <class Visit>
+void choose(dice& random, std::uint32_t range, std::uint32_t count, Visit&& visit) {
+    if (range == 0) return;
+    if (count > range) count = range;
+    auto const turn = random.below(range);
+    std::uint32_t begin = 0;
+    for (std::uint32_t part = 1; part <= count; ++part) {
+        auto const end = static_cast<std::uint32_t>(std::uint64_t{range} * part / count);
+        auto const at = std::uint64_t{turn} + begin + random.below(end - begin);
+        visit(static_cast<std::uint32_t>(at < range ? at : at - range));
+        begin = end;
+    }
+}
+}  // namespace shoal::registry

@@ -1,0 +1,123 @@
+module;
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+module shoal.registry;
+
+namespace shoal::registry {
+bool is_loopback(std::array<std::uint8_t, 4> const& address) noexcept {
+    return address[0] == 127;
+}
+bool is_loopback(std::array<std::uint8_t, 16> const& address) noexcept {
+    return std::all_of(address.begin(), address.end() - 1, [](auto octet) { return octet == 0; }) && address[15] == 1;
+}
+
+namespace {
+/// The network that one subscriber holds: an IPv4 address, or an IPv6 /64.
+template <std::size_t Size>
+constexpr std::size_t network_size = Size == 4 ? 4 : 8;
+
+template <std::size_t Size>
+bool same_network(std::array<std::uint8_t, Size> const& a, std::array<std::uint8_t, Size> const& b) noexcept {
+    return std::equal(a.begin(), a.begin() + network_size<Size>, b.begin());
+}
+}  // namespace
+
+template <std::size_t Size>
+std::uint64_t peer_set<Size>::hash(siphash_key const& key, peer const& of) const noexcept {
+    // Many peers on loopback are the normal case of a test: there the port is hashed too, else runs grow long.
+    std::array<std::uint8_t, Size + 2> bytes{};
+    std::copy(of.address.begin(), of.address.end(), bytes.begin());
+    bytes[Size] = static_cast<std::uint8_t>(of.port >> 8);
+    bytes[Size + 1] = static_cast<std::uint8_t>(of.port & 0xff);
+    auto const count = is_loopback(of.address) ? bytes.size() : network_size<Size>;
+    return siphash(key, byte_view{reinterpret_cast<std::byte const*>(bytes.data()), count});
+}
+
+template <std::size_t Size>
+auto peer_set<Size>::find(siphash_key const& key, address_bytes const& address, std::uint16_t port,
+                          std::uint16_t now) const -> found {
+    found result;
+    auto look = [&](std::uint32_t at) {
+        auto const& other = peers_[at];
+        if (!same_network<Size>(other.address, address)) return false;
+        ++result.same_address;
+        if (result.oldest_of_address == none ||
+            ticks_between(other.seen, now) > ticks_between(peers_[result.oldest_of_address].seen, now))
+            result.oldest_of_address = at;
+        if (!other.is(address, port)) return false;
+        result.at = at;
+        return true;
+    };
+    if (is_indexed())
+        index_.find(hash(key, {address, port}), look);
+    else
+        for (std::uint32_t at = 0; at < size() && !look(at); ++at) {}
+    return result;
+}
+
+template <std::size_t Size>
+std::uint32_t peer_set<Size>::insert(siphash_key const& key, peer const& added, bool is_seeder) {
+    peers_.reserve(next_capacity());
+    auto const at = size();
+    peers_.push_back(added);
+    if (is_indexed())
+        index_.insert(hash(key, added), at, [&](std::uint32_t other) { return hash(key, peers_[other]); });
+    else if (size() > scan_max)
+        build_index(key);
+    return is_seeder ? set_seeder(key, at, true) : at;
+}
+
+template <std::size_t Size>
+std::uint32_t peer_set<Size>::set_seeder(siphash_key const& key, std::uint32_t at, bool is_seeder) {
+    if (is_seeder == (at < seeders_)) return at;
+    auto const border = is_seeder ? seeders_++ : --seeders_;
+    exchange(key, at, border);
+    return border;
+}
+
+template <std::size_t Size>
+void peer_set<Size>::erase(siphash_key const& key, std::uint32_t at) {
+    at = set_seeder(key, at, false);
+    exchange(key, at, size() - 1);
+    if (is_indexed())
+        index_.erase(hash(key, peers_.back()), size() - 1,
+                     [&](std::uint32_t other) { return hash(key, peers_[other]); });
+    peers_.pop_back();
+    if (is_indexed() && size() <= scan_max / 2) index_.clear();
+    if (peers_.size() < peers_.capacity() / 4) peers_.shrink_to_fit();
+}
+
+template <std::size_t Size>
+std::size_t peer_set<Size>::next_capacity() const noexcept {
+    constexpr auto smallest_block = std::size_t{24} / sizeof(peer);
+    if (peers_.size() < peers_.capacity()) return peers_.capacity();
+    return peers_.size() + std::max(smallest_block, peers_.size() / 2);
+}
+
+template <std::size_t Size>
+std::size_t peer_set<Size>::growth() const noexcept {
+    auto const array = heap_bytes(next_capacity() * sizeof(peer)) - heap_bytes(peers_.capacity() * sizeof(peer));
+    return array + (is_indexed() || size() == scan_max ? index_.growth() : 0);
+}
+
+template <std::size_t Size>
+void peer_set<Size>::exchange(siphash_key const& key, std::uint32_t a, std::uint32_t b) {
+    if (a == b) return;
+    if (is_indexed()) index_.exchange(hash(key, peers_[a]), a, hash(key, peers_[b]), b);
+    std::swap(peers_[a], peers_[b]);
+}
+
+template <std::size_t Size>
+void peer_set<Size>::build_index(siphash_key const& key) {
+    auto hash_of = [&](std::uint32_t other) { return hash(key, peers_[other]); };
+    for (std::uint32_t at = 0; at < size(); ++at) index_.insert(hash_of(at), at, hash_of);
+}
+
+template class peer_set<4>;
+template class peer_set<16>;
+}  // namespace shoal::registry

@@ -1,0 +1,408 @@
+module;
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+module shoal.registry;
+
+namespace shoal::registry {
+namespace {
+/// How many entries are looked at to find one that may give way; the choice is good enough and the cost fixed.
+constexpr int eviction_samples = 8;
+/// Torrents that one announce may push out to make room for itself.
+constexpr int evictions_max = 4;
+/// A torrent without peers keeps its `downloaded` count this long.
+constexpr std::chrono::hours count_lifetime{24};
+constexpr auto none = slot_index::none;
+
+std::uint16_t tick_of(time_point now) noexcept {
+    auto const seconds = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch());
+    return static_cast<std::uint16_t>((seconds / tick) & 0x7fff);
+}
+
+template <std::size_t Size>
+std::array<std::uint8_t, Size> address_bytes(ip_address const& address) noexcept {
+    std::array<std::uint8_t, Size> bytes{};
+    std::transform(address.bytes().begin(), address.bytes().end(), bytes.begin(),
+                   [](std::byte b) { return std::to_integer<std::uint8_t>(b); });
+    return bytes;
+}
+
+endpoint endpoint_of(peer_set<4>::peer const& peer) {
+    return {ip_address::v4(peer.address), peer.port};
+}
+endpoint endpoint_of(peer_set<16>::peer const& peer) {
+    return {ip_address::v6(peer.address), peer.port};
+}
+
+struct torrent {
+    info_hash name;
+    std::uint32_t downloaded = 0;
+    std::uint16_t seen = 0;  // tick of the last announce
+    bool is_used = false;    // else its place is free
+    peer_set<4> v4;
+    std::unique_ptr<peer_set<16>> v6;  // most torrents have no IPv6 peer
+
+    std::uint32_t size() const noexcept { return v4.size() + (v6 ? v6->size() : 0); }
+    std::uint32_t seeders() const noexcept { return v4.seeders() + (v6 ? v6->seeders() : 0); }
+    std::size_t memory() const noexcept { return v4.memory() + (v6 ? sizeof *v6 + v6->memory() : 0); }
+    swarm counts() const noexcept { return {seeders(), size() - seeders(), downloaded}; }
+};
+
+/// The torrents whose hash ends alike.
+struct shard {
+    std::deque<torrent> torrents;  // grows in small steps; places are reused
+    std::vector<std::uint32_t> free_places;
+    slot_index index;
+
+    std::size_t memory() const noexcept {
+        return torrents.size() * sizeof(torrent) + free_places.capacity() * sizeof(std::uint32_t) + index.memory();
+    }
+};
+
+/// Chooses up to `wanted` peers for an asker who stands at `self` (or nowhere). One who is complete gets leechers;
+/// anyone else gets seeders and leechers, half of each while there are enough.
+template <std::size_t Size>
+void choose_peers(peer_set<Size> const& from, std::uint32_t self, bool is_complete, std::uint32_t wanted, dice& random,
+                  std::vector<endpoint>& out) {
+    auto take = [&](std::uint32_t first, std::uint32_t last, std::uint32_t count) {
+        auto const is_inside = first <= self && self < last;
+        choose(random, last - first - (is_inside ? 1 : 0), count, [&](std::uint32_t at) {
+            at += first;
+            if (is_inside && at >= self) ++at;
+            out.push_back(endpoint_of(from[at]));
+        });
+    };
+    auto const leechers = from.size() - from.seeders() - (from.seeders() <= self && self < from.size() ? 1 : 0);
+    auto const seeders_least = wanted - std::min(wanted, leechers);
+    auto const seeders = is_complete ? 0 : std::min(from.seeders(), std::max(wanted / 2, seeders_least));
+    take(0, from.seeders(), seeders);
+    take(from.seeders(), from.size(), wanted - seeders);
+}
+}  // namespace
+
+class registry::state {
+public:
+    explicit state(options const& how) : how_(how), random_(how.seed), shards_(std::max(1U, how.shard_count)) {
+        how_.bounds.peers_per_torrent_max = std::min(how_.bounds.peers_per_torrent_max, slot_index::none);
+    }
+
+    outcome announce(announcement const& from, time_point now);
+    swarm scrape(info_hash const& name) const;
+    std::size_t expire(time_point now, std::size_t steps);
+
+    std::size_t size() const noexcept { return numbers_.peers_v4 + numbers_.peers_v6 + places_; }
+    std::size_t memory() const noexcept { return memory_; }
+    counters numbers() const noexcept { return numbers_; }
+
+private:
+    outcome leave(shard& in, std::uint32_t place, announcement const& from, std::uint16_t now);
+    std::vector<endpoint> choose_for(torrent const& in, std::uint32_t self, announcement const& from);
+    template <std::size_t Size>
+    std::uint32_t store(torrent& in, peer_set<Size>& set, announcement const& from, std::uint16_t now);
+    template <std::size_t Size>
+    bool make_room(torrent& in, peer_set<Size>& set, typename peer_set<Size>::found const& same, std::uint16_t now);
+    template <std::size_t Size>
+    auto find(peer_set<Size> const& set, endpoint const& peer, std::uint16_t now) const {
+        return set.find(how_.secret, address_bytes<Size>(peer.address), peer.port, now);
+    }
+    /// While it lives the peers of a torrent change; then it brings the totals up to date.
+    class change {
+    public:
+        change(state& all, torrent& of) noexcept : all_(all), of_(of) {}
+        change(change const&) = delete;
+        change& operator=(change const&) = delete;
+        ~change() {
+            all_.numbers_.peers_v4 += of_.v4.size() - v4_;
+            all_.numbers_.peers_v6 += of_.size() - of_.v4.size() - v6_;
+            all_.numbers_.seeders += of_.seeders() - seeders_;
+            all_.memory_ += of_.memory() - memory_;
+        }
+
+    private:
+        state& all_;
+        torrent& of_;
+        std::size_t v4_ = of_.v4.size(), v6_ = of_.size() - v4_, seeders_ = of_.seeders(), memory_ = of_.memory();
+    };
+
+    shard& shard_of(std::uint64_t hash) noexcept { return shards_[(hash >> 32) % shards_.size()]; }
+    shard const& shard_of(std::uint64_t hash) const noexcept { return shards_[(hash >> 32) % shards_.size()]; }
+    std::uint64_t hash(info_hash const& name) const noexcept { return siphash(how_.secret, name.view()); }
+    static std::uint32_t place_of(shard const& in, std::uint64_t hash, info_hash const& name);
+    torrent* add(shard& in, std::uint64_t hash, info_hash const& name, std::uint16_t now);
+    void drop(shard& in, std::uint32_t place);
+    bool evict_torrent(shard& in, torrent const* instead_of, std::uint16_t now);
+    bool has_room(std::size_t bytes) const noexcept {
+        return memory_ + bytes <= how_.bounds.memory_max &&
+               numbers_.peers_v4 + numbers_.peers_v6 < how_.bounds.peers_max;
+    }
+    void step(std::uint16_t now, std::size_t& dropped);
+
+    options how_;
+    dice random_;
+    std::vector<shard> shards_;
+    std::size_t memory_ = 0;
+    std::size_t places_ = 0;  // torrents and free places of all shards
+    counters numbers_;
+    // Where `expire` goes on: the shard, the torrent in it, and the next peer of it, counted down from the end.
+    std::size_t shard_at_ = 0;
+    std::size_t torrent_at_ = 0;
+    std::optional<std::uint32_t> peer_at_;
+};
+
+registry::registry(options const& how) : state_(std::make_unique<state>(how)) {}
+registry::~registry() = default;
+registry::registry(registry&&) noexcept = default;
+registry& registry::operator=(registry&&) noexcept = default;
+outcome registry::announce(announcement const& from, time_point now) {
+    return state_->announce(from, now);
+}
+swarm registry::scrape(info_hash const& torrent) const {
+    return state_->scrape(torrent);
+}
+std::size_t registry::expire(time_point now, std::size_t steps) {
+    return state_->expire(now, steps);
+}
+std::size_t registry::size() const noexcept {
+    return state_->size();
+}
+std::size_t registry::memory() const noexcept {
+    return state_->memory();
+}
+counters registry::numbers() const noexcept {
+    return state_->numbers();
+}
+
+outcome registry::state::announce(announcement const& from, time_point at) {
+    ++numbers_.announces;
+    auto const now = tick_of(at);
+    auto const name_hash = hash(from.torrent);
+    auto& in = shard_of(name_hash);
+    auto const place = place_of(in, name_hash, from.torrent);
+    auto* known = place == none ? nullptr : &in.torrents[place];
+    if (from.what == event::stopped) return known == nullptr ? outcome{} : leave(in, place, from, now);
+
+    auto const is_introduced = from.peer.port != 0;
+    if (known == nullptr && is_introduced) known = add(in, name_hash, from.torrent, now);
+    if (known == nullptr) return {};
+    known->seen = now;
+    auto self = none;
+    if (from.peer.address.is_v4()) {
+        if (is_introduced) self = store(*known, known->v4, from, now);
+    } else {
+        if (!known->v6) {
+            change const counted(*this, *known);
+            known->v6 = std::make_unique<peer_set<16>>();
+        }
+        if (is_introduced) self = store(*known, *known->v6, from, now);
+    }
+    return {choose_for(*known, self, from), known->counts(), self != none};
+}
+
+outcome registry::state::leave(shard& in, std::uint32_t place, announcement const& from, std::uint16_t now) {
+    auto& known = in.torrents[place];
+    auto take_out = [&](auto& set) {
+        auto const at = find(set, from.peer, now).at;
+        if (at == none) return;
+        change const counted(*this, known);
+        set.erase(how_.secret, at);
+    };
+    if (from.peer.address.is_v4())
+        take_out(known.v4);
+    else if (known.v6)
+        take_out(*known.v6);
+    auto const counts = known.counts();
+    if (known.size() == 0 && known.downloaded == 0) drop(in, place);
+    return {{}, counts, false};
+}
+
+std::vector<endpoint> registry::state::choose_for(torrent const& in, std::uint32_t self, announcement const& from) {
+    std::vector<endpoint> peers;
+    auto const wanted = from.peers_wanted;
+    peers.reserve(std::min(wanted, in.size()));
+    auto const is_v4 = from.peer.address.is_v4();
+    if (is_v4)
+        choose_peers(in.v4, self, from.is_complete, wanted, random_, peers);
+    else if (in.v6)
+        choose_peers(*in.v6, self, from.is_complete, wanted, random_, peers);
+    auto const left = wanted - static_cast<std::uint32_t>(peers.size());
+    if (from.usable == families::own || left == 0) return peers;
+    if (!is_v4)
+        choose_peers(in.v4, none, from.is_complete, left, random_, peers);
+    else if (in.v6)
+        choose_peers(*in.v6, none, from.is_complete, left, random_, peers);
+    return peers;
+}
+
+swarm registry::state::scrape(info_hash const& name) const {
+    auto const name_hash = hash(name);
+    auto const& in = shard_of(name_hash);
+    auto const place = place_of(in, name_hash, name);
+    return place == none ? swarm{} : in.torrents[place].counts();
+}
+
+/// Notes the peer; gives its position, or `none` where there was no room for it.
+template <std::size_t Size>
+std::uint32_t registry::state::store(torrent& in, peer_set<Size>& set, announcement const& from, std::uint16_t now) {
+    change const counted(*this, in);
+    auto where = find(set, from.peer, now);
+    if (where.at != none) {
+        where.at = set.set_seeder(how_.secret, where.at, from.is_complete);
+    } else {
+        if (!make_room(in, set, where, now)) return none;
+        typename peer_set<Size>::peer const added{address_bytes<Size>(from.peer.address), from.peer.port, now, 0};
+        where.at = set.insert(how_.secret, added, from.is_complete);
+    }
+    auto& peer = set[where.at];
+    peer.seen = now & 0x7fffU;
+    if (from.what == event::completed && from.is_complete && !peer.is_counted) {
+        peer.is_counted = 1;
+        ++in.downloaded;
+        ++numbers_.completed;
+    }
+    return where.at;
+}
+
+/// Room for one more peer in `set`; within a full torrent the peer that was silent longest gives way.
+template <std::size_t Size>
+bool registry::state::make_room(torrent& in, peer_set<Size>& set, typename peer_set<Size>::found const& same,
+                                std::uint16_t now) {
+    auto give_way = [&](std::uint32_t at) {
+        set.erase(how_.secret, at);
+        ++numbers_.peers_evicted;
+        return true;
+    };
+    if (same.same_address >= how_.bounds.peers_per_address_max && !is_loopback(set[same.oldest_of_address].address))
+        return give_way(same.oldest_of_address);
+    for (int tries = 0; tries < evictions_max && !has_room(set.growth()); ++tries)
+        if (!evict_torrent(shards_[random_.below(static_cast<std::uint32_t>(shards_.size()))], &in, now)) break;
+    if (set.size() < how_.bounds.peers_per_torrent_max && has_room(set.growth())) return true;
+    if (set.size() == 0) {
+        ++numbers_.refused;
+        return false;
+    }
+    auto oldest = random_.below(set.size());
+    for (int sample = 1; sample < eviction_samples; ++sample) {
+        auto const other = random_.below(set.size());
+        if (ticks_between(set[other].seen, now) > ticks_between(set[oldest].seen, now)) oldest = other;
+    }
+    return give_way(oldest);
+}
+
+/// A new torrent, or nothing where there is no room.
+torrent* registry::state::add(shard& in, std::uint64_t name_hash, info_hash const& name, std::uint16_t now) {
+    // The first peer comes with it, so room for both is made here: the torrent would be of no use without.
+    auto const first_peer = heap_bytes(sizeof(peer_set<16>)) + heap_bytes(24);
+    auto const is_full = [&] {
+        auto const place = in.free_places.empty() ? sizeof(torrent) + in.index.growth() : 0;
+        return numbers_.torrents >= how_.bounds.torrents_max || !has_room(place + first_peer);
+    };
+    for (int tries = 0; tries < evictions_max && is_full(); ++tries)
+        if (!evict_torrent(in, nullptr, now)) break;
+    if (is_full() || in.torrents.size() >= none) {
+        ++numbers_.refused;
+        return nullptr;
+    }
+    auto const before = in.memory();
+    auto place = static_cast<std::uint32_t>(in.torrents.size());
+    if (in.free_places.empty()) {
+        in.torrents.emplace_back();
+        ++places_;
+    } else {
+        place = in.free_places.back();
+        in.free_places.pop_back();
+    }
+    auto& added = in.torrents[place];
+    added.name = name;
+    added.is_used = true;
+    in.index.insert(name_hash, place, [&](std::uint32_t other) { return hash(in.torrents[other].name); });
+    memory_ += in.memory() - before;
+    ++numbers_.torrents;
+    return &added;
+}
+
+void registry::state::drop(shard& in, std::uint32_t place) {
+    auto& dropped = in.torrents[place];
+    auto const before = in.memory();
+    in.index.erase(hash(dropped.name), place, [&](std::uint32_t other) { return hash(in.torrents[other].name); });
+    {
+        change const counted(*this, dropped);
+        dropped = torrent{};
+    }
+    in.free_places.push_back(place);
+    memory_ += in.memory() - before;
+    --numbers_.torrents;
+}
+
+/// Drops a torrent of the shard that matters less than `instead_of` (than a new one: nothing) does.
+bool registry::state::evict_torrent(shard& in, torrent const* instead_of, std::uint16_t now) {
+    if (in.torrents.empty()) return false;
+    auto const size_max = instead_of == nullptr ? 1 : instead_of->size();
+    auto victim = none;
+    for (int sample = 0; sample < eviction_samples; ++sample) {
+        auto const at = random_.below(static_cast<std::uint32_t>(in.torrents.size()));
+        auto const& other = in.torrents[at];
+        if (!other.is_used || &other == instead_of || other.size() > size_max) continue;
+        if (victim != none) {
+            auto const& best = in.torrents[victim];
+            if (other.size() > best.size()) continue;
+            if (other.size() == best.size() && ticks_between(other.seen, now) < ticks_between(best.seen, now)) continue;
+        }
+        victim = at;
+    }
+    if (victim == none) return false;
+    ++numbers_.torrents_evicted;
+    numbers_.peers_evicted += in.torrents[victim].size();
+    drop(in, victim);
+    return true;
+}
+
+std::size_t registry::state::expire(time_point at, std::size_t steps) {
+    auto const now = tick_of(at);
+    std::size_t dropped = 0;
+    for (steps = std::min(steps, size()); steps > 0; --steps) step(now, dropped);
+    numbers_.expired += dropped;
+    return dropped;
+}
+
+/// Looks at one peer, or at one torrent that has none left to look at. Counting down keeps the peers that `erase` moves
+/// behind the place where the round stands.
+void registry::state::step(std::uint16_t now, std::size_t& dropped) {
+    if (shard_at_ >= shards_.size()) shard_at_ = 0;
+    auto& in = shards_[shard_at_];
+    if (torrent_at_ >= in.torrents.size()) {
+        torrent_at_ = 0;
+        ++shard_at_;
+        return;
+    }
+    auto& known = in.torrents[torrent_at_];
+    auto const left = std::min(peer_at_.value_or(known.size()), known.size());
+    if (left > 0) {
+        auto const at = left - 1;
+        auto const is_old = [&](auto& set, std::uint32_t position) {
+            if (ticks_between(set[position].seen, now) <= how_.peer_lifetime / tick) return false;
+            change const counted(*this, known);
+            set.erase(how_.secret, position);
+            return true;
+        };
+        dropped += at < known.v4.size() ? is_old(known.v4, at) : is_old(*known.v6, at - known.v4.size());
+        peer_at_ = at;
+        return;
+    }
+    auto const is_forgotten = known.downloaded == 0 || ticks_between(known.seen, now) > count_lifetime / tick;
+    if (known.is_used && known.size() == 0 && is_forgotten) drop(in, static_cast<std::uint32_t>(torrent_at_));
+    peer_at_.reset();
+    ++torrent_at_;
+}
+
+std::uint32_t registry::state::place_of(shard const& in, std::uint64_t name_hash, info_hash const& name) {
+    return in.index.find(name_hash, [&](std::uint32_t at) { return in.torrents[at].name == name; });
+}
+}  // namespace shoal::registry

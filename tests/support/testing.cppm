@@ -1,0 +1,3 @@
+/// What tests and benchmarks of several rooms share.
+export module shoal.testing;
+export import :machine;  // on_machine: a coroutine on the real machine, bounded in time
