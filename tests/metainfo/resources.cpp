@@ -1,0 +1,204 @@
+#include <malloc.h>
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <cstddef>
+#include <cstdlib>
+#include <map>
+#include <new>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+import shoal.core;
+import shoal.bencode;
+import shoal.metainfo;
+
+using namespace shoal;
+
+// What this program has from the heap, as malloc counts it.
+namespace {
+std::atomic<std::size_t> in_use{0}, peak{0};
+}  // namespace
+
+void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
+    auto* const block = std::malloc(size);
+    if (block == nullptr) return nullptr;
+    auto const now = in_use += malloc_usable_size(block);
+    for (auto seen = peak.load(); seen < now && !peak.compare_exchange_weak(seen, now);) {}
+    return block;
+}
+void* operator new(std::size_t size) {
+    if (auto* const block = operator new(size, std::nothrow)) return block;
+    throw std::bad_alloc{};
+}
+void* operator new[](std::size_t size) {
+    return operator new(size);
+}
+void* operator new[](std::size_t size, std::nothrow_t const& tag) noexcept {
+    return operator new(size, tag);
+}
+void operator delete(void* block) noexcept {
+    in_use -= malloc_usable_size(block);
+    std::free(block);
+}
+void operator delete(void* block, std::size_t) noexcept {
+    operator delete(block);
+}
+void operator delete(void* block, std::nothrow_t const&) noexcept {
+    operator delete(block);
+}
+void operator delete[](void* block) noexcept {
+    operator delete(block);
+}
+void operator delete[](void* block, std::size_t) noexcept {
+    operator delete(block);
+}
+void operator delete[](void* block, std::nothrow_t const&) noexcept {
+    operator delete(block);
+}
+
+namespace {
+/// Bytes taken at most while `input` was read and the torrent was there.
+std::size_t memory_for(std::string const& input, bool& accepted) {
+    auto const before = in_use.load();
+    peak = before;
+    auto const read = metainfo::parse_torrent(as_bytes(input));
+    accepted = read.has_value();
+    return peak - before;
+}
+std::size_t memory_for(std::string const& input) {
+    bool accepted = false;
+    return memory_for(input, accepted);
+}
+
+std::string str(std::string_view text) {
+    return std::to_string(text.size()) + ":" + std::string{text};
+}
+std::string v1_of(std::string const& files, std::size_t piece_count = 1) {
+    return "d4:infod5:filesl" + files + "e4:name1:n12:piece lengthi16384e6:pieces" +
+           str(std::string(20 * piece_count, 'x')) + "ee";
+}
+std::string v2_of(std::string const& tree) {
+    return "d4:infod9:file treed" + tree + "e12:meta versioni2e4:name1:n12:piece lengthi16384eee";
+}
+std::string leaf(std::string_view name, int size) {
+    auto const root = size > 0 ? "11:pieces root32:" + std::string(32, 'r') : std::string{};
+    return str(name) + "d0:d6:lengthi" + std::to_string(size) + "e" + root + "ee";
+}
+std::string counted(int n) {
+    return std::to_string(1'000'000 + n);
+}  // sorts as its number does
+
+constexpr auto bound(std::size_t input_size) {
+    return 32 * input_size + (1 << 20);
+}
+}  // namespace
+
+TEST_CASE("reading takes memory by the size of the torrent, whatever it says", "[metainfo]") {
+    std::map<std::string, std::string> inputs;
+    auto& many_files = inputs["many small files"];
+    auto& many_copies = inputs["many files of one name"];
+    auto& deep_paths = inputs["paths of one-letter folders"];
+    auto& many_pads = inputs["many pad files"];
+    for (int i = 0; i < 40'000; ++i) {
+        many_files += "d6:lengthi1e4:pathl" + str(counted(i)) + "ee";
+        many_copies += "d6:lengthi0e4:pathl1:aee";
+        many_pads += "d4:attr1:p6:lengthi0e4:pathl1:aee";
+    }
+    for (int i = 0; i < 4'000; ++i) {
+        deep_paths += "d6:lengthi0e4:pathl" + str(counted(i));
+        for (int depth = 0; depth < 98; ++depth) deep_paths += "1:a";
+        deep_paths += "ee";
+    }
+    std::string const one_byte = "d6:lengthi1e4:pathl1:zee";
+    many_files = v1_of(many_files, 3);
+    many_copies = v1_of(many_copies + one_byte);
+    deep_paths = v1_of(deep_paths + one_byte);
+    many_pads = v1_of(many_pads + one_byte);
+
+    auto& aligned = inputs["v2 files of one byte, each with a pad file to be"];
+    auto& empty = inputs["v2 empty files"];
+    for (int i = 0; i < 40'000; ++i) {
+        aligned += leaf(counted(i), 1);
+        empty += leaf(counted(i), 0);
+    }
+    aligned = v2_of(aligned);
+    empty = v2_of(empty + leaf("z", 1));
+
+    auto& below = inputs["v2 files far below folders of long names"];
+    std::string folders, ends;
+    for (int depth = 0; depth < 7; ++depth) {
+        folders += str(std::string(250, 'f')) + "d";
+        ends += "e";
+    }
+    for (int i = 0; i < 20'000; ++i) below += leaf(counted(i), 1);
+    below = v2_of(folders + below + ends);
+
+    inputs["many items"] = "d4:info" + std::string("l") + std::string(1'000'000, 'l') + "e";
+    inputs["a million empty strings"] = [] {
+        std::string all = "d1:al";
+        for (int i = 0; i < 1'000'000; ++i) all += "0:";
+        return all + "e4:infodee";
+    }();
+    inputs["a claim of a terabyte"] = "d4:infod6:lengthi1099511627776e4:name1:n12:piece lengthi536870912e6:pieces" +
+                                      str(std::string(20 * 2048, 'x')) + "ee";
+    inputs["v2 of 2^21 pieces without layers"] =
+        v2_of("1:ad0:d6:lengthi34359738368e11:pieces root32:" + std::string(32, 'r') + "ee");
+    inputs["a name of a megabyte"] = "d4:infod6:lengthi5e4:name" + str(std::string(1'000'000, 'n')) +
+                                     "12:piece lengthi10e6:pieces" + str(std::string(20, 'x')) + "ee";
+    inputs["a piece count that is not there"] = "d4:infod6:lengthi2097152e4:name1:n12:piece lengthi1e6:pieces0:ee";
+
+    for (auto const& [name, input] : inputs) {
+        INFO(name << ", " << input.size() << " bytes");
+        auto const used = memory_for(input);
+        CHECK(used <= bound(input.size()));
+    }
+    bool accepted = false;
+    memory_for(inputs["many small files"], accepted);
+    CHECK(accepted);
+    memory_for(inputs["v2 files of one byte, each with a pad file to be"], accepted);
+    CHECK(accepted);
+    memory_for(inputs["v2 files far below folders of long names"], accepted);
+    CHECK_FALSE(accepted);
+}
+
+TEST_CASE("any change of a torrent is read or refused within its memory", "[metainfo]") {
+    std::string const files =
+        "d6:lengthi5e4:pathl1:aeed4:attr1:p6:lengthi16379e4:pathl4:.pad5:16379eed6:lengthi6e4:pathl1:bee";
+    std::string const tree = leaf("a", 5) + leaf("b", 6);
+    std::string const hybrid = "d8:announce8:http://a4:infod9:file treed" + tree + "e5:filesl" + files +
+                               "e12:meta versioni2e4:name1:n12:piece lengthi16384e6:pieces" +
+                               str(std::string(40, 'x')) + "e12:piece layersdee";
+    bool accepted = false;
+    memory_for(hybrid, accepted);
+    REQUIRE(accepted);
+    std::mt19937 random{5};
+    int survivors = 0;
+    for (int round = 0; round < 30'000; ++round) {
+        auto changed = hybrid;
+        for (auto changes = 1 + random() % 3; changes > 0; --changes) {
+            auto const at = random() % changed.size();
+            switch (random() % 4) {
+                case 0:
+                    changed[at] = static_cast<char>(random());
+                    break;
+                case 1:
+                    changed[at] = "0123456789ilde:-"[random() % 16];
+                    break;
+                case 2:
+                    changed.erase(at, 1 + random() % 12);
+                    break;
+                default:
+                    changed.insert(at, changed.substr(random() % changed.size(), random() % 30));
+                    break;
+            }
+        }
+        auto const used = memory_for(changed, accepted);
+        if (used > bound(changed.size())) FAIL(escaped(changed));
+        survivors += accepted;
+    }
+    CHECK(survivors > 100);  // the changes are not all refused at the first byte
+}
