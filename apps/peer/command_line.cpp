@@ -1,6 +1,7 @@
 module;
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -20,6 +21,7 @@ namespace {
 struct command {
     CLI::App* app;
     std::vector<CLI::Option*> required;  // from any of the places that options come from
+    output_options const* output;
     std::function<int()> run;
 };
 
@@ -104,14 +106,14 @@ command declare_create(CLI::App& program, create_options& into) {
     app.add_option("--name", into.name, "Name of the content (default: last element of PATH)")->type_name("TEXT");
     add_threads(app, into.threads);
     add_output(app, into.output);
-    return {&app, {path, torrent}, [&into] { return run_create(into); }};
+    return {&app, {path, torrent}, &into.output, [&into] { return run_create(into); }};
 }
 
 command declare_show(CLI::App& program, show_options& into) {
     auto& app = *program.add_subcommand("show", "Print what a torrent file or a magnet link says");
     auto* target = app.add_option("TARGET", into.target, "Torrent file or magnet link");
     add_output(app, into.output);
-    return {&app, {target}, [&into] { return run_show(into); }};
+    return {&app, {target}, &into.output, [&into] { return run_show(into); }};
 }
 
 command declare_verify(CLI::App& program, verify_options& into) {
@@ -120,7 +122,7 @@ command declare_verify(CLI::App& program, verify_options& into) {
     auto* directory = app.add_option("DIR", into.directory, "Folder that holds the torrent's content");
     add_threads(app, into.threads);
     add_output(app, into.output);
-    return {&app, {torrent, directory}, [&into] { return run_verify(into); }};
+    return {&app, {torrent, directory}, &into.output, [&into] { return run_verify(into); }};
 }
 
 command declare_seed(CLI::App& program, seed_options& into) {
@@ -128,7 +130,7 @@ command declare_seed(CLI::App& program, seed_options& into) {
     auto* torrent = app.add_option("TORRENT", into.torrent, "Torrent file");
     auto* directory = app.add_option("DIR", into.directory, "Folder that holds the torrent's content");
     add_transfer(app, into.transfer);
-    return {&app, {torrent, directory}, [&into] { return run_seed(into); }};
+    return {&app, {torrent, directory}, &into.transfer.output, [&into] { return run_seed(into); }};
 }
 
 command declare_get(CLI::App& program, get_options& into) {
@@ -148,7 +150,7 @@ command declare_get(CLI::App& program, get_options& into) {
     add_list(app, "--select", into.select, "PATTERN", "Take only files that match (*, ?)");
     app.add_flag("--sequential", into.sequential, "Take pieces in order");
     add_transfer(app, into.transfer);
-    return {&app, {targets, directory}, [&into] { return run_get(into); }};
+    return {&app, {targets, directory}, &into.transfer.output, [&into] { return run_get(into); }};
 }
 
 std::filesystem::path default_state() {
@@ -195,7 +197,13 @@ int run(int argc, char** argv) {
             if (option->empty())
                 return output{{}}.fail(exit_status::wrong_usage, each.app->get_name() + ": " + option->get_name() +
                                                                      " is missing (see peer --help)");
-        return each.run();
+        try {
+            return each.run();
+        } catch (failure const& why) {
+            return output{*each.output}.fail(why.status, why.message);
+        } catch (std::exception const& why) {
+            return output{*each.output}.fail(exit_status::failed, escaped(why.what()));
+        }
     }
     return output{{}}.fail(exit_status::wrong_usage, "a command is missing (see peer --help)");
 }
