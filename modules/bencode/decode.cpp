@@ -1,5 +1,4 @@
 module;
-#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>

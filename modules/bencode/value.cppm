@@ -16,11 +16,11 @@ export enum class kind : std::uint8_t { integer, string, list, dictionary };
 
 /// One value in the flat array that `decode` fills. A container stands before what it holds, a key before its value.
 struct token {
-    std::uint32_t begin = 0;    // of the encoded form in the input
-    std::uint32_t length = 0;   // of the encoded form, bytes
-    std::uint32_t count = 0;    // tokens of this value: itself and all it holds
-    kind type = kind::integer;  //
-    std::uint8_t prefix = 0;    // bytes before the content of a string: its length and the colon
+    std::uint32_t begin = 0;   // of the encoded form in the input
+    std::uint32_t length = 0;  // of the encoded form, bytes
+    std::uint32_t count = 0;   // tokens of this value: itself and all it holds
+    kind type = kind::integer;
+    std::uint8_t prefix = 0;  // bytes before the content of a string: its length and the colon
 };
 
 export class value;

@@ -2,7 +2,6 @@ module;
 #include <openssl/evp.h>
 
 #include <cerrno>
-#include <cstddef>
 #include <memory>
 #include <system_error>
 #include <type_traits>
@@ -22,6 +21,19 @@ EVP_MD const* algorithm() {
         EVP_MD_fetch(nullptr, std::is_same_v<Digest, sha1_digest> ? "SHA1" : "SHA256", nullptr);
     require(fetched != nullptr);
     return fetched;
+}
+
+/// One initialisation a digest where a `hasher` has two: for 64 bytes, a node of a tree, they cost as much as hashing.
+template <class Digest>
+Digest digest_of(byte_view bytes) {
+    thread_local std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> const context{EVP_MD_CTX_new(),
+                                                                                       &EVP_MD_CTX_free};
+    Digest digest;
+    auto* const out = reinterpret_cast<unsigned char*>(digest.bytes.data());
+    require(context != nullptr && EVP_DigestInit_ex2(context.get(), algorithm<Digest>(), nullptr) == 1 &&
+            EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()) == 1 &&
+            EVP_DigestFinal_ex(context.get(), out, nullptr) == 1);
+    return digest;
 }
 
 EVP_MD_CTX* evp(void* context) noexcept {
@@ -63,16 +75,9 @@ template class hasher<sha1_digest>;
 template class hasher<sha256_digest>;
 
 sha1_digest sha1_of(byte_view bytes) {
-    thread_local sha1_hasher hasher;
-    hasher.restart();
-    hasher.update(bytes);
-    return hasher.finish();
+    return digest_of<sha1_digest>(bytes);
 }
-
 sha256_digest sha256_of(byte_view bytes) {
-    thread_local sha256_hasher hasher;
-    hasher.restart();
-    hasher.update(bytes);
-    return hasher.finish();
+    return digest_of<sha256_digest>(bytes);
 }
 }  // namespace shoal::hash

@@ -3,7 +3,6 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 export module shoal.hash:merkle;
 import shoal.core;

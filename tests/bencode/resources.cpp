@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
-#include <chrono>
 #include <cstddef>
 #include <cstdlib>
+#include <ctime>
 #include <new>
 #include <string>
 #include <string_view>
@@ -46,13 +46,25 @@ std::string repeated(std::string_view part, std::size_t count) {
 }
 }  // namespace
 
-void* operator new(std::size_t size) {
+// All forms, since a block of one comes back through another: Catch registers its cases by the nothrow form.
+void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
     auto* const block = static_cast<std::byte*>(std::malloc(size + header));
-    if (block == nullptr) throw std::bad_alloc{};
+    if (block == nullptr) return nullptr;
     new (block) std::size_t{size};
     raise_to(peak, in_use += size);
     raise_to(largest, size);
     return block + header;
+}
+void* operator new(std::size_t size) {
+    auto* const block = operator new(size, std::nothrow);
+    if (block == nullptr) throw std::bad_alloc{};
+    return block;
+}
+void* operator new[](std::size_t size) {
+    return operator new(size);
+}
+void* operator new[](std::size_t size, std::nothrow_t const& tag) noexcept {
+    return operator new(size, tag);
 }
 void operator delete(void* pointer) noexcept {
     if (pointer == nullptr) return;
@@ -61,6 +73,18 @@ void operator delete(void* pointer) noexcept {
     std::free(block);
 }
 void operator delete(void* pointer, std::size_t) noexcept {
+    operator delete(pointer);
+}
+void operator delete(void* pointer, std::nothrow_t const&) noexcept {
+    operator delete(pointer);
+}
+void operator delete[](void* pointer) noexcept {
+    operator delete(pointer);
+}
+void operator delete[](void* pointer, std::size_t) noexcept {
+    operator delete(pointer);
+}
+void operator delete[](void* pointer, std::nothrow_t const&) noexcept {
     operator delete(pointer);
 }
 
@@ -89,9 +113,9 @@ TEST_CASE("memory stays within 32 times the input and a MiB", "[bencode]") {
 
 TEST_CASE("ten megabytes of empty strings are refused at the limit, quickly and in 100 MB", "[bencode]") {
     auto const input = "l" + repeated("0:", 5'000'000) + "e";
-    auto const start = std::chrono::steady_clock::now();
+    auto const start = std::clock();
     CHECK(bencode::decode(as_bytes(input)).error() == bencode::errc::too_many_items);
-    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{1});
+    CHECK(std::clock() - start < 1 * CLOCKS_PER_SEC);  // of CPU: other programs do not count
     CHECK(heap_use_of(input).peak < 100'000'000);
 }
 
@@ -125,7 +149,7 @@ TEST_CASE("150 000 open lists are refused on a small stack", "[bencode]") {
 
 TEST_CASE("reading is linear in many keys and many levels", "[bencode]") {
     // Each of these once took quadratic time in some reader; here each is a few milliseconds.
-    auto const start = std::chrono::steady_clock::now();
+    auto const start = std::clock();
     std::string keys = "d";
     for (int i = 0; i < 200'000; ++i) keys += "6:" + std::to_string(100'000 + i) + "0:";
     CHECK(bencode::decode(as_bytes(keys + "e")));
@@ -134,5 +158,5 @@ TEST_CASE("reading is linear in many keys and many levels", "[bencode]") {
     CHECK_FALSE(bencode::decode(as_bytes("i" + std::string(5'000'000, '0') + "e")));
     CHECK(bencode::decode(as_bytes("i" + std::string(5'000'000, '0') + "e"), bencode::lenient));
     CHECK_FALSE(bencode::decode(as_bytes(std::string(5'000'000, '1'))));
-    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds{2});
+    CHECK(std::clock() - start < 2 * CLOCKS_PER_SEC);  // of CPU: other programs do not count
 }

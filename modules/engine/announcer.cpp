@@ -1,0 +1,169 @@
+module;
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+
+#include "core/try.hpp"
+
+module shoal.engine;
+import shoal.announce;
+import shoal.asio;
+import shoal.core;
+import shoal.net;
+import :limits;
+import :swarm;
+
+namespace shoal::engine {
+announcer::announcer(swarm& owner, std::vector<std::string> urls)
+    : swarm_(owner), urls_(std::move(urls)), news_(owner.node.home) {}
+
+void announcer::completed() {
+    is_completed_ = true;
+    news_.notify();
+}
+
+net::task<void> announcer::run() {
+    auto& clock = swarm_.node.outside.clock;
+    duration retry_after = announce_retry_after;
+    for (;;) {
+        auto next = clock.now();
+        bool is_answered = false;
+        for (std::size_t i = 0; i < urls_.size() && !is_answered; ++i) {
+            auto const url = urls_[i];
+            auto const what = known_at_ != url ? announce::event::started
+                              : std::exchange(is_completed_, false) ? announce::event::completed
+                                                                    : announce::event::none;
+            auto const reply = co_await announce(url, what);
+            if (!reply) {
+                swarm_.tell(event::announce_failed{url, reason_.empty() ? reply.error().message() : reason_});
+                continue;
+            }
+            is_answered = true;
+            known_at_ = url;
+            std::rotate(urls_.begin(), urls_.begin() + static_cast<std::ptrdiff_t>(i),
+                        urls_.begin() + static_cast<std::ptrdiff_t>(i) + 1);  // the one that works first (BEP 12)
+            std::vector<endpoint> peers;
+            for (auto const& each : reply.value().peers) peers.push_back(each.at);
+            swarm_.add_peers(peers);
+            swarm_.tell(event::announced{url, peers.size(), reply.value().warning});
+            auto wait = std::max<duration>(reply.value().interval, reply.value().min_interval.value_or(0s));
+            // Few peers while we need some: ask again as soon as the tracker lets us.
+            if (swarm_.wants_data() && swarm_.peer_count() < peers_enough)
+                wait = std::min<duration>(
+                    wait, std::max<duration>(hungry_announce_interval, reply.value().min_interval.value_or(0s)));
+            next = clock.now() + wait;
+            retry_after = announce_retry_after;
+        }
+        if (!is_answered) {
+            next = clock.now() + retry_after;
+            retry_after = std::min<duration>(2 * retry_after, announce_retry_after_max);
+        }
+        co_await clock.wait(news_, next);
+    }
+}
+
+net::task<void> announcer::farewell() {
+    if (known_at_.empty()) co_return;
+    (void)co_await announce(known_at_, announce::event::stopped);
+}
+
+announce::announce_request announcer::request_for(announce::event what) const {
+    announce::announce_request request;
+    request.torrent = swarm_.content->swarm_hash();
+    request.peer = swarm_.node.id;
+    request.port = swarm_.node.port;
+    request.uploaded = swarm_.uploaded;
+    request.downloaded = swarm_.downloaded;
+    request.left = swarm_.picker.bytes_left();
+    request.what = what;
+    request.peers_wanted = what == announce::event::stopped || !swarm_.wants_data() ? 0 : peers_wanted;
+    request.key = swarm_.node.key;
+    return request;
+}
+
+net::task<result<announce::announce_reply>> announcer::announce(std::string url, announce::event what) {
+    auto& clock = swarm_.node.outside.clock;
+    reason_.clear();
+    auto request = request_for(what);
+    if (auto const id = tracker_ids_.find(url); id != tracker_ids_.end()) request.tracker_id = id->second;
+    auto const deadline = clock.now() + announce_timeout;
+    auto reply = url.starts_with("udp:") ? co_await net::with_deadline(clock, deadline, over_udp(url, request))
+                                         : co_await net::with_deadline(clock, deadline, over_http(url, request));
+    if (reply && !reply.value().tracker_id.empty()) tracker_ids_[url] = reply.value().tracker_id;
+    co_return reply;
+}
+
+net::task<result<announce::announce_reply>> announcer::over_http(std::string url, announce::announce_request request) {
+    net::http_limits limits;
+    limits.body_bytes = announce::reply_bytes_max;
+    limits.total = announce_timeout;
+    limits.user_agent = swarm_.node.settings.client;
+    SHOAL_CO_TRY(auto got, co_await net::http_get(swarm_.node.outside, announce::announce_target(url, request), limits));
+    SHOAL_CO_TRY(auto said, announce::parse_http_reply(as_bytes(got.body)));
+    if (auto* refused = std::get_if<announce::failure>(&said)) {
+        reason_ = refused->reason;
+        co_return make_error_code(errc::tracker_refused);
+    }
+    co_return std::get<announce::announce_reply>(std::move(said));
+}
+
+net::task<result<announce::announce_reply>> announcer::over_udp(std::string url, announce::announce_request request) {
+    auto const parsed = boost::urls::parse_uri(url);
+    if (!parsed || !parsed->has_port() || parsed->port_number() == 0) co_return make_error_code(errc::bad_tracker_url);
+    auto& outside = swarm_.node.outside;
+    SHOAL_CO_TRY(auto addresses, co_await outside.network.resolve(parsed->encoded_host_address().decode()));
+    endpoint const tracker{addresses.front(), parsed->port_number()};
+    std::string const path{parsed->encoded_target().data(), parsed->encoded_target().size()};
+    bool const is_v4 = tracker.address.is_v4();
+    endpoint local{is_v4 ? ip_address::v4({0, 0, 0, 0}) : ip_address::v6({}), 0};
+    if (auto const from = swarm_.node.settings.outgoing_from; from && from->is_v4() == is_v4) local.address = *from;
+    SHOAL_CO_TRY(auto socket, outside.network.open_datagram(local));
+    announce::udp_client client{outside.random.next(),
+                                is_v4 ? announce::udp_family::v4 : announce::udp_family::v6};
+    client.announce(std::move(request), path, outside.clock.now());
+    std::array<net::datagram, 8> arrived;
+    for (;;) {
+        while (auto const packet = client.next_packet()) {
+            net::datagram const out{tracker, *packet};
+            SHOAL_CO_TRY(socket->send({&out, 1}));
+        }
+        auto got = co_await net::with_deadline(outside.clock, client.deadline(), socket->receive(arrived));
+        auto const now = outside.clock.now();
+        if (got) {
+            for (std::size_t i = 0; i < got.value(); ++i)
+                if (arrived[i].peer == tracker) client.receive(arrived[i].bytes, now);
+        } else if (got.error() == net::errc::timed_out) {
+            client.wake(now);
+        } else {
+            co_return got.error();
+        }
+        auto outcome = client.take_outcome();
+        if (!outcome) continue;
+        if (auto* reply = std::get_if<announce::announce_reply>(&*outcome)) co_return std::move(*reply);
+        if (auto* refused = std::get_if<announce::failure>(&*outcome)) {
+            reason_ = refused->reason;
+            co_return make_error_code(errc::tracker_refused);
+        }
+        if (auto* why = std::get_if<std::error_code>(&*outcome)) co_return *why;
+    }
+}
+}  // namespace shoal::engine

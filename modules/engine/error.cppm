@@ -1,0 +1,24 @@
+module;
+#include <system_error>
+
+export module shoal.engine:error;
+
+export namespace shoal::engine {
+/// Why a connection or a transfer ended.
+enum class errc {
+    v2_only = 1,        ///< The torrent is v2 only; moving those comes later.
+    already_added,      ///< The node already has a torrent of that info-hash.
+    unknown_info_hash,  ///< A peer asked for a torrent we do not have.
+    own_connection,     ///< We connected to ourselves.
+    duplicate_peer,     ///< That peer is connected already.
+    too_many_peers,     ///< A limit on connections was reached.
+    banned,             ///< The peer sent data that fails its hash.
+    not_needed,         ///< Both sides are complete.
+    stopped,            ///< The transfer is being stopped.
+    tracker_refused,    ///< A tracker answered with a failure.
+    bad_tracker_url,    ///< A tracker URL without a host or port that we can use.
+};
+std::error_code make_error_code(errc) noexcept;
+}  // namespace shoal::engine
+export template <>
+struct std::is_error_code_enum<shoal::engine::errc> : std::true_type {};

@@ -1,0 +1,49 @@
+module;
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <system_error>
+#include <variant>
+
+export module shoal.engine:events;
+import shoal.core;
+
+export namespace shoal::engine {
+/// What happened in a transfer, told once, in order, on the home executor.
+namespace event {
+struct checked {};  ///< What is on disk is known; connections start.
+struct piece_verified {
+    piece_index piece;
+};
+struct piece_rejected {  ///< The hash was wrong; the piece is fetched again.
+    piece_index piece;
+};
+struct completed {};  ///< All that was asked for is there, verified, under its final names.
+struct failed {       ///< The transfer stands still until the cause is gone (disk full, file truncated).
+    std::error_code why;
+};
+struct recovered {};  ///< It goes on after `failed`.
+struct peer_joined {
+    endpoint remote;
+    bool outgoing;
+};
+struct peer_left {
+    endpoint remote;
+    std::error_code why;
+};
+struct announced {  ///< A tracker answered.
+    std::string url;
+    std::size_t peers;
+    std::string warning;
+};
+struct announce_failed {
+    std::string url;
+    std::string why;  ///< The tracker's words are a stranger's: escape them.
+};
+}  // namespace event
+using transfer_event = std::variant<event::checked, event::piece_verified, event::piece_rejected, event::completed,
+                                    event::failed, event::recovered, event::peer_joined, event::peer_left,
+                                    event::announced, event::announce_failed>;
+/// Called on the home executor; must not block and must not destroy the transfer.
+using transfer_observer = std::function<void(transfer_event const&)>;
+}  // namespace shoal::engine

@@ -1,0 +1,67 @@
+module;
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+export module shoal.engine:limits;
+
+export namespace shoal::engine {
+using namespace std::chrono_literals;
+
+/// A stranger has this long for its whole handshake, however it dribbles (class C6).
+inline constexpr auto handshake_timeout = 10s;
+/// A TCP connection that takes longer is given up.
+inline constexpr auto connect_timeout = 10s;
+/// Connections of one transfer unless the user says otherwise: more help little and cost memory.
+inline constexpr std::size_t peers_max_default = 200;
+/// Addresses a transfer remembers; further ones push out nobody and are dropped (class D5).
+inline constexpr std::size_t known_peers_max = 3'000;
+/// Connections being opened at once by one transfer: keeps a flood of dead addresses cheap.
+inline constexpr std::size_t connecting_max = 30;
+/// Connections from one address to one transfer: a household behind one address, not an army (class C12).
+inline constexpr std::size_t peers_per_address_max = 16;
+/// Strangers that may be in their handshake with the node at once.
+inline constexpr std::size_t handshakes_max = 200;
+/// Wait before the first new try at a peer that failed; doubled each time, up to `reconnect_after_max`.
+inline constexpr auto reconnect_after = 5s;
+inline constexpr auto reconnect_after_max = 10min;
+/// After so many failures in a row an address is forgotten.
+inline constexpr unsigned connect_failures_max = 8;
+
+/// Memory for blocks that were asked for or wait to be written, for the whole node.
+inline constexpr std::size_t receive_budget = 24u << 20;
+/// Memory for blocks read from disk for peers, for the whole node; blocks sent from the mapping cost none.
+inline constexpr std::size_t send_budget = 8u << 20;
+/// Bytes handed to the wire core before the socket took them: two full sends, so that a choke soon takes effect.
+inline constexpr std::size_t send_watermark = 256u << 10;
+/// Blocks that one trip to the disk brings in for a peer.
+inline constexpr std::size_t blocks_per_disk_read = 16;
+/// Blocks gathered by one system call. 2 or 3 are fastest, 4 exactly (64 KiB) slowest: TOOLCHAIN.md, docs/benchmarks.
+inline constexpr std::size_t blocks_per_send = 3;
+/// Places filled by one system call; Asio and we stop at 64.
+inline constexpr std::size_t places_per_receive = 64;
+
+/// How often a transfer looks at deadlines, rates and connections.
+inline constexpr auto tick_interval = 500ms;
+/// Verified pieces become durable at least this often: what a crash costs to check again.
+inline constexpr auto sync_interval = 5s;
+/// Time between two tries to write after the disk failed us.
+inline constexpr auto storage_retry_after = 2s;
+/// Time between two looks at whether somebody changed the files of a transfer.
+inline constexpr auto content_look_interval = 5s;
+/// Pieces of a changed file that are read again at one look.
+inline constexpr std::size_t pieces_looked_at_max = 64;
+/// Time for trackers to hear that we leave, when stopping.
+inline constexpr auto farewell_timeout = 2s;
+/// An announce that takes longer is given up and tried again later.
+inline constexpr auto announce_timeout = 30s;
+/// Peers asked of a tracker at once. Source: BEP 3 leaves it to the client; 50 is what trackers give.
+inline constexpr std::uint32_t peers_wanted = 100;
+/// With fewer connected peers than this, a transfer that needs data asks again early.
+inline constexpr std::size_t peers_enough = 10;
+/// Re-announce sooner than the tracker's interval, but never sooner than this, when there are too few peers.
+inline constexpr auto hungry_announce_interval = 30s;
+/// Wait after a failed announce, doubled each time up to the second figure.
+inline constexpr auto announce_retry_after = 5s;
+inline constexpr auto announce_retry_after_max = 30min;
+}  // namespace shoal::engine

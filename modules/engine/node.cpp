@@ -1,0 +1,130 @@
+module;
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "core/try.hpp"
+
+module shoal.engine;
+import shoal.asio;
+import shoal.core;
+import shoal.metainfo;
+import shoal.net;
+import shoal.wire;
+import :error;
+import :limits;
+import :swarm;
+
+namespace shoal::engine {
+namespace {
+/// Twelve random bytes after the client's mark. Source: BEP 20, "Azureus-style".
+peer_id random_id(net::random& random) {
+    constexpr std::string_view mark = "-SL0010-";
+    peer_id id;
+    random.fill(id.bytes);
+    std::ranges::copy(as_bytes(mark), id.bytes.begin());
+    return id;
+}
+}  // namespace
+
+node_state::node_state(net::environment around, asio::any_io_executor executor, node_settings with)
+    : outside(around),
+      home(std::move(executor)),
+      settings(std::move(with)),
+      id(random_id(outside.random)),
+      key(static_cast<std::uint32_t>(outside.random.next())),
+      upload(settings.upload_limit, outside.clock.now()),
+      download(settings.download_limit, outside.clock.now()),
+      tasks(home) {}
+
+wire::handshake node_state::handshake_for(info_hash const& hash) const {
+    wire::handshake ours;
+    ours.hash = hash;
+    ours.id = id;
+    return ours;
+}
+
+net::task<void> node_state::accept(std::unique_ptr<net::listener> at) {
+    for (;;) {
+        auto stranger = co_await at->accept();
+        if (!stranger) co_return;
+        if (handshakes >= handshakes_max) continue;  // closes it
+        ++handshakes;
+        tasks.spawn("handshake", greet(std::move(stranger.value())));
+    }
+}
+
+/// Hears which torrent a stranger wants and hands it to that swarm.
+net::task<void> node_state::greet(std::unique_ptr<net::stream> stranger) {
+    struct counted {
+        std::size_t& count;
+        ~counted() { --count; }
+    };
+    counted const while_here{handshakes};
+    std::array<std::byte, wire::handshake_length> hello;
+    auto const heard = co_await net::with_deadline(outside.clock, outside.clock.now() + handshake_timeout,
+                                                   stranger->read_all(hello));
+    if (!heard) co_return;
+    auto const theirs = wire::parse_handshake(hello);
+    if (!theirs) co_return;
+    if (auto const found = swarms.find(theirs.value().hash); found != swarms.end())
+        found->second->adopt(std::move(stranger), theirs.value());
+}
+
+node::node(net::environment outside, asio::any_io_executor home, node_settings settings)
+    : state_(std::make_unique<node_state>(outside, std::move(home), std::move(settings))) {}
+
+node::~node() = default;
+
+peer_id const& node::id() const noexcept { return state_->id; }
+
+result<endpoint> node::listen(endpoint at) {
+    SHOAL_TRY(auto listener, state_->outside.network.listen(at));
+    auto const bound = listener->local();
+    if (state_->port == 0) state_->port = bound.port;
+    state_->tasks.spawn("accept " + bound.to_string(), state_->accept(std::move(listener)));
+    return bound;
+}
+
+result<std::shared_ptr<transfer>> node::add(std::shared_ptr<metainfo::torrent const> content,
+                                            transfer_options options) {
+    if (!content->has_v1()) return errc::v2_only;
+    auto const hash = content->swarm_hash();
+    if (state_->swarms.contains(hash)) return errc::already_added;
+    auto work = std::make_unique<swarm>(*state_, content, std::move(options));
+    state_->swarms.emplace(hash, work.get());
+    // A hybrid's peers may greet us by either hash. Source: BEP 52, "upgrade path".
+    if (auto const v2 = content->info_hash_v2())
+        state_->swarms.emplace(*info_hash::from(v2->view().first(info_hash::size())), work.get());
+    work->start();
+    auto added = std::make_shared<transfer>(std::move(work));
+    state_->transfers.push_back(added);
+    return added;
+}
+
+net::task<void> node::stop() {
+    state_->tasks.cancel();
+    co_await state_->tasks.join();
+    net::task_group stopping{state_->home};
+    for (auto const& each : state_->transfers) stopping.spawn("stop", each->stop());
+    co_await stopping.join();
+    state_->swarms.clear();
+    state_->transfers.clear();
+}
+}  // namespace shoal::engine

@@ -1,0 +1,323 @@
+module;
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/try.hpp"
+
+module shoal.engine;
+import shoal.asio;
+import shoal.core;
+import shoal.net;
+import shoal.picker;
+import shoal.store;
+import shoal.wire;
+import :limits;
+import :swarm;
+
+namespace shoal::engine {
+namespace {
+template <class... Handlers>
+struct overloaded : Handlers... {
+    using Handlers::operator()...;
+};
+
+wire::settings conversation_settings(swarm const& owner, wire::handshake const& theirs) {
+    auto const& pieces = owner.content->pieces();
+    wire::settings settings;
+    settings.piece_length = pieces.piece_length();
+    settings.total_size = pieces.total_size();
+    settings.fast = theirs.fast;
+    settings.extensions = theirs.extensions;
+    settings.copy = store::guarded_copy;
+    return settings;
+}
+}  // namespace
+
+peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wire::handshake const& theirs,
+                           endpoint at, bool is_outgoing, picker::peer_slot number)
+    : slot(number),
+      remote(stream->remote()),
+      listens_at(at),
+      id(theirs.id),
+      outgoing(is_outgoing),
+      core(conversation_settings(owner, theirs), owner.node.now()),
+      connected_since(owner.node.now()),
+      swarm_(owner),
+      stream_(std::move(stream)),
+      output_(owner.node.home) {
+    if (theirs.extensions) {
+        wire::extension_handshake_message ours;
+        ours.v = owner.node.settings.client;
+        if (owner.node.port != 0) ours.p = owner.node.port;
+        ours.yourip = remote.address;
+        ours.upload_only = owner.picker.complete();
+        core.extension_handshake(ours);
+    }
+    core.send_bitfield(owner.picker.have());
+}
+
+net::task<std::error_code> peer_session::run() {
+    using namespace asio::experimental::awaitable_operators;
+    auto const ended = co_await (read() || write());
+    if (why_) co_return why_;
+    co_return std::visit([](std::error_code why) { return why; }, ended);
+}
+
+void peer_session::close(std::error_code why) {
+    if (!why_) why_ = why;
+    stream_->close();
+    output_.notify();
+}
+
+net::task<std::error_code> peer_session::read() {
+    std::array<mutable_byte_view, places_per_receive> places;
+    for (;;) {
+        auto const allowance = swarm_.node.download.available(swarm_.node.now());
+        if (allowance == 0) {
+            co_await swarm_.node.outside.clock.sleep_until(
+                swarm_.node.download.ready_at(block_length, swarm_.node.now()));
+            continue;
+        }
+        auto count = core.prepare(places);
+        // A limited rate is kept by reading less, so that the sender's TCP slows down.
+        std::size_t room = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            room += places[i].size();
+            if (room >= allowance) count = i + 1;
+        }
+        auto const got = co_await stream_->read_some(std::span<mutable_byte_view const>{places}.first(count));
+        if (!got) co_return got.error();
+        auto const now = swarm_.node.now();
+        swarm_.node.download.take(got.value(), now);
+        if (auto fed = core.commit(got.value(), now); !fed) co_return fed.error();
+        retired_.clear();
+        while (auto happened = core.next_event()) handle(*happened);
+        fill();
+        swarm_.settle();
+        output_.notify();
+    }
+}
+
+void peer_session::handle(wire::any_event& happened) {
+    namespace event = wire::event;
+    std::visit(overloaded{
+                   [&](event::interested&) { swarm_.interest_changed(*this); },
+                   [&](event::not_interested&) { swarm_.interest_changed(*this); },
+                   [&](event::have& have) {
+                       swarm_.picker.peer_has(slot, have.piece);
+                       update_interest();
+                   },
+                   [&](event::has& has) {
+                       swarm_.picker.peer_has(slot, has.pieces);
+                       update_interest();
+                   },
+                   [&](event::block& block) {
+                       downloaded += block.ref.length;
+                       swarm_.downloaded += block.ref.length;
+                       auto place = take_pending(block.ref);
+                       if (place && block.direct)
+                           swarm_.block_arrived(*this, block.ref, std::move(place->buffer));
+                       else if (place)
+                           swarm_.picker.returned(slot, block.ref);
+                   },
+                   [&](event::rejected& rejected) {
+                       if (take_pending(rejected.ref)) swarm_.picker.returned(slot, rejected.ref);
+                       swarm_.retry_peers();
+                   },
+                   [&](event::snubbed&) { return_requests(); },
+                   [&](event::extension_handshake&) {
+                       auto const& theirs = core.peer_extensions();
+                       if (theirs.p && !outgoing && listens_at.port == 0) {
+                           listens_at.port = *theirs.p;
+                           swarm_.learned_address(*this);
+                       }
+                       swarm_.interest_changed(*this);
+                   },
+                   [&](event::cancelled_upload&) {},  // already with the socket
+                   [](auto&) {},                      // choked, unchoked: `fill` looks; the rest is of no use yet
+               },
+               happened);
+}
+
+void peer_session::update_interest() {
+    bool const wanted = swarm_.wants_data() && swarm_.picker.is_interesting(slot);
+    if (wanted != core.is_interested()) {
+        if (wanted)
+            core.interested();
+        else
+            core.not_interested();
+        flush();
+    }
+    if (swarm_.picker.complete() && swarm_.is_running() && swarm_.picker.is_seed(slot)) close(make_error_code(errc::not_needed));
+}
+
+void peer_session::fill() {
+    if (!swarm_.wants_data() || core.is_choked()) return;
+    auto const now = swarm_.node.now();
+    auto const depth = core.is_snubbed() ? std::size_t{1} : core.pipeline_depth(now);
+    auto const outstanding = core.outstanding();
+    if (outstanding >= depth) return;
+    auto const room = std::min(depth - outstanding, core.request_room());
+    static thread_local std::vector<block_ref> chosen;  // kept for its memory alone
+    static thread_local std::vector<lent_buffer> buffers;
+    chosen.clear();
+    while (buffers.size() < room) {
+        lent_buffer next{swarm_.node.receiving};
+        if (!next) break;
+        buffers.push_back(std::move(next));
+    }
+    bool const is_fast = depth * std::uint64_t{block_length} >= swarm_.content->pieces().piece_length();
+    if (!buffers.empty()) swarm_.picker.pick(slot, buffers.size(), is_fast, chosen);
+    for (auto const block : chosen) {
+        auto buffer = std::move(buffers.back());
+        buffers.pop_back();
+        if (core.request(block, buffer.bytes().first(block.length), now))
+            pending_.push_back({block, std::move(buffer)});
+        else
+            swarm_.picker.returned(slot, block);
+    }
+    buffers.clear();
+    if (!chosen.empty()) flush();
+}
+
+std::optional<peer_session::pending> peer_session::take_pending(block_ref block) {
+    auto const at = std::ranges::find(pending_, block, &pending::block);
+    if (at == pending_.end()) return std::nullopt;
+    auto taken = std::move(*at);
+    pending_.erase(at);
+    return taken;
+}
+
+void peer_session::cancel(block_ref block) {
+    auto entry = take_pending(block);
+    if (!entry) return;
+    core.cancel(block);
+    retired_.push_back(std::move(entry->buffer));
+    flush();
+}
+
+void peer_session::return_requests() {
+    for (auto& entry : pending_) {
+        core.forget(entry.block);
+        swarm_.picker.returned(slot, entry.block);
+        retired_.push_back(std::move(entry.buffer));
+    }
+    pending_.clear();
+    swarm_.retry_peers();
+}
+
+void peer_session::tick(time_point now) {
+    if (now >= core.deadline()) {
+        if (auto alive = core.wake(now); !alive) return close(alive.error());
+        while (auto happened = core.next_event()) handle(*happened);
+    }
+    fill();
+    flush();
+}
+
+net::task<std::error_code> peer_session::write() {
+    std::array<byte_view, 2 * blocks_per_send + 2> runs;
+    for (;;) {
+        if (auto loaded = co_await load_uploads(); !loaded) co_return loaded.error();
+        auto const count = core.unsent(runs);
+        if (count == 0) {
+            co_await output_.wait();
+            continue;
+        }
+        auto const wrote = co_await stream_->write_some(std::span<byte_view const>{runs}.first(count));
+        if (!wrote) co_return wrote.error();
+        core.sent(wrote.value(), swarm_.node.now());
+        for (auto const done = core.blocks_sent(); sent_blocks_ < done; ++sent_blocks_) {
+            uploaded += sending_.front().length;
+            swarm_.uploaded += sending_.front().length;
+            sending_.pop_front();
+        }
+    }
+}
+
+/// Hands blocks that the peer asked for to the core, up to the watermark and the upload limit.
+net::task<result<void>> peer_session::load_uploads() {
+    auto& budget = swarm_.node.upload;
+    std::vector<block_ref> absent;
+    while (core.uploads_queued() > 0 && core.unsent_bytes() < send_watermark) {
+        auto const now = swarm_.node.now();
+        if (budget.available(now) == 0) {
+            if (core.unsent_bytes() > 0) break;  // what else there is to say does not wait for the limit
+            co_await swarm_.node.outside.clock.wait(output_, budget.ready_at(block_length, now));
+            continue;
+        }
+        auto const block = core.next_upload();
+        if (!block) break;
+        if (!swarm_.picker.have().test(block->piece)) {
+            core.reject(*block);
+            continue;
+        }
+        budget.take(block->length, now);
+        if (auto resident = swarm_.store->view(*block)) {
+            core.send_block(*block, resident->bytes);
+            sending_.push_back({std::move(resident->keep), {}, block->length});
+            continue;
+        }
+        absent.assign(1, *block);
+        // The pool brings it in, and what the peer asked for after it: one trip for many blocks.
+        while (absent.size() < blocks_per_disk_read && core.uploads_queued() > 0 && budget.available(now) > 0) {
+            auto const next = core.next_upload();
+            if (!next) break;
+            if (!swarm_.picker.have().test(next->piece)) {
+                core.reject(*next);
+                continue;
+            }
+            budget.take(next->length, now);
+            absent.push_back(*next);
+        }
+        co_await send_from_disk(absent);
+    }
+    co_return success();
+}
+
+net::task<void> peer_session::send_from_disk(std::span<block_ref const> blocks) {
+    struct job {
+        block_ref block;
+        lent_buffer buffer;
+        result<void> read = success();
+    };
+    std::vector<job> jobs;
+    for (auto const& block : blocks) {
+        lent_buffer buffer{swarm_.node.sending};
+        if (buffer)
+            jobs.push_back({block, std::move(buffer)});
+        else
+            core.reject(block);
+    }
+    auto& store = *swarm_.store;
+    co_await net::on_pool(swarm_.node.outside.workers, [&] {
+        for (auto& each : jobs) each.read = store.read(each.block, each.buffer.bytes().first(each.block.length));
+    });
+    for (auto& each : jobs) {
+        if (!each.read) {
+            core.reject(each.block);
+            swarm_.content_failed(each.block.piece, each.read.error());
+            continue;
+        }
+        core.send_block(each.block, each.buffer.bytes().first(each.block.length));
+        sending_.push_back({nullptr, std::move(each.buffer), each.block.length});
+    }
+}
+}  // namespace shoal::engine

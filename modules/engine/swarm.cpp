@@ -1,0 +1,201 @@
+module;
+#include <algorithm>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "core/try.hpp"
+
+module shoal.engine;
+import shoal.asio;
+import shoal.core;
+import shoal.metainfo;
+import shoal.net;
+import shoal.picker;
+import shoal.store;
+import :swarm;
+
+namespace shoal::engine {
+namespace {
+picker::picker_settings picker_settings_for(node_state& node, metainfo::torrent const& content, bool is_sequential) {
+    picker::picker_settings settings;
+    settings.piece_length = content.pieces().piece_length();
+    settings.total_size = content.pieces().total_size();
+    settings.seed = node.outside.random.next();
+    settings.policy = is_sequential ? picker::order::sequential : picker::order::rarest_first;
+    return settings;
+}
+}  // namespace
+
+swarm::swarm(node_state& owner, std::shared_ptr<metainfo::torrent const> what, transfer_options options)
+    : node(owner),
+      content(std::move(what)),
+      picker(picker_settings_for(owner, *content, options.sequential)),
+      options_(std::move(options)),
+      tasks_(owner.home),
+      checked_(owner.home),
+      completed_(owner.home),
+      files_ready_(owner.home),
+      choke_round_(owner.home),
+      choker_({.slots = 0, .seed = owner.outside.random.next()}) {
+    if (options_.peers_max == 0) options_.peers_max = peers_max_default;
+    auto const& layout = content->content();
+    if (!options_.wanted_files.empty()) {
+        std::vector<bool> wanted(content->pieces().piece_count(), false);
+        for (std::uint32_t file = 0; file < layout.files().size(); ++file) {
+            if (file >= options_.wanted_files.size() || !options_.wanted_files[file]) continue;
+            auto const span = layout.pieces_of(file);
+            for (auto i = span.first; i < span.first + span.count; ++i) wanted[i] = true;
+        }
+        for (std::uint32_t i = 0; i < wanted.size(); ++i)
+            if (!wanted[i]) picker.set_wanted(piece_index{i}, false);
+    }
+    for (auto const& tier : content->trackers()) announcers_.push_back(std::make_unique<announcer>(*this, tier));
+    for (auto const& url : options_.trackers)
+        announcers_.push_back(std::make_unique<announcer>(*this, std::vector<std::string>{url}));
+    add_peers(options_.connect);
+}
+
+swarm::~swarm() = default;
+
+void swarm::start() { tasks_.spawn("start", start_up()); }
+
+net::task<void> swarm::stop() {
+    if (has_stopped_ || is_stopping_) co_return;
+    is_stopping_ = true;
+    tasks_.cancel();
+    stop_checking();
+    co_await tasks_.join();
+    state_ = transfer_state::stopped;
+    auto& clock = node.outside.clock;
+    net::task_group farewells{node.home};
+    for (auto& each : announcers_) farewells.spawn("farewell", each->farewell());
+    co_await net::ends_before(clock, clock.now() + farewell_timeout, farewells.join());
+    if (farewells.size() > 0) {
+        farewells.cancel();
+        co_await farewells.join();
+    }
+    if (store) {
+        auto const how = is_complete_ ? store::closing::quick : store::closing::durable;
+        co_await net::on_pool(node.outside.workers, [this, how] { (void)store->close(how); });
+    }
+    has_stopped_ = true;
+    checked_.notify();
+    completed_.notify();
+}
+
+net::task<result<void>> swarm::when_checked() {
+    while (!was_checked_ && !error_ && !has_stopped_) co_await checked_.wait();
+    checked_.notify();  // whoever asks next gets the same answer
+    if (was_checked_) co_return success();
+    co_return error_ ? error_ : make_error_code(errc::stopped);
+}
+
+net::task<result<void>> swarm::when_completed() {
+    auto const is_final = [this] { return error_ && error_ != store::errc::no_space && !is(error_, condition::transient); };
+    while (!is_complete_ && !is_final() && !has_stopped_) co_await completed_.wait();
+    completed_.notify();
+    if (is_complete_) co_return success();
+    co_return is_final() ? error_ : make_error_code(errc::stopped);
+}
+
+void swarm::tell(transfer_event const& happened) {
+    if (options_.on_event) options_.on_event(happened);
+}
+
+transfer_status swarm::status() const {
+    auto const now = node.now();
+    transfer_status status;
+    status.state = state_;
+    status.error = error_;
+    status.pieces_have = picker.have().count();
+    status.pieces_total = picker.piece_count();
+    status.pieces_checked = was_checked_ ? picker.piece_count() : pieces_checked();
+    status.bytes_total = content->pieces().total_size();
+    status.bytes_left = picker.bytes_left();
+    status.downloaded = downloaded;
+    status.uploaded = uploaded;
+    status.wasted = wasted;
+    status.failed_pieces = failed_pieces_;
+    for (auto const* session : sessions_) {
+        if (!session) continue;
+        status.download_rate += session->core.download_rate(now);
+        status.upload_rate += session->core.upload_rate(now);
+    }
+    status.peers = session_count_;
+    status.peers_known = known_.size();
+    return status;
+}
+
+std::vector<peer_status> swarm::peers() const {
+    auto const now = node.now();
+    std::vector<peer_status> all;
+    for (auto const* session : sessions_) {
+        if (!session) continue;
+        auto const& core = session->core;
+        peer_status peer;
+        peer.remote = session->remote;
+        peer.client = core.peer_extensions().v.value_or("");
+        peer.outgoing = session->outgoing;
+        peer.choked_by = core.is_choked();
+        peer.choking = core.is_choking();
+        peer.interested = core.peer_is_interested();
+        peer.interesting = core.is_interested();
+        peer.downloaded = session->downloaded;
+        peer.uploaded = session->uploaded;
+        peer.download_rate = core.download_rate(now);
+        peer.upload_rate = core.upload_rate(now);
+        peer.pieces_have = core.peer_pieces().count();
+        all.push_back(std::move(peer));
+    }
+    return all;
+}
+
+void swarm::settle() {
+    for (auto* work : work_with_news_) {
+        work->has_news = false;
+        work->ready.notify();
+    }
+    work_with_news_.clear();
+    if (std::exchange(needs_refill_, false)) fill_all();
+}
+
+void swarm::fill_all() {
+    std::vector<peer_session*> open;
+    for (auto* session : sessions_)
+        if (session) open.push_back(session);
+    std::ranges::sort(open, [this](auto* a, auto* b) { return picker.serve_before(a->slot, b->slot); });
+    for (auto* session : open) session->fill();
+}
+
+void swarm::block_arrived(peer_session& from, block_ref block, lent_buffer buffer) {
+    also_asked_.clear();
+    auto const arrival = picker.received(from.slot, block, also_asked_);
+    for (auto const other : also_asked_)
+        if (auto* session = sessions_[picker::to_number(other)]) session->cancel(block);
+    if (!arrival.wanted) {
+        wasted += block.length;
+        return;
+    }
+    auto& work = work_[to_number(block.piece)];
+    if (!work) {
+        work = std::make_unique<piece_work>(node.home);
+        tasks_.spawn("write piece", write_piece(block.piece, *work));
+    }
+    work->arrived.emplace_back(block, std::move(buffer));
+    if (!std::exchange(work->has_news, true)) work_with_news_.push_back(work.get());
+}
+}  // namespace shoal::engine

@@ -1,0 +1,292 @@
+module;
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+/// What a node and its transfers are made of. Only implementation units of this room import it.
+module shoal.engine:swarm;
+import shoal.asio;
+import shoal.core;
+import shoal.announce;
+import shoal.choker;
+import shoal.metainfo;
+import shoal.net;
+import shoal.picker;
+import shoal.store;
+import shoal.wire;
+import :error;
+import :events;
+import :limits;
+import :transfer;
+import :node;
+
+namespace shoal::engine {
+class swarm;
+class announcer;
+
+/// A block buffer that finds its way back to its pool.
+class lent_buffer {
+public:
+    lent_buffer() = default;
+    explicit lent_buffer(store::block_pool& pool) : pool_(&pool), buffer_(pool.take()) {}
+    lent_buffer(lent_buffer&& other) noexcept
+        : pool_(std::exchange(other.pool_, nullptr)), buffer_(std::move(other.buffer_)) {}
+    lent_buffer& operator=(lent_buffer&& other) noexcept {
+        std::swap(pool_, other.pool_);
+        std::swap(buffer_, other.buffer_);
+        return *this;
+    }
+    ~lent_buffer() {
+        if (pool_ && buffer_) pool_->give(std::move(buffer_));
+    }
+    explicit operator bool() const noexcept { return static_cast<bool>(buffer_); }
+    mutable_byte_view bytes() const noexcept { return buffer_.bytes(); }
+
+private:
+    store::block_pool* pool_ = nullptr;
+    store::block_buffer buffer_;
+};
+
+/// Everything that the transfers of one node share.
+struct node_state {
+    node_state(net::environment outside, asio::any_io_executor home, node_settings settings);
+
+    net::environment outside;
+    asio::any_io_executor home;
+    node_settings settings;
+    peer_id id;
+    std::uint32_t key;  ///< Told to trackers, so that they know us after a change of address. Source: BEP 7.
+    std::uint16_t port = 0;
+    store::block_pool receiving{receive_budget};
+    store::block_pool sending{send_budget};
+    choker::rate_budget upload;
+    choker::rate_budget download;
+    std::unordered_map<info_hash, swarm*> swarms;
+    std::vector<std::shared_ptr<transfer>> transfers;
+    std::size_t handshakes = 0;
+    bool is_starved = false;  ///< Some session got no buffer: fill again when one comes back.
+    net::task_group tasks;
+
+    time_point now() const { return outside.clock.now(); }
+    net::task<void> accept(std::unique_ptr<net::listener> at);
+    net::task<void> greet(std::unique_ptr<net::stream> stranger);
+    /// The identity of this node towards a torrent.
+    wire::handshake handshake_for(info_hash const& hash) const;
+};
+
+/// One connected peer of a swarm: a wire conversation, its socket, and the blocks under way.
+class peer_session {
+public:
+    peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wire::handshake const& theirs, endpoint listens_at,
+                 bool outgoing, picker::peer_slot slot);
+
+    /// Talks until either side ends it; says why.
+    net::task<std::error_code> run();
+    /// Ends `run` with this reason.
+    void close(std::error_code why);
+
+    /// Asks for blocks up to the depth that the connection deserves.
+    void fill();
+    /// Withdraws a request that another peer has answered.
+    void cancel(block_ref block);
+    /// Takes back all requests, as after a choke. The picker is told.
+    void return_requests();
+    /// Something was put into the core's output.
+    void flush() { output_.notify(); }
+    void update_interest();
+    void tick(time_point now);
+
+    picker::peer_slot const slot;
+    endpoint const remote;
+    endpoint listens_at;  ///< Where others can reach it; port 0 while unknown.
+    peer_id const id;
+    bool const outgoing;
+    wire::connection core;
+    std::uint64_t downloaded = 0, uploaded = 0;
+    time_point const connected_since;
+    time_point last_unchoked{};
+
+private:
+    struct pending {
+        block_ref block;
+        lent_buffer buffer;
+    };
+    struct sending {
+        std::shared_ptr<void const> mapping;
+        lent_buffer buffer;
+        std::uint32_t length = 0;
+    };
+    net::task<std::error_code> read();
+    net::task<std::error_code> write();
+    net::task<result<void>> load_uploads();
+    net::task<void> send_from_disk(std::span<block_ref const> blocks);
+    void handle(wire::any_event& happened);
+    std::optional<pending> take_pending(block_ref block);
+
+    swarm& swarm_;
+    std::unique_ptr<net::stream> stream_;
+    net::signal output_;
+    std::deque<pending> pending_;
+    std::vector<lent_buffer> retired_;  // a read may still be aimed at them; freed after the next commit
+    std::deque<sending> sending_;
+    std::uint64_t sent_blocks_ = 0;
+    std::error_code why_;
+};
+
+/// An address that may be a peer.
+struct known_peer {
+    unsigned failures = 0;
+    bool is_busy = false;  ///< Connected or being connected.
+    bool is_banned = false;
+    time_point try_at{};
+};
+
+/// One torrent being moved. Lives on the node's home executor.
+class swarm {
+public:
+    swarm(node_state& node, std::shared_ptr<metainfo::torrent const> content, transfer_options options);
+    ~swarm();
+
+    void start();
+    net::task<void> stop();
+    net::task<result<void>> when_checked();
+    net::task<result<void>> when_completed();
+    transfer_status status() const;
+    std::vector<peer_status> peers() const;
+    void add_peers(std::vector<endpoint> const& peers);
+    /// A peer that connected to us and said this torrent's hash.
+    void adopt(std::unique_ptr<net::stream> stream, wire::handshake const& theirs);
+
+    // For the sessions and announcers.
+    void block_arrived(peer_session& from, block_ref block, lent_buffer buffer);
+    /// After a batch of input: starts writing what came, and gives work to who lost some.
+    void settle();
+    void interest_changed(peer_session& peer);
+    void retry_peers() { needs_refill_ = true; }
+    /// The session's peer told where it listens: no second connection is made to it.
+    void learned_address(peer_session& peer);
+    /// What we said we have cannot be read: the piece is given up, and the file looked at.
+    void content_failed(piece_index piece, std::error_code why);
+    void fill_all();
+    void tell(transfer_event const& happened);
+    bool is_running() const noexcept {
+        return state_ == transfer_state::downloading || state_ == transfer_state::seeding;
+    }
+    bool wants_data() const noexcept { return state_ == transfer_state::downloading; }
+    std::size_t peer_count() const noexcept { return session_count_; }
+
+    node_state& node;
+    std::shared_ptr<metainfo::torrent const> const content;
+    picker::picker picker;
+    std::unique_ptr<store::chunk_store> store;
+    std::uint64_t downloaded = 0, uploaded = 0, wasted = 0;
+
+private:
+    /// A piece whose blocks are arriving; its task writes them in batches.
+    struct piece_work {
+        explicit piece_work(asio::any_io_executor const& home) : ready(home) {}
+        std::vector<std::pair<block_ref, lent_buffer>> arrived;
+        net::signal ready;
+        bool has_news = false;
+    };
+    /// What the threads that check pieces share.
+    struct check_state;
+    /// Keeps a session in the table while its coroutine runs.
+    class registration;
+
+    // Start-up and disk: swarm_disk.cpp.
+    net::task<void> start_up();
+    net::task<result<void>> check_pieces();
+    net::task<void> check_on_pool(std::shared_ptr<check_state> state);
+    net::task<void> write_piece(piece_index piece, piece_work& work);
+    net::task<void> write_batch(store::piece_writer& writer, std::span<store::block_data const> batch);
+    net::task<void> keep_files();
+    net::task<void> look_after_content();
+    net::task<void> look_again();
+    void stop_checking();
+    std::uint32_t pieces_checked() const;
+    void give_up_lost();
+    void piece_verified(piece_index piece);
+    void piece_rejected(piece_index piece);
+    void storage_failed(std::error_code why);
+    void storage_recovered();
+    void count_missing_per_file();
+
+    // Peers: swarm_peers.cpp.
+    net::task<void> keep_time();
+    net::task<void> hold_choke_rounds();
+    void hold_choke_round(time_point now);
+    void connect_more(time_point now);
+    net::task<void> connect(endpoint to);
+    net::task<std::error_code> converse_with(endpoint to);
+    net::task<void> answer(std::unique_ptr<net::stream> stream, wire::handshake theirs);
+    net::task<std::error_code> run_session(std::unique_ptr<net::stream> stream, wire::handshake theirs,
+                                           endpoint listens_at, bool outgoing);
+    std::error_code refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing);
+    void blame(piece_index piece);
+    void ban(peer_session& peer);
+
+    transfer_options options_;
+    transfer_state state_ = transfer_state::checking;
+    std::error_code error_;
+    std::shared_ptr<check_state> checking_;
+    std::uint64_t failed_pieces_ = 0;
+    bool was_checked_ = false;
+    bool is_complete_ = false;
+    bool is_stopping_ = false;
+    bool has_stopped_ = false;
+    std::vector<std::uint32_t> missing_per_file_;  // pieces
+    std::vector<piece_index> lost_;                // of a seeder: pieces to be looked at again
+    std::unordered_map<std::uint32_t, std::unique_ptr<piece_work>> work_;
+    std::vector<piece_work*> work_with_news_;
+
+    net::task_group tasks_;
+    net::signal checked_, completed_, files_ready_, choke_round_;
+    choker::choker choker_;
+    std::vector<peer_session*> sessions_;  // by slot
+    std::size_t session_count_ = 0, connecting_ = 0;
+    std::map<endpoint, known_peer> known_;
+    std::unordered_set<peer_id> banned_;
+    std::vector<picker::peer_slot> also_asked_;
+    bool needs_refill_ = false;
+    std::vector<std::unique_ptr<announcer>> announcers_;
+};
+
+/// Tells one tier of trackers about us and brings back peers. Source: BEP 3, 12, 15.
+class announcer {
+public:
+    announcer(swarm& owner, std::vector<std::string> urls);
+    /// Announces until cancelled.
+    net::task<void> run();
+    /// Says that we leave, if the tracker knows us. The caller sets the deadline.
+    net::task<void> farewell();
+    /// The content is complete: announce that soon.
+    void completed();
+
+private:
+    net::task<result<announce::announce_reply>> announce(std::string url, announce::event what);
+    net::task<result<announce::announce_reply>> over_http(std::string url, announce::announce_request request);
+    net::task<result<announce::announce_reply>> over_udp(std::string url, announce::announce_request request);
+    announce::announce_request request_for(announce::event what) const;
+
+    swarm& swarm_;
+    std::vector<std::string> urls_;
+    std::map<std::string, std::string> tracker_ids_;  // by URL
+    std::string known_at_;                            // the URL that was told `started`
+    net::signal news_;
+    bool is_completed_ = false;
+    std::string reason_;
+};
+}  // namespace shoal::engine

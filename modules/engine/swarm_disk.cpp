@@ -1,0 +1,311 @@
+module;
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "core/try.hpp"
+
+module shoal.engine;
+import shoal.asio;
+import shoal.core;
+import shoal.metainfo;
+import shoal.net;
+import shoal.picker;
+import shoal.store;
+import :swarm;
+
+namespace shoal::engine {
+struct swarm::check_state {
+    std::vector<piece_index> pieces;
+    std::vector<char> is_right;       // one for each of `pieces`; each element has one writer
+    std::atomic<std::size_t> next{0}, done{0};
+    std::atomic<bool> stop{false};
+    std::size_t running = 0;
+};
+
+void swarm::stop_checking() {
+    if (checking_) checking_->stop = true;
+}
+
+std::uint32_t swarm::pieces_checked() const {
+    return checking_ ? static_cast<std::uint32_t>(checking_->done.load(std::memory_order_relaxed)) : 0;
+}
+
+net::task<void> swarm::start_up() {
+    std::optional<result<std::unique_ptr<store::chunk_store>>> opened;
+    co_await net::on_pool(node.outside.workers,
+                          [&] { opened.emplace(store::chunk_store::open(content, options_.storage)); });
+    if (!*opened) {
+        storage_failed(opened->error());
+        checked_.notify();
+        co_return;
+    }
+    store = std::move(opened->value());
+    if (auto checked = co_await check_pieces(); !checked) {
+        storage_failed(checked.error());
+        checked_.notify();
+        co_return;
+    }
+    was_checked_ = true;
+    count_missing_per_file();
+    state_ = picker.complete() ? transfer_state::seeding : transfer_state::downloading;
+    checked_.notify();
+    tell(event::checked{});
+    if (options_.storage.writable)
+        files_ready_.notify();
+    else if (picker.complete())
+        is_complete_ = true, completed_.notify();
+    tasks_.spawn("keep files", keep_files());
+    tasks_.spawn("look after content", look_after_content());
+    tasks_.spawn("choke rounds", hold_choke_rounds());
+    for (auto& each : announcers_) tasks_.spawn("announce", each->run());
+    tasks_.spawn("keep time", keep_time());
+    connect_more(node.now());
+}
+
+/// What the journal proves is had at once; the rest is read and hashed by all threads of the pool.
+net::task<result<void>> swarm::check_pieces() {
+    result<bitfield> proven = bitfield{};
+    co_await net::on_pool(node.outside.workers, [&] { proven = store->load(); });
+    if (!proven) co_return proven.error();
+    checking_ = std::make_shared<check_state>();
+    auto const count = picker.piece_count();
+    for (std::uint32_t i = 0; i < count; ++i) {
+        if (i < proven.value().size() && proven.value().test(piece_index{i}))
+            picker.set_have(piece_index{i});
+        else
+            checking_->pieces.push_back(piece_index{i});
+    }
+    checking_->is_right.resize(checking_->pieces.size());
+    auto const state = checking_;
+    state->running = std::min(node.outside.workers.size(), state->pieces.size());
+    net::signal& all_done = files_ready_;  // nobody else waits for it yet
+    for (std::size_t i = 0, n = state->running; i < n; ++i) tasks_.spawn("check pieces", check_on_pool(state));
+    while (state->running > 0) co_await all_done.wait();
+    for (std::size_t i = 0; i < state->pieces.size(); ++i)
+        if (state->is_right[i]) picker.set_have(state->pieces[i]);
+    checking_.reset();
+    co_return success();
+}
+
+net::task<void> swarm::check_on_pool(std::shared_ptr<check_state> state) {
+    auto& from = *store;
+    co_await net::on_pool(node.outside.workers, [&from, &state = *state] {
+        for (auto i = state.next++; i < state.pieces.size() && !state.stop; i = state.next++) {
+            auto const right = from.check_piece(state.pieces[i]);
+            state.is_right[i] = right && right.value();
+            state.done.fetch_add(1, std::memory_order_relaxed);
+        }
+    });
+    --state->running;
+    files_ready_.notify();
+}
+
+net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
+    auto const total = content->pieces().block_count(piece);
+    {
+        auto const writer = store->begin(piece);
+        std::vector<store::block_data> batch;
+        for (std::uint32_t written = 0; written < total;) {
+            if (work.arrived.empty()) {
+                co_await work.ready.wait();
+                continue;
+            }
+            auto const arrived = std::exchange(work.arrived, {});
+            batch.clear();
+            for (auto const& [block, buffer] : arrived)
+                batch.push_back({block.begin, buffer.bytes().first(block.length), false});
+            co_await write_batch(*writer, batch);
+            written += static_cast<std::uint32_t>(batch.size());
+        }
+        result<bool> right = false;
+        for (;;) {
+            co_await net::on_pool(node.outside.workers, [&] { right = writer->finish(); });
+            if (right) break;
+            storage_failed(right.error());
+            co_await node.outside.clock.sleep(storage_retry_after);
+        }
+        storage_recovered();
+        work_.erase(to_number(piece));  // `work` is gone from here on
+        if (right.value())
+            piece_verified(piece);
+        else
+            piece_rejected(piece);
+    }
+    settle();
+}
+
+/// Writes and hashes blocks on the pool; when the disk fails, again and again until it takes them.
+net::task<void> swarm::write_batch(store::piece_writer& writer, std::span<store::block_data const> batch) {
+    for (;;) {
+        result<void> wrote = success();
+        co_await net::on_pool(node.outside.workers, [&] { wrote = writer.write(batch); });
+        if (wrote) break;
+        storage_failed(wrote.error());
+        co_await node.outside.clock.sleep(storage_retry_after);
+    }
+    storage_recovered();
+    if (std::exchange(node.is_starved, false))
+        for (auto& [hash, other] : node.swarms) other->retry_peers();
+}
+
+void swarm::storage_failed(std::error_code why) {
+    bool const is_news = error_ != why;
+    error_ = why;
+    state_ = transfer_state::failed;
+    if (is_news) tell(event::failed{why});
+    completed_.notify();
+}
+
+void swarm::storage_recovered() {
+    if (!error_) return;
+    error_ = {};
+    state_ = picker.complete() ? transfer_state::seeding : transfer_state::downloading;
+    tell(event::recovered{});
+    retry_peers();
+}
+
+void swarm::count_missing_per_file() {
+    auto const& layout = content->content();
+    missing_per_file_.assign(layout.files().size(), 0);
+    for (std::uint32_t file = 0; file < layout.files().size(); ++file) {
+        auto const span = layout.pieces_of(file);
+        for (auto i = span.first; i < span.first + span.count; ++i)
+            if (!picker.have().test(piece_index{i})) ++missing_per_file_[file];
+    }
+}
+
+void swarm::piece_verified(piece_index piece) {
+    picker.set_have(piece);
+    auto const& layout = content->content();
+    auto const& pieces = content->pieces();
+    bool finishes_file = picker.complete();
+    layout.for_each_range(pieces.offset_of(piece), pieces.piece_size(piece), [&](metainfo::file_range const& range) {
+        if (missing_per_file_[range.file] > 0 && --missing_per_file_[range.file] == 0) finishes_file = true;
+    });
+    tell(event::piece_verified{piece});
+    if (finishes_file) files_ready_.notify();
+    for (auto* session : sessions_) {
+        if (!session) continue;
+        session->core.have(piece);
+        session->flush();
+        session->update_interest();
+    }
+}
+
+void swarm::piece_rejected(piece_index piece) {
+    ++failed_pieces_;
+    wasted += content->pieces().piece_size(piece);
+    tell(event::piece_rejected{piece});
+    blame(piece);
+    picker.piece_failed(piece);
+    retry_peers();
+}
+
+/// Gives complete files their names; the transfer is complete when all that is wanted has its own.
+net::task<void> swarm::keep_files() {
+    if (!options_.storage.writable) co_return;
+    for (;;) {
+        co_await files_ready_.wait();
+        result<void> named = success();
+        bool const was_last = picker.complete();
+        co_await net::on_pool(node.outside.workers, [&] { named = store->complete_files(); });
+        if (!named) {
+            storage_failed(named.error());
+            co_await node.outside.clock.sleep(storage_retry_after);
+            files_ready_.notify();
+            continue;
+        }
+        storage_recovered();
+        if (!was_last || is_complete_) continue;
+        is_complete_ = true;
+        state_ = transfer_state::seeding;
+        tell(event::completed{});
+        completed_.notify();
+        for (auto& each : announcers_) each->completed();
+        for (auto* session : sessions_)
+            if (session) session->update_interest();
+        choke_round_.notify();
+    }
+}
+
+/// Makes what was verified durable, and notices when somebody changes the files.
+net::task<void> swarm::look_after_content() {
+    auto& clock = node.outside.clock;
+    for (;;) {
+        co_await clock.sleep(std::min<duration>(sync_interval, content_look_interval));
+        result<void> looked = success();
+        co_await net::on_pool(node.outside.workers, [&] {
+            if (store->unsynced_bytes() > 0) looked = store->sync();
+            if (looked) looked = store->check_files();
+        });
+        give_up_lost();
+        if (!lost_.empty() && !options_.storage.writable) co_await look_again();
+    }
+}
+
+void swarm::give_up_lost() {
+    for (auto const piece : store->take_lost()) {
+        picker.piece_failed(piece);
+        lost_.push_back(piece);
+    }
+    if (lost_.empty()) return;
+    count_missing_per_file();
+    is_complete_ = false;
+    if (options_.storage.writable) {
+        lost_.clear();  // they are fetched again
+        state_ = transfer_state::downloading;
+        for (auto* session : sessions_)
+            if (session) session->update_interest();
+        retry_peers();
+    } else if (!error_) {
+        storage_failed(store::errc::truncated_file);
+    }
+}
+
+/// A seeder's files were changed: it seeds again when they are as they were.
+net::task<void> swarm::look_again() {
+    std::vector<piece_index> looked_at = lost_;
+    if (looked_at.size() > pieces_looked_at_max) looked_at.resize(pieces_looked_at_max);
+    std::vector<char> is_right(looked_at.size());
+    co_await net::on_pool(node.outside.workers, [&] {
+        for (std::size_t i = 0; i < looked_at.size(); ++i) {
+            auto const right = store->check_piece(looked_at[i]);
+            is_right[i] = right && right.value();
+            if (!is_right[i]) return;  // not yet mended
+        }
+    });
+    for (std::size_t i = 0; i < looked_at.size(); ++i) {
+        if (!is_right[i]) co_return;
+        picker.set_have(looked_at[i]);
+        std::erase(lost_, looked_at[i]);
+    }
+    if (!lost_.empty()) co_return;
+    is_complete_ = picker.complete();
+    storage_recovered();
+}
+
+void swarm::content_failed(piece_index piece, std::error_code why) {
+    if (!picker.have().test(piece)) return;
+    store->lost(piece);
+    picker.piece_failed(piece);
+    lost_.push_back(piece);
+    if (!options_.storage.writable) storage_failed(why);
+    give_up_lost();
+}
+}  // namespace shoal::engine

@@ -1,0 +1,286 @@
+module;
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "core/try.hpp"
+
+module shoal.engine;
+import shoal.asio;
+import shoal.choker;
+import shoal.core;
+import shoal.metainfo;
+import shoal.net;
+import shoal.picker;
+import shoal.wire;
+import :error;
+import :events;
+import :limits;
+import :swarm;
+
+namespace shoal::engine {
+namespace {
+duration back_off(unsigned failures) {
+    auto const doubled = reconnect_after * (1 << std::min(failures, 10u));
+    return std::min<duration>(doubled, reconnect_after_max);
+}
+}  // namespace
+
+class swarm::registration {
+public:
+    registration(swarm& owner, peer_session& session) : swarm_(owner), session_(session) {
+        auto const number = picker::to_number(session.slot);
+        if (swarm_.sessions_.size() <= number) swarm_.sessions_.resize(number + 1);
+        swarm_.sessions_[number] = &session;
+        ++swarm_.session_count_;
+        swarm_.picker.add_peer(session.slot);
+        swarm_.tell(event::peer_joined{session.remote, session.outgoing});
+    }
+    registration(registration const&) = delete;
+    registration& operator=(registration const&) = delete;
+    ~registration() {
+        swarm_.sessions_[picker::to_number(session_.slot)] = nullptr;
+        --swarm_.session_count_;
+        swarm_.picker.remove_peer(session_.slot);
+        if (!session_.outgoing)
+            if (auto known = swarm_.known_.find(session_.listens_at); known != swarm_.known_.end())
+                known->second.is_busy = false;
+        swarm_.retry_peers();
+        swarm_.choke_round_.notify();
+    }
+
+private:
+    swarm& swarm_;
+    peer_session& session_;
+};
+
+net::task<void> swarm::keep_time() {
+    for (;;) {
+        co_await node.outside.clock.sleep(tick_interval);
+        auto const now = node.now();
+        for (std::size_t i = 0; i < sessions_.size(); ++i)
+            if (sessions_[i]) sessions_[i]->tick(now);
+        settle();
+        connect_more(now);
+    }
+}
+
+net::task<void> swarm::hold_choke_rounds() {
+    for (;;) {
+        if (co_await node.outside.clock.wait(choke_round_, choker_.deadline())) choker_.changed(node.now());
+        if (auto const now = node.now(); now >= choker_.deadline()) hold_choke_round(now);
+    }
+}
+
+void swarm::hold_choke_round(time_point now) {
+    std::vector<choker::candidate> candidates;
+    for (auto const* session : sessions_) {
+        if (!session) continue;
+        auto const& core = session->core;
+        choker::candidate each;
+        each.id = picker::to_number(session->slot);
+        each.is_interested = core.peer_is_interested();
+        each.is_upload_only =
+            picker.is_seed(session->slot) || core.peer_extensions().upload_only.value_or(false);
+        each.is_unchoked = !core.is_choking();
+        each.is_snubbed = core.is_snubbed();
+        each.download_rate = static_cast<std::uint64_t>(core.download_rate(now));
+        each.upload_rate = static_cast<std::uint64_t>(core.upload_rate(now));
+        each.uploaded_total = session->uploaded;
+        each.have_count = core.peer_pieces().count();
+        each.connected_since = session->connected_since;
+        each.last_unchoked = session->last_unchoked;
+        candidates.push_back(each);
+    }
+    auto const chosen = choker_.round(candidates, picker.complete(), node.settings.upload_limit, now);
+    for (auto* session : sessions_) {
+        if (!session) continue;
+        bool const serve = std::ranges::find(chosen, picker::to_number(session->slot)) != chosen.end();
+        if (serve == !session->core.is_choking()) continue;
+        if (serve) {
+            session->core.unchoke();
+            session->last_unchoked = now;
+        } else {
+            session->core.choke();
+        }
+        session->flush();
+    }
+}
+
+void swarm::interest_changed(peer_session& peer) {
+    // A free slot is given at once: a swarm of newcomers should not wait for the next round.
+    std::size_t served = 0;
+    for (auto const* session : sessions_)
+        if (session && !session->core.is_choking()) ++served;
+    if (peer.core.peer_is_interested() && peer.core.is_choking() && is_running() &&
+        served < choker::slots_for(node.settings.upload_limit)) {
+        peer.core.unchoke();
+        peer.last_unchoked = node.now();
+        peer.flush();
+    }
+    choke_round_.notify();
+}
+
+void swarm::add_peers(std::vector<endpoint> const& peers) {
+    for (auto const& each : peers) {
+        if (each.port == 0 || each.address.is_unspecified() || each.address.is_multicast()) continue;
+        if (known_.size() >= known_peers_max && !known_.contains(each)) return;
+        known_.try_emplace(each);
+    }
+    if (was_checked_ && !is_stopping_) connect_more(node.now());
+}
+
+void swarm::learned_address(peer_session& peer) {
+    if (peer.listens_at.port == 0 || (known_.size() >= known_peers_max && !known_.contains(peer.listens_at))) return;
+    known_[peer.listens_at].is_busy = true;
+}
+
+void swarm::connect_more(time_point now) {
+    if (!is_running()) return;
+    for (auto& [at, known] : known_) {
+        if (connecting_ >= connecting_max || session_count_ + connecting_ >= options_.peers_max) return;
+        if (known.is_busy || known.is_banned || known.try_at > now) continue;
+        known.is_busy = true;
+        ++connecting_;
+        tasks_.spawn("connect " + at.to_string(), connect(at));
+    }
+}
+
+net::task<void> swarm::connect(endpoint to) {
+    struct busy {
+        swarm& owner;
+        endpoint at;
+        ~busy() {
+            if (auto known = owner.known_.find(at); known != owner.known_.end()) known->second.is_busy = false;
+        }
+    };
+    busy const while_here{*this, to};
+    auto const started = node.now();
+    auto const why = co_await converse_with(to);
+    auto const known = known_.find(to);
+    if (known == known_.end()) co_return;
+    auto const now = node.now();
+    if (why == errc::own_connection || why == errc::banned) {
+        known->second.is_banned = true;
+    } else if (why == errc::not_needed || why == errc::duplicate_peer) {
+        known->second.try_at = now + reconnect_after_max;
+    } else {
+        known->second.failures = now - started > handshake_timeout ? 1 : known->second.failures + 1;
+        known->second.try_at = now + back_off(known->second.failures - 1);
+        if (known->second.failures > connect_failures_max) known_.erase(known);
+    }
+}
+
+net::task<std::error_code> swarm::converse_with(endpoint to) {
+    struct connecting {
+        std::size_t& count;
+        bool is_over = false;
+        void over() {
+            if (!std::exchange(is_over, true)) --count;
+        }
+        ~connecting() { over(); }
+    };
+    connecting counted{connecting_};
+    auto& clock = node.outside.clock;
+    auto opened = co_await net::with_deadline(clock, clock.now() + connect_timeout,
+                                              node.outside.network.connect(to, node.settings.outgoing_from));
+    if (!opened) co_return opened.error();
+    auto stream = std::move(opened.value());
+    auto const ours = wire::encode(node.handshake_for(content->swarm_hash()));
+    std::array<std::byte, wire::handshake_length> reply;
+    auto const exchange = [](net::stream& with, byte_view hello, mutable_byte_view answer) -> net::task<result<void>> {
+        SHOAL_CO_TRY(co_await with.write_all(hello));
+        co_return co_await with.read_all(answer);
+    };
+    auto const exchanged =
+        co_await net::with_deadline(clock, clock.now() + handshake_timeout, exchange(*stream, ours, reply));
+    if (!exchanged) co_return exchanged.error();
+    auto const theirs = wire::parse_handshake(reply);
+    if (!theirs) co_return theirs.error();
+    if (theirs.value().hash != content->swarm_hash()) co_return make_error_code(errc::unknown_info_hash);
+    counted.over();
+    co_return co_await run_session(std::move(stream), theirs.value(), to, true);
+}
+
+void swarm::adopt(std::unique_ptr<net::stream> stream, wire::handshake const& theirs) {
+    if (!is_running()) return;
+    tasks_.spawn("peer " + stream->remote().to_string(), answer(std::move(stream), theirs));
+}
+
+net::task<void> swarm::answer(std::unique_ptr<net::stream> stream, wire::handshake theirs) {
+    auto& clock = node.outside.clock;
+    auto const ours = wire::encode(node.handshake_for(theirs.hash));
+    auto const sent =
+        co_await net::with_deadline(clock, clock.now() + handshake_timeout, stream->write_all(byte_view{ours}));
+    if (!sent) co_return;
+    endpoint const unknown{stream->remote().address, 0};
+    co_await run_session(std::move(stream), theirs, unknown, false);
+}
+
+/// Why this peer is not talked to; no error when it is.
+std::error_code swarm::refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing) {
+    if (theirs.id == node.id) return errc::own_connection;
+    if (banned_.contains(theirs.id)) return errc::banned;
+    if (session_count_ >= options_.peers_max) return errc::too_many_peers;
+    std::size_t from_there = 0;
+    for (auto* session : sessions_) {
+        if (!session) continue;
+        if (session->remote.address == from) ++from_there;
+        if (session->id != theirs.id) continue;
+        // Both sides may have connected at once. They agree to keep the one that the smaller id began.
+        bool const keep_new = session->outgoing != outgoing && outgoing == (node.id < theirs.id);
+        if (!keep_new) return errc::duplicate_peer;
+        session->close(errc::duplicate_peer);
+    }
+    if (from_there >= peers_per_address_max && !from.is_loopback()) return errc::too_many_peers;
+    return {};
+}
+
+net::task<std::error_code> swarm::run_session(std::unique_ptr<net::stream> stream, wire::handshake theirs,
+                                              endpoint listens_at, bool outgoing) {
+    if (auto const why = refusal(theirs, stream->remote().address, outgoing)) co_return why;
+    std::uint32_t slot = 0;
+    while (slot < sessions_.size() && sessions_[slot]) ++slot;
+    auto const remote = stream->remote();
+    std::error_code why;
+    {
+        peer_session session{*this, std::move(stream), theirs, listens_at, outgoing, picker::peer_slot{slot}};
+        registration const registered{*this, session};
+        why = co_await session.run();
+    }
+    tell(event::peer_left{remote, why});
+    co_return why;
+}
+
+/// Bans the one peer that sent all of a bad piece. When several did, the picker asks one peer for all of it next, so
+/// that the next failure has one culprit and no honest peer is ever banned.
+void swarm::blame(piece_index piece) {
+    std::set<picker::peer_slot> senders;
+    for (auto const& each : picker.contributors(piece)) senders.insert(each.peer);
+    if (senders.size() != 1) return;
+    auto const slot = picker::to_number(*senders.begin());
+    if (slot < sessions_.size() && sessions_[slot]) ban(*sessions_[slot]);
+}
+
+void swarm::ban(peer_session& peer) {
+    banned_.insert(peer.id);
+    if (auto known = known_.find(peer.listens_at); known != known_.end()) known->second.is_banned = true;
+    peer.close(errc::banned);
+}
+}  // namespace shoal::engine

@@ -1,0 +1,86 @@
+module;
+#include <coroutine>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <vector>
+
+export module shoal.engine:transfer;
+import shoal.asio;
+import shoal.core;
+import shoal.metainfo;
+import shoal.net;
+import shoal.store;
+import :events;
+
+namespace shoal::engine {
+class swarm;
+}  // namespace shoal::engine
+
+export namespace shoal::engine {
+/// What to do with a torrent.
+struct transfer_options {
+    store::store_settings storage;      ///< Where the content lies and its journal.
+    std::vector<endpoint> connect;      ///< Peers to try first.
+    std::vector<std::string> trackers;  ///< Besides those of the torrent; each a tier of its own.
+    std::vector<bool> wanted_files;     ///< One for each file; empty: all.
+    bool sequential = false;            ///< Pieces in order instead of rarest first.
+    std::size_t peers_max = 0;          ///< Connections; 0 for `peers_max_default`.
+    transfer_observer on_event;
+};
+
+enum class transfer_state { checking, downloading, seeding, failed, stopped };
+
+/// A snapshot. Bytes count payload; rates are bytes per second over the last seconds.
+struct transfer_status {
+    transfer_state state = transfer_state::checking;
+    std::error_code error;  ///< While `failed`.
+    std::uint32_t pieces_have = 0, pieces_total = 0, pieces_checked = 0;
+    std::uint64_t bytes_total = 0, bytes_left = 0;  ///< Of what is wanted.
+    std::uint64_t downloaded = 0, uploaded = 0, wasted = 0;
+    std::uint64_t failed_pieces = 0;
+    double download_rate = 0, upload_rate = 0;
+    std::size_t peers = 0, peers_known = 0;
+};
+
+/// One connected peer, for people to look at.
+struct peer_status {
+    endpoint remote;
+    std::string client;  ///< What it calls itself, a stranger's words.
+    bool outgoing = false, choked_by = false, choking = false, interested = false, interesting = false;
+    std::uint64_t downloaded = 0, uploaded = 0;
+    double download_rate = 0, upload_rate = 0;
+    std::uint32_t pieces_have = 0;
+};
+
+/// One torrent of a node. Shared with its owner; its work belongs to the node and ends with it.
+class transfer {
+public:
+    transfer(std::unique_ptr<swarm> work) noexcept;
+    ~transfer();
+    transfer(transfer const&) = delete;
+    transfer& operator=(transfer const&) = delete;
+
+    metainfo::torrent const& content() const noexcept;
+    transfer_status status() const;
+    std::vector<peer_status> peers() const;
+
+    /// Waits until what is on disk is known. Fails with the store's error when it cannot be opened.
+    net::task<result<void>> checked();
+    /// Waits until all that is wanted is there and verified. Fails with the error that stopped the transfer: only
+    /// those that no waiting can mend (no permission, stopped); a full disk is waited for, see `event::failed`.
+    net::task<result<void>> completed();
+    /// Tries these peers too.
+    void connect(std::vector<endpoint> const& peers);
+    /// Leaves the swarm: connections end, trackers are told (at most `farewell_timeout`), the journal is written.
+    net::task<void> stop();
+
+private:
+
+    std::unique_ptr<swarm> work_;
+};
+}  // namespace shoal::engine

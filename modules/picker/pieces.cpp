@@ -1,0 +1,167 @@
+module;
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+module shoal.picker;
+
+namespace shoal::picker {
+picker::picker(picker_settings settings)
+    : settings_(settings),
+      piece_count_(
+          settings.piece_length == 0
+              ? 0
+              : static_cast<std::uint32_t>((settings.total_size + settings.piece_length - 1) / settings.piece_length)),
+      missing_count_(piece_count_),
+      bytes_left_(piece_count_ == 0 ? 0 : settings.total_size),
+      random_(settings.seed),
+      have_(piece_count_),
+      wanted_(piece_count_, true),
+      failed_(piece_count_),
+      fresh_(piece_count_, random_.next()),
+      begun_(piece_count_, none) {
+    for (std::uint32_t piece = 0; piece < piece_count_; ++piece) fresh_.list(piece);
+}
+
+std::uint32_t picker::piece_size(piece_index piece) const noexcept {
+    auto const number = to_number(piece);
+    if (number >= piece_count_) return 0;
+    auto const begin = std::uint64_t{number} * settings_.piece_length;
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(settings_.piece_length, settings_.total_size - begin));
+}
+
+std::uint32_t picker::availability(piece_index piece) const noexcept {
+    return to_number(piece) < piece_count_ ? fresh_.availability(to_number(piece)) + seed_count_ : 0;
+}
+
+bool picker::is_missing(std::uint32_t piece) const noexcept {
+    return wanted_.test(piece_index{piece}) && !have_.test(piece_index{piece});
+}
+
+void picker::set_have(piece_index index) {
+    auto const piece = to_number(index);
+    if (piece >= piece_count_ || have_.test(index)) return;
+    if (is_missing(piece)) piece_left_missing(piece);
+    have_.set(index);
+    failed_.set(index, false);
+    if (progress_of(piece) != nullptr) end_piece(piece);
+    fresh_.unlist(piece);
+    std::erase_if(deadlines_, [piece](auto const& entry) { return entry.second == piece; });
+}
+
+void picker::set_wanted(piece_index index, bool is_wanted) {
+    auto const piece = to_number(index);
+    if (piece >= piece_count_ || !wanted_.set(index, is_wanted) || have_.test(index)) return;
+    if (is_wanted) {
+        piece_became_missing(piece);
+    } else {
+        piece_left_missing(piece);
+    }
+    if (progress_of(piece) != nullptr) {
+        refresh_open(piece);
+        drop_if_untouched(piece);
+    } else if (is_wanted) {
+        fresh_.list(piece);
+    } else {
+        fresh_.unlist(piece);
+    }
+}
+
+void picker::piece_failed(piece_index index) {
+    auto const piece = to_number(index);
+    if (piece >= piece_count_) return;
+    if (have_.set(index, false)) {
+        if (wanted_.test(index)) piece_became_missing(piece);
+    } else if (progress_of(piece) != nullptr) {
+        end_piece(piece);
+        failed_.set(index);
+    }
+    if (is_missing(piece)) fresh_.list(piece);
+}
+
+void picker::set_deadline(piece_index index, time_point at) {
+    auto const piece = to_number(index);
+    if (piece >= piece_count_ || have_.test(index)) return;
+    std::erase_if(deadlines_, [piece](auto const& entry) { return entry.second == piece; });
+    auto const entry = std::pair{at, piece};
+    deadlines_.insert(std::ranges::upper_bound(deadlines_, entry), entry);
+}
+
+void picker::clear_deadlines() {
+    deadlines_.clear();
+}
+
+void picker::piece_left_missing(std::uint32_t piece) {
+    --missing_count_;
+    bytes_left_ -= piece_size(piece_index{piece});
+    for (auto& peer : peers_) {
+        if (!peer.is_seed && peer_has_piece(peer, piece)) --peer.missing_count;
+    }
+}
+
+void picker::piece_became_missing(std::uint32_t piece) {
+    ++missing_count_;
+    bytes_left_ += piece_size(piece_index{piece});
+    for (auto& peer : peers_) {
+        if (!peer.is_seed && peer_has_piece(peer, piece)) ++peer.missing_count;
+    }
+}
+
+piece_progress* picker::progress_of(std::uint32_t piece) noexcept {
+    return begun_[piece] == none ? nullptr : &progress_[begun_[piece]];
+}
+
+piece_progress const* picker::progress_of(std::uint32_t piece) const noexcept {
+    return begun_[piece] == none ? nullptr : &progress_[begun_[piece]];
+}
+
+piece_progress& picker::begin_piece(std::uint32_t piece) {
+    auto const block_count = (piece_size(piece_index{piece}) + block_length - 1) / block_length;
+    fresh_.unlist(piece);
+    begun_[piece] = static_cast<std::uint32_t>(progress_.size());
+    return progress_.emplace_back(piece, block_count);
+}
+
+void picker::end_piece(std::uint32_t piece) {
+    auto const at = begun_[piece];
+    auto& ended = progress_[at];
+    for (std::uint32_t block = 0; block < ended.block_count(); ++block) {
+        for (auto const asker : ended.askers(block)) --find(asker)->outstanding;
+    }
+    for (auto& peer : peers_) {
+        if (peer.current == piece) peer.current = none;
+    }
+    close(ended);
+    begun_[piece] = none;
+    if (at + 1 != progress_.size()) {
+        progress_[at] = std::move(progress_.back());
+        begun_[progress_[at].piece()] = at;
+    }
+    progress_.pop_back();
+}
+
+void picker::drop_if_untouched(std::uint32_t piece) {
+    if (!progress_of(piece)->is_untouched()) return;
+    end_piece(piece);
+    if (is_missing(piece)) fresh_.list(piece);
+}
+
+void picker::refresh_open(std::uint32_t piece) {
+    auto& begun = *progress_of(piece);
+    auto const should_be = begun.free_count() > 0 && is_missing(piece);
+    if (should_be == (begun.open_at != none)) return;
+    if (!should_be) return close(begun);
+    begun.open_at = static_cast<std::uint32_t>(open_.size());
+    open_.push_back(piece);
+}
+
+void picker::close(piece_progress& begun) {
+    if (begun.open_at == none) return;
+    auto const moved = open_.back();
+    open_[begun.open_at] = moved;
+    progress_of(moved)->open_at = begun.open_at;
+    open_.pop_back();
+    begun.open_at = none;
+}
+}  // namespace shoal::picker

@@ -1,0 +1,38 @@
+module;
+#include <cstddef>
+#include <new>
+#include <utility>
+
+module shoal.store;
+import shoal.core;
+
+namespace shoal::store {
+namespace {
+// A page, so that the kernel copies whole pages and direct I/O would be possible.
+constexpr std::align_val_t alignment{4096};
+}  // namespace
+
+void block_buffer::release::operator()(std::byte* memory) const noexcept { ::operator delete(memory, alignment); }
+
+block_pool::block_pool(std::size_t budget) noexcept : lent_max_(budget / block_length) {}
+
+block_buffer block_pool::take() {
+    if (lent_ == lent_max_) return {};
+    block_buffer taken;
+    if (free_.empty()) {
+        taken.memory_.reset(static_cast<std::byte*>(::operator new(block_length, alignment)));
+    } else {
+        taken = std::move(free_.back());
+        free_.pop_back();
+    }
+    ++lent_;
+    if (free_.capacity() < lent_) free_.reserve(2 * lent_);  // so that give() cannot fail
+    return taken;
+}
+
+void block_pool::give(block_buffer buffer) noexcept {
+    if (!buffer) return;
+    free_.push_back(std::move(buffer));
+    --lent_;
+}
+}  // namespace shoal::store

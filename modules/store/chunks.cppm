@@ -1,0 +1,172 @@
+module;
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+export module shoal.store:chunks;
+import :files;
+import shoal.core;
+import shoal.metainfo;
+
+namespace shoal::store {
+struct store_state;     // what a chunk_store holds, state.cppm
+struct piece_progress;  // a piece that is being received, state.cppm
+
+/// `mapped` receives into and sends from mappings, and does by system calls what these cannot; `plain` maps nothing.
+export enum class back_end { mapped, plain };
+
+export struct store_settings {
+    std::filesystem::path directory;  ///< The user's: content is `directory/<torrent name>/...`, or the single file.
+    back_end kind = back_end::mapped;
+    bool writable = true;           ///< False: files are opened for reading, and nothing is created but the journal.
+    bool preallocate = true;        ///< Reserves a file's whole size with its first write.
+    std::filesystem::path journal;  ///< A file, with a `.lock` beside it; empty: none.
+    std::size_t open_files_max = 128;  ///< Descriptors that this store keeps open.
+};
+
+/// A block that has arrived.
+export struct block_data {
+    std::uint32_t begin = 0;  ///< In the piece, bytes; a multiple of `block_length`.
+    byte_view bytes;          ///< The whole block. In place: the window.
+    bool in_place = false;    ///< It arrived in its `window`.
+};
+
+/// Bytes of a held piece in memory that the disk shares. `keep` holds them in place until they are sent.
+export struct resident_bytes {
+    byte_view bytes;
+    std::shared_ptr<void const> keep;
+};
+
+/// How long data may be written without a `sync`. After a crash a file is believed only when it was modified at most this
+/// long, and as long again, after it was last recorded: a later change is somebody else's.
+export inline constexpr std::chrono::seconds sync_interval_max{60};
+
+/// How much `close` waits for.
+export enum class closing {
+    durable,  ///< All that was verified is on disk and in the journal.
+    quick,    ///< What is not on disk yet is left to the system, and is verified again at the next start.
+};
+
+/// Receives one piece: writes its blocks in any order and hashes them as they come. Made by `chunk_store::begin`, which
+/// it must not outlive. [pool], one call at a time; destroyed on any thread, and with it the windows of the piece.
+export class piece_writer {
+public:
+    piece_writer(store_state& store, std::shared_ptr<piece_progress> progress);  // by chunk_store::begin
+    ~piece_writer();
+    piece_writer(piece_writer const&) = delete;
+    piece_writer& operator=(piece_writer const&) = delete;
+
+    piece_index piece() const noexcept;
+
+    /// Writes these blocks, consecutive ones by one system call, and hashes what continues the hashed part, the rest
+    /// when the gap before it is closed. A block that was written before is ignored: the first copy counts.
+    /// `bytes` may be reused when the call returns. After an error some blocks are written; calling again with the same
+    /// blocks goes on. Fails with `bad_block`, `window_lent`, `no_space`, `foreign_file`, `dead_page`, `disk_failing`...
+    result<void> write(std::span<block_data const> blocks);
+
+    /// Whether the piece has its hash: v1, and v2 as well where both are known. True: the store holds it, and it becomes
+    /// durable with the next `sync`. False: all blocks are to be received again, by this writer or another.
+    /// Fails with `piece_incomplete`, or when the disk does.
+    result<bool> finish();
+
+private:
+    store_state& store_;
+    std::shared_ptr<piece_progress> progress_;
+};
+
+/// One torrent's content on disk. Thread-safe; [pool] marks calls that wait for the disk, [home] and [any thread] those
+/// that do not: they take a mutex that nobody holds while the disk works.
+///
+/// A piece is *held* when its hash was right, and *durable* when it was then synced and recorded in the journal. Blocks
+/// are those of the geometry (`block_at`) where received, and any range of a piece where sent.
+/// Errors are `errc`, or codes of `std::system_category`; `last_failed_path` says which file a failure was about.
+export class chunk_store {
+public:
+    /// Takes the locks, creates nothing but the lock and its folder. [pool] Fails with `in_use`.
+    static result<std::unique_ptr<chunk_store>> open(std::shared_ptr<metainfo::torrent const> torrent,
+                                                     store_settings settings);
+    /// On other files, such as `simulated_files`. Of the settings `writable` and `preallocate` count.
+    static result<std::unique_ptr<chunk_store>> open(std::shared_ptr<metainfo::torrent const> torrent,
+                                                     store_settings settings, std::shared_ptr<back_end_files> files);
+    /// Without `close`, what was not synced is verified again at the next start. No piece_writer may be left.
+    ~chunk_store();
+    chunk_store(chunk_store const&) = delete;
+    chunk_store& operator=(chunk_store const&) = delete;
+
+    // Start-up
+
+    /// The pieces that the journal proves: recorded, and every file they touch has the size and time of modification
+    /// that were recorded with them. None when it is missing, damaged (it is then set aside as `.bad`) or stale. Call it
+    /// once, first. [pool]
+    result<bitfield> load();
+    /// Reads and hashes one piece; when it is right the store holds it. False also where a file is missing or too short.
+    /// [pool], any number in parallel. Fails with `no_hash`, or when the disk does.
+    result<bool> check_piece(piece_index piece);
+    /// Whether there is any file of the piece, so that `check_piece` could be true: asks the file system. [pool]
+    bool may_have(piece_index piece);
+
+    // Receiving
+
+    /// Starts receiving a piece that is not held and has no other writer. [any thread]
+    std::unique_ptr<piece_writer> begin(piece_index piece);
+    /// Makes the windows of a piece that has a writer: reserves, maps, and brings every page in. Idempotent, may run
+    /// beside the writer. Succeeds without windows where the back end does not map. [pool] Fails with `no_writer`,
+    /// `no_space`, `foreign_file`...
+    result<void> prepare(piece_index piece);
+    /// Where this block may be received: file pages, valid as long as the writer. Each window is lent once, until its
+    /// block is written in place or the window reclaimed; a block that was written gets none. Nothing also before
+    /// `prepare`, and for blocks that lie in several files: use a buffer. [home]
+    std::optional<mutable_byte_view> window(block_ref block);
+    /// Takes a window back because the connection ended, or the block came from somebody else: from here on nobody may
+    /// receive into it. [home]
+    void reclaim(block_ref block);
+
+    // Sending
+
+    /// Bytes of a held piece when they are mapped, in memory and in one file; judged anew every two seconds. System
+    /// calls on them answer EFAULT if their file is truncated meanwhile; for loads use `guarded_copy`. Nothing: use
+    /// `read`, which also brings them in for the next `view`. [home]
+    std::optional<resident_bytes> view(block_ref block);
+    /// Reads bytes of a piece; `into` has the size of `block`. [pool] Fails with `missing_file`, `truncated_file`...
+    result<void> read(block_ref block, mutable_byte_view into);
+
+    // Durability
+
+    /// Makes what is held durable: data first, then the journal. Call it at least every `sync_interval_max` while
+    /// receiving. After a failure of the disk (`sync_failed`) nothing new is durable, and the next call reads the pieces
+    /// concerned again from the disk: see `take_lost`. [pool], one at a time, others wait.
+    result<void> sync();
+    /// Gives a piece up: it failed its hash on reading, or its file changed. The next `sync` records it. [any thread]
+    void lost(piece_index piece);
+    /// The pieces that `sync` and `check_files` had to give up since the last call: receive them again. [any thread]
+    std::vector<piece_index> take_lost();
+    /// Gives up the durable pieces of files whose size or time of modification was changed by somebody else. [pool]
+    result<void> check_files();
+    /// Gives files their final names when all their pieces are held, and creates the empty ones. Cheap when there is
+    /// nothing to do: call it after each piece. Does not wait for the data to be on disk. [pool]
+    result<void> complete_files();
+    /// Syncs, rewrites the journal compactly, and unlocks; the store answers `closed` afterwards. [pool]
+    result<void> close(closing how = closing::durable);
+
+    // Facts. [any thread]
+
+    bool is_held(piece_index piece) const;
+    bitfield held() const;
+    /// All pieces of the file are held and it has its final name. Pad files are complete.
+    bool is_complete(file_number file) const;
+    /// Bytes written since the last `sync`: what a crash may cost, and the dirty pages this store causes.
+    std::uint64_t unsynced_bytes() const noexcept;
+    std::string last_failed_path() const;
+    metainfo::torrent const& torrent() const noexcept;
+
+private:
+    explicit chunk_store(std::unique_ptr<store_state> state);
+    std::unique_ptr<store_state> state_;
+};
+}  // namespace shoal::store

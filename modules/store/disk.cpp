@@ -1,0 +1,251 @@
+module;
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/try.hpp"
+
+module shoal.store;
+import :disk;
+import :mapping;
+import shoal.core;
+import shoal.metainfo;
+
+namespace shoal::store {
+namespace {
+/// Buffers in one pwritev; the system takes 1024 (IOV_MAX).
+constexpr std::size_t gather_max = 256;
+/// More files than this are synced by one syncfs, which costs less than a flush of the disk for each.
+constexpr std::size_t sync_singly_max = 32;
+
+std::int64_t nanoseconds(timespec const& t) { return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_nsec; }
+
+std::error_code sync_error(int error_number) {
+    return error_number == ENOSPC || error_number == EDQUOT ? errc::no_space : errc::sync_failed;
+}
+}  // namespace
+
+back_end_files::~back_end_files() = default;
+result<std::optional<mapped_bytes>> back_end_files::prepare(file_number, std::uint64_t, std::size_t) {
+    return std::nullopt;
+}
+void back_end_files::map_for_reading(file_number, std::uint64_t, std::size_t) {}
+std::optional<mapped_bytes> back_end_files::resident(file_number, std::uint64_t, std::size_t) { return std::nullopt; }
+std::string back_end_files::last_failed_path() const { return {}; }
+
+result<std::shared_ptr<back_end_files>> open_disk_files(std::shared_ptr<metainfo::torrent const> torrent,
+                                                        disk_settings settings) {
+    if (settings.mapped) install_bus_guard();
+    return std::make_shared<disk_files>(std::move(torrent), std::move(settings));
+}
+
+disk_files::disk_files(std::shared_ptr<metainfo::torrent const> torrent, disk_settings settings)
+    : torrent_(std::move(torrent)),
+      settings_(std::move(settings)),
+      windows_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))),
+      reserved_(torrent_->content().files().size()) {
+    if (has_journal()) journal_.emplace(settings_.journal);
+}
+
+result<void> disk_files::lock() {
+    if (journal_) {
+        SHOAL_TRY(journal_->lock());
+    }
+    auto const found = root(false);
+    if (!found) return found.error() == errc::missing_file ? result<void>(success()) : found.error();
+    if (!torrent_->single_file()) return lock_content(found.value()->number());
+    for (auto const& path : {part_path(0), final_path(0)}) {
+        auto const file = open_file_below(found.value()->number(), path, O_RDONLY);
+        if (file) return lock_content(file.value()->number());
+    }
+    return success();
+}
+
+void disk_files::unlock() {
+    if (journal_) journal_->unlock();
+    std::lock_guard const lock(mutex_);
+    content_lock_.reset();
+}
+
+result<void> disk_files::lock_content(int number) {
+    std::lock_guard const lock(mutex_);
+    if (content_lock_) return success();
+    // Opened anew: a lock goes with the descriptor that `number` may share with others and that is closed earlier.
+    auto const path = "/proc/self/fd/" + std::to_string(number);
+    auto const again = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (again < 0) return error_of(errno);
+    auto const opened = std::make_shared<descriptor const>(again);
+    SHOAL_TRY(lock_file(again, settings_.writable));
+    content_lock_ = opened;
+    return success();
+}
+
+result<std::optional<file_status>> disk_files::status(file_number file) {
+    auto const below = root(false);
+    if (!below && below.error() == errc::missing_file) return std::nullopt;
+    if (!below) return failed(file, below.error());
+    for (auto const is_part : {true, false}) {
+        auto const opened =
+            open_below(below.value()->number(), is_part ? part_path(file) : final_path(file), O_PATH | O_NOFOLLOW);
+        if (!opened && opened.error() == errc::missing_file) continue;
+        if (!opened) return failed(file, opened.error());
+        struct stat facts {};
+        if (::fstat(opened.value()->number(), &facts) != 0) return failed(file, error_of(errno));
+        if (!S_ISREG(facts.st_mode)) return failed(file, errc::not_a_file);
+        return std::optional{
+            file_status{static_cast<std::uint64_t>(facts.st_size), nanoseconds(facts.st_mtim), is_part}};
+    }
+    return std::nullopt;
+}
+
+result<void> disk_files::read(file_number file, std::uint64_t offset, mutable_byte_view into) {
+    SHOAL_TRY(auto opened, open(file, false));
+    while (!into.empty()) {
+        auto const count = ::pread(opened->number(), into.data(), into.size(), static_cast<off_t>(offset));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return failed(file, error_of(errno));
+        if (count == 0) {
+            forget(file);  // it may have been replaced
+            return failed(file, errc::truncated_file);
+        }
+        into = into.subspan(static_cast<std::size_t>(count));
+        offset += static_cast<std::uint64_t>(count);
+    }
+    return success();
+}
+
+result<void> disk_files::write(file_number file, std::uint64_t offset, std::span<byte_view const> buffers) {
+    SHOAL_TRY(auto opened, open(file, true));
+    std::array<iovec, gather_max> gather{};
+    std::size_t skip = 0;  // of the first buffer
+    while (!buffers.empty()) {
+        auto const count = std::min(buffers.size(), gather_max);
+        for (std::size_t i = 0; i < count; ++i)
+            gather[i] = {const_cast<std::byte*>(buffers[i].data()), buffers[i].size()};
+        gather[0] = {const_cast<std::byte*>(buffers[0].data()) + skip, buffers[0].size() - skip};
+        auto const written =
+            ::pwritev(opened->number(), gather.data(), static_cast<int>(count), static_cast<off_t>(offset));
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return failed(file, error_of(errno));
+        offset += static_cast<std::uint64_t>(written);
+        skip += static_cast<std::size_t>(written);
+        while (!buffers.empty() && skip >= buffers[0].size()) {
+            skip -= buffers[0].size();
+            buffers = buffers.subspan(1);
+        }
+    }
+    return success();
+}
+
+result<void> disk_files::sync(std::span<file_number const> files) {
+    if (files.size() > sync_singly_max) {
+        SHOAL_TRY(auto below, root(false));
+        if (::syncfs(below->number()) != 0) return sync_error(errno);
+        return success();
+    }
+    for (auto const file : files) {
+        auto const opened = open(file, false);
+        if (!opened && opened.error() == errc::missing_file) continue;  // its status will say so
+        if (!opened) return opened.error();
+        // Not fdatasync: the time of modification must survive as well, since the journal compares it.
+        if (::fsync(opened.value()->number()) != 0) return failed(file, sync_error(errno));
+    }
+    return success();
+}
+
+void disk_files::drop_cache(file_number file) {
+    windows_.drop(file);  // mapped pages would stay
+    if (auto const opened = open(file, false))
+        ::posix_fadvise(opened.value()->number(), 0, 0, POSIX_FADV_DONTNEED);
+}
+
+result<std::optional<mapped_bytes>> disk_files::prepare(file_number file, std::uint64_t offset, std::size_t size) {
+    if (!settings_.mapped) return std::nullopt;
+    SHOAL_TRY(auto opened, open(file, true));
+    bool whole;
+    {
+        std::lock_guard const lock(mutex_);
+        whole = reserved_[file];
+    }
+    if (!whole) {
+        auto const done = reserve(opened->number(), offset, size);
+        // Without a reservation a full disk would show as a dead page: use buffers.
+        if (!done && done.error() == std::errc::operation_not_supported) return std::nullopt;
+        if (!done) return failed(file, done.error());
+    }
+    auto const file_size = torrent_->content().files()[file].size;
+    auto made = windows_.map(opened->number(), file, file_size, offset, size, true);
+    if (!made && (made.error() == errc::too_many_files || made.error() == std::errc::no_such_device))
+        return std::nullopt;
+    if (!made) return failed(file, made.error());
+    // madvise takes whole pages.
+    auto const bytes = made.value().bytes;
+    auto const page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    auto const begin = reinterpret_cast<std::uintptr_t>(bytes.data()) / page * page;
+    auto const end = reinterpret_cast<std::uintptr_t>(bytes.data() + bytes.size());
+    if (::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_WRITE) != 0) {
+        if (errno == EINVAL) return std::nullopt;  // before Linux 5.14
+        return failed(file, errno == EFAULT || errno == EHWPOISON ? make_error_code(errc::dead_page) : error_of(errno));
+    }
+    return std::optional{std::move(made.value())};
+}
+
+void disk_files::map_for_reading(file_number file, std::uint64_t offset, std::size_t size) {
+    if (!settings_.mapped || offset / window_size != (offset + size - 1) / window_size) return;
+    auto const opened = open(file, false);
+    if (!opened) return;
+    auto const file_size = torrent_->content().files()[file].size;
+    if (!windows_.map(opened.value()->number(), file, file_size, offset, size, false)) return;
+    windows_.populate(file, offset, size);
+}
+
+std::optional<mapped_bytes> disk_files::resident(file_number file, std::uint64_t offset, std::size_t size) {
+    if (!settings_.mapped) return std::nullopt;
+    return windows_.resident(file, offset, size);
+}
+
+std::int64_t disk_files::now() const {
+    timespec present{};
+    ::clock_gettime(CLOCK_REALTIME, &present);
+    return nanoseconds(present);
+}
+
+result<std::optional<byte_vector>> disk_files::read_journal() {
+    if (!journal_) return std::nullopt;
+    return journal_->read();
+}
+result<void> disk_files::append_journal(byte_view record) { return journal_->append(record); }
+result<void> disk_files::replace_journal(byte_view journal) { return journal_->replace(journal); }
+result<void> disk_files::set_journal_aside() { return journal_->set_aside(); }
+
+std::string disk_files::last_failed_path() const {
+    std::lock_guard const lock(mutex_);
+    return last_failed_path_;
+}
+
+std::error_code disk_files::failed(file_number file, std::error_code why) {
+    auto path = settings_.directory / (torrent_->single_file() ? "" : torrent_->name()) / final_path(file);
+    std::lock_guard const lock(mutex_);
+    last_failed_path_ = path.string();
+    return why;
+}
+}  // namespace shoal::store

@@ -1,0 +1,122 @@
+module;
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+/// Real files, below a folder and never outside. Not exported.
+module shoal.store:disk;
+import :files;
+import :mapping;
+import shoal.core;
+import shoal.metainfo;
+
+namespace shoal::store {
+/// An open file descriptor.
+class descriptor {
+public:
+    explicit descriptor(int number) noexcept : number_(number) {}
+    ~descriptor();
+    descriptor(descriptor const&) = delete;
+    descriptor& operator=(descriptor const&) = delete;
+    int number() const noexcept { return number_; }
+
+private:
+    int number_;
+};
+using shared_descriptor = std::shared_ptr<descriptor const>;
+
+/// What an errno means to the store.
+std::error_code error_of(int error_number) noexcept;
+
+/// Opens below `folder` with openat2: no symbolic link is followed, no path leads out. `flags` get O_CLOEXEC.
+result<shared_descriptor> open_below(int folder, std::string const& path, int flags, unsigned mode = 0);
+/// The same, and only a regular file is right.
+result<shared_descriptor> open_file_below(int folder, std::string const& path, int flags, unsigned mode = 0);
+/// Makes the folders of `path` but for its last element.
+result<void> make_folders_below(int folder, std::string const& path);
+/// Locks, or fails with `in_use`. Where the file system has no locks, succeeds.
+result<void> lock_file(int number, bool exclusive);
+
+/// The journal's file, its lock, and its replacements.
+class journal_file {
+public:
+    explicit journal_file(std::filesystem::path path);
+    result<void> lock();
+    void unlock() noexcept { lock_.reset(); }
+    result<std::optional<byte_vector>> read();
+    result<void> append(byte_view record);
+    result<void> replace(byte_view journal);
+    result<void> set_aside();
+
+private:
+    std::filesystem::path path_;
+    shared_descriptor lock_;
+    shared_descriptor file_;  // for appending
+};
+
+/// Both real back ends: plain is mapped without windows.
+class disk_files final : public back_end_files {
+public:
+    disk_files(std::shared_ptr<metainfo::torrent const> torrent, disk_settings settings);
+
+    result<void> lock() override;
+    void unlock() override;
+    result<std::optional<file_status>> status(file_number file) override;
+    result<void> read(file_number file, std::uint64_t offset, mutable_byte_view into) override;
+    result<void> open_for_writing(file_number file, bool adopt, std::optional<std::uint64_t> reserve_size) override;
+    result<void> write(file_number file, std::uint64_t offset, std::span<byte_view const> buffers) override;
+    result<void> sync(std::span<file_number const> files) override;
+    result<void> complete(file_number file, std::uint64_t size) override;
+    void drop_cache(file_number file) override;
+    result<std::optional<mapped_bytes>> prepare(file_number file, std::uint64_t offset, std::size_t size) override;
+    void map_for_reading(file_number file, std::uint64_t offset, std::size_t size) override;
+    std::optional<mapped_bytes> resident(file_number file, std::uint64_t offset, std::size_t size) override;
+    std::int64_t now() const override;
+    result<std::optional<byte_vector>> read_journal() override;
+    result<void> append_journal(byte_view record) override;
+    result<void> replace_journal(byte_view journal) override;
+    result<void> set_journal_aside() override;
+    bool has_journal() const noexcept override { return !settings_.journal.empty(); }
+    std::string last_failed_path() const override;
+
+private:
+    struct open_file {
+        shared_descriptor descriptor;
+        bool writable = false;
+        std::list<file_number>::iterator used;  // in by_use_
+    };
+    std::string final_path(file_number file) const;  // below the root
+    std::string part_path(file_number file) const;
+    result<shared_descriptor> root(bool create);  // the torrent's folder, or the user's for a single file
+    result<shared_descriptor> open(file_number file, bool writable);
+    result<shared_descriptor> open_new(int root, file_number file);
+    void keep(file_number file, shared_descriptor opened, bool writable);
+    void close_some(std::size_t count);  // least recently used first
+    void forget(file_number file);
+    result<void> lock_content(int number);
+    result<void> reserve(int number, std::uint64_t offset, std::uint64_t size);
+    std::error_code failed(file_number file, std::error_code why);  // notes the path
+
+    std::shared_ptr<metainfo::torrent const> const torrent_;
+    disk_settings const settings_;
+    std::optional<journal_file> journal_;
+    mapped_windows windows_;
+
+    mutable std::mutex mutex_;  // of all below; not held while the disk works
+    shared_descriptor root_;
+    shared_descriptor content_lock_;
+    std::unordered_map<file_number, open_file> open_;
+    std::list<file_number> by_use_;  // most recent first
+    std::vector<bool> reserved_;     // whole size reserved
+    std::string last_failed_path_;
+    std::mutex creating_;  // one file is created, renamed or reserved at a time
+};
+}  // namespace shoal::store

@@ -1,0 +1,308 @@
+module;
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/try.hpp"
+
+module shoal.store;
+import :state;
+import shoal.core;
+import shoal.metainfo;
+
+namespace shoal::store {
+namespace {
+constexpr std::int64_t growth_lasts = 2 * std::chrono::nanoseconds(sync_interval_max).count();
+
+journal::stamp settled(file_status const& status) { return {status.size, status.modified, status.modified}; }
+journal::stamp growing(file_status const& status, std::int64_t now) {
+    return {status.size, status.modified, std::max(now, status.modified) + growth_lasts};
+}
+bool same_content(file_status const& a, file_status const& b) {
+    return a.size == b.size && a.modified == b.modified;
+}
+}  // namespace
+
+result<void> store_state::announce(file_number file) {
+    if (!files->has_journal()) return success();
+    if (stamps[file]) {
+        SHOAL_TRY(auto const status, files->status(file));
+        if (status && stamps[file]->covers(status->size, status->modified))
+            return record({}, {{file, growing(*status, files->now())}});
+        // It is not what the journal is about any more: nothing that was recorded may be believed of what comes.
+        stamps[file].reset();
+        std::lock_guard const lock(mutex);
+        give_up_file(file);
+    }
+    bool withdrawn;
+    {
+        std::lock_guard const lock(mutex);
+        withdrawn = claims_withdrawn;
+    }
+    return rewrite || withdrawn ? record({}, {}) : result<void>(success());
+}
+
+result<void> store_state::record(std::vector<piece_index> const& now_durable,
+                                 std::vector<journal::file_stamp> const& seen) {
+    for (auto const& [file, stamp] : seen) stamps[file] = stamp;
+    if (!files->has_journal()) return success();
+    bitfield claimed;
+    bool whole;
+    {
+        std::lock_guard const lock(mutex);
+        whole = std::exchange(claims_withdrawn, false) || rewrite;
+        if (whole) claimed = durable;
+    }
+    rewrite = true;  // until this succeeds: half a record may stand at the end
+    if (whole) {
+        for (auto const piece : now_durable) claimed.set(piece);
+        journal::checksum fresh;
+        SHOAL_TRY(files->replace_journal(journal::compose(*torrent, claimed, stamps, fresh)));
+        last = fresh;
+    } else {
+        byte_vector records;
+        auto next = last;
+        journal::append_stamps(records, next, seen);
+        journal::append_held(records, next, now_durable);
+        if (!records.empty()) {
+            SHOAL_TRY(files->append_journal(records));
+        }
+        last = next;
+    }
+    rewrite = false;
+    return success();
+}
+
+std::vector<journal::file_stamp> store_state::stamps_of(std::vector<file_number> const& synced) {
+    std::vector<journal::file_stamp> found;
+    for (auto const file : synced) {
+        bool is_final;
+        std::optional<file_status> seen;
+        {
+            // Asked first: a file that is final by then does not change any more.
+            std::lock_guard const lock(mutex);
+            is_final = !settings.writable || (file_states[file].missing == 0 && has_final_name(file));
+            seen = file_states[file].seen;
+        }
+        auto const status = files->status(file);
+        if (status && status.value() && (!seen || same_content(*seen, *status.value()))) {
+            auto const& now = *status.value();
+            found.push_back({file, is_final || seen ? settled(now) : growing(now, files->now())});
+            continue;
+        }
+        std::lock_guard const lock(mutex);
+        give_up_file(file);
+        file_states[file].ready = false;
+    }
+    return found;
+}
+
+result<void> store_state::recheck_suspects() {
+    std::vector<piece_index> doubtful;
+    {
+        std::lock_guard const lock(mutex);
+        doubtful = std::exchange(suspects, {});
+    }
+    while (!doubtful.empty()) {
+        auto const piece = doubtful.back();
+        for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
+            if (is_real(range.file)) files->drop_cache(range.file);
+        });
+        auto const right = is_right_on_disk(piece);
+        std::lock_guard const lock(mutex);
+        if (!right) {
+            suspects.insert(suspects.end(), doubtful.begin(), doubtful.end());
+            return right.error();
+        }
+        doubtful.pop_back();
+        if (!held.test(piece)) continue;
+        if (right.value()) {
+            mark_dirty(whole(piece));
+            unsynced.push_back(piece);
+        } else {
+            give_up(piece);
+            given_up.push_back(piece);
+        }
+    }
+    return success();
+}
+
+result<void> store_state::sync() {
+    SHOAL_TRY(recheck_suspects());
+    std::vector<piece_index> batch;
+    std::vector<file_number> dirty;
+    std::uint64_t bytes;
+    bool withdrawn;
+    {
+        std::lock_guard const lock(mutex);
+        batch = std::exchange(unsynced, {});
+        for (file_number file = 0; file < file_states.size(); ++file)
+            if (std::exchange(file_states[file].dirty, false)) dirty.push_back(file);
+        bytes = unsynced_bytes.exchange(0);
+        withdrawn = claims_withdrawn;
+    }
+    if (batch.empty() && dirty.empty() && !withdrawn) return success();
+
+    auto const put_back = [&](std::vector<piece_index>& pieces) {  // under mutex
+        pieces.insert(pieces.end(), batch.begin(), batch.end());
+        for (auto const file : dirty) file_states[file].dirty = true;
+        unsynced_bytes += bytes;
+    };
+    if (!dirty.empty()) {
+        if (auto const synced = files->sync(dirty); !synced) {
+            // The system may have marked the pages clean: what a read shows now proves nothing about the disk.
+            std::lock_guard const lock(mutex);
+            put_back(suspects);
+            for (auto const& [piece, receiving] : progress) receiving->suspect = true;
+            if (++sync_failures >= sync_failures_max) disk_failing = true;
+            return synced.error();
+        }
+        sync_failures = 0;
+        disk_failing = false;
+    }
+    auto const seen = stamps_of(dirty);
+
+    std::lock_guard const journal_lock(journaling);
+    {
+        std::lock_guard const lock(mutex);
+        std::erase_if(batch, [&](piece_index piece) { return !held.test(piece); });
+    }
+    if (auto const recorded = record(batch, seen); !recorded) {
+        std::lock_guard const lock(mutex);
+        put_back(unsynced);
+        return recorded.error();
+    }
+    std::lock_guard const lock(mutex);
+    for (auto const piece : batch)
+        if (held.test(piece)) durable.set(piece);
+    for (auto const& [file, stamp] : seen)
+        if (files->has_journal())
+            file_states[file].writable_until = stamp.latest - std::chrono::nanoseconds(sync_interval_max).count();
+    return success();
+}
+
+result<bitfield> chunk_store::load() {
+    auto& state = *state_;
+    std::lock_guard const journal_lock(state.journaling);
+    bitfield const none(state.torrent->pieces().piece_count());
+    auto const bytes = state.files->read_journal();
+    if (!bytes && bytes.error() != errc::bad_journal) return bytes.error();
+    if (bytes && !bytes.value()) return none;
+    auto claimed = bytes ? journal::parse(*bytes.value(), *state.torrent) : bytes.error();
+    if (!claimed) {
+        SHOAL_TRY(state.files->set_journal_aside());
+        return none;
+    }
+    auto& claims = claimed.value();
+    auto const all_claimed = claims.held.count();
+    for (file_number file = 0; file < claims.stamps.size(); ++file) {
+        if (!state.is_real(file)) continue;
+        auto& stamp = claims.stamps[file];
+        if (stamp) {
+            auto const status = state.files->status(file);
+            if (!status || !status.value() || !stamp->covers(status.value()->size, status.value()->modified))
+                stamp.reset();
+        }
+        if (stamp) continue;
+        auto const pieces = state.torrent->content().pieces_of(file);
+        for (auto piece = pieces.first; piece < pieces.first + pieces.count; ++piece)
+            claims.held.set(piece_index{piece}, false);
+    }
+    {
+        std::lock_guard const lock(state.mutex);
+        for (auto piece = claims.held.next_set(0); piece; piece = claims.held.next_set(to_number(*piece) + 1))
+            state.hold(*piece);
+        state.unsynced.clear();
+        state.durable = claims.held;
+        for (file_number file = 0; file < claims.stamps.size(); ++file)
+            state.file_states[file].ours = claims.stamps[file].has_value();
+    }
+    state.stamps = std::move(claims.stamps);
+    state.last = claims.last;
+    state.rewrite = claims.torn || claims.held.count() != all_claimed;
+    // Now, before a new stamp could make an old claim look right.
+    if (state.rewrite) {
+        SHOAL_TRY(state.record({}, {}));
+    }
+    return claims.held;
+}
+
+result<void> chunk_store::sync() {
+    if (state_->closed) return errc::closed;
+    std::lock_guard const lock(state_->syncing);
+    return state_->sync();
+}
+
+result<void> chunk_store::check_files() {
+    auto& state = *state_;
+    if (state.closed) return errc::closed;
+    std::lock_guard const sync_lock(state.syncing);
+    std::lock_guard const journal_lock(state.journaling);
+    for (file_number file = 0; file < state.stamps.size(); ++file) {
+        auto& stamp = state.stamps[file];
+        if (!stamp || !stamp->is_settled()) continue;
+        auto const status = state.files->status(file);
+        if (status && status.value() && stamp->covers(status.value()->size, status.value()->modified)) continue;
+        std::lock_guard const lock(state.mutex);
+        if (state.file_states[file].dirty) continue;
+        stamp.reset();
+        state.give_up_file(file);
+        state.file_states[file].ready = false;
+    }
+    return success();
+}
+
+result<void> chunk_store::complete_files() {
+    auto& state = *state_;
+    if (state.closed) return errc::closed;
+    std::vector<file_number> todo;
+    {
+        std::lock_guard const lock(state.mutex);
+        if (!state.settings.writable) return success();
+        todo = std::exchange(state.completable, {});
+        std::erase_if(todo, [&](file_number file) { return state.file_states[file].missing > 0; });
+    }
+    result<void> outcome = success();
+    for (auto const file : todo) {
+        auto const done = state.files->complete(file, state.torrent->content().files()[file].size);
+        std::lock_guard const lock(state.mutex);
+        auto& known = state.file_states[file];
+        if (!done) {
+            state.completable.push_back(file);
+            if (outcome) outcome = done.error();
+        } else if (known.missing == 0) {
+            known.named = true;
+            known.ready = false;
+            known.dirty = state.is_real(file) && !known.seen;  // to be stamped as it is now
+        }
+    }
+    return outcome;
+}
+
+result<void> chunk_store::close(closing how) {
+    auto& state = *state_;
+    std::lock_guard const sync_lock(state.syncing);
+    if (state.closed) return success();
+    result<void> outcome = success();
+    if (how == closing::durable) outcome = state.sync();
+    std::lock_guard const journal_lock(state.journaling);
+    state.closed = true;
+    for (file_number file = 0; file < state.stamps.size(); ++file) {
+        auto& stamp = state.stamps[file];
+        if (!stamp || stamp->is_settled()) continue;
+        auto const status = state.files->status(file);
+        if (status && status.value() && stamp->covers(status.value()->size, status.value()->modified))
+            stamp = settled(*status.value());
+    }
+    state.rewrite = true;
+    auto const recorded = state.record({}, {});
+    if (outcome && !recorded) outcome = recorded.error();
+    state.files->unlock();
+    return outcome;
+}
+}  // namespace shoal::store

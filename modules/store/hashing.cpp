@@ -1,0 +1,70 @@
+module;
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+module shoal.store;
+import :hashing;
+import shoal.core;
+import shoal.hash;
+import shoal.metainfo;
+
+namespace shoal::store {
+namespace {
+/// Hashed by one function, then by the other: stays in the first-level cache.
+constexpr std::size_t hot_size = 16 * 1024;
+constexpr std::array<std::byte, 64 * 1024> zero_bytes{};
+}  // namespace
+
+byte_view zeros() noexcept { return zero_bytes; }
+
+piece_hasher::piece_hasher(metainfo::torrent const& torrent, piece_index piece) {
+    if (torrent.has_v1()) v1_ = torrent.piece_hash(piece);
+    v2_ = torrent.piece_root(piece);
+    if (!v2_) return;
+    auto const& geometry = torrent.pieces();
+    auto const& files = torrent.content().files();
+    auto const& file = files[torrent.content().file_at(geometry.offset_of(piece))];
+    v2_size_ = std::min<std::uint64_t>(geometry.piece_length(), file.offset + file.size - geometry.offset_of(piece));
+    // Source: BEP 52: the last piece of a file that has several is padded to a whole one, a single one is not.
+    if (file.size > geometry.piece_length()) v2_width_ = geometry.piece_length() / block_length;
+    v2_left_ = v2_size_;
+}
+
+void piece_hasher::update(byte_view bytes) {
+    while (!bytes.empty()) {
+        auto const now = bytes.first(std::min(hot_size, bytes.size()));
+        bytes = bytes.subspan(now.size());
+        if (v1_) sha1_.update(now);
+        auto const inside = std::min<std::uint64_t>(v2_left_, now.size());
+        if (inside > 0) merkle_.update(now.first(inside));
+        v2_left_ -= inside;
+    }
+}
+
+bool piece_hasher::update_mapped(byte_view bytes) noexcept {
+    struct job {
+        piece_hasher* hasher;
+        byte_view bytes;
+    } work{this, bytes};
+    return guarded(bytes, [](void* context) {
+        auto const& todo = *static_cast<job const*>(context);
+        todo.hasher->update(todo.bytes);
+    }, &work);
+}
+
+bool piece_hasher::is_right() {
+    auto right = can_judge();
+    if (v1_ && sha1_.finish() != *v1_) right = false;
+    if (v2_ && merkle_.finish(v2_width_) != *v2_) right = false;
+    v2_left_ = v2_size_;
+    return right;
+}
+
+void piece_hasher::restart() {
+    if (v1_) sha1_.restart();
+    if (v2_) merkle_.restart();
+    v2_left_ = v2_size_;
+}
+}  // namespace shoal::store

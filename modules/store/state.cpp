@@ -1,0 +1,160 @@
+module;
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/try.hpp"
+
+module shoal.store;
+import :state;
+import shoal.core;
+import shoal.metainfo;
+
+namespace shoal::store {
+store_state::store_state(std::shared_ptr<metainfo::torrent const> of, store_settings with,
+                         std::shared_ptr<back_end_files> on)
+    : torrent(std::move(of)),
+      settings(std::move(with)),
+      files(std::move(on)),
+      stamps(torrent->content().files().size()),
+      held(torrent->pieces().piece_count()),
+      durable(torrent->pieces().piece_count()),
+      file_states(torrent->content().files().size()) {
+    auto const& all = torrent->content().files();
+    for (file_number file = 0; file < all.size(); ++file) {
+        if (is_real(file)) file_states[file].missing = torrent->content().pieces_of(file).count;
+        else if (!all[file].pad && !all[file].symlink) completable.push_back(file);
+    }
+}
+
+bool store_state::is_real(file_number file) const {
+    auto const& facts = torrent->content().files()[file];
+    return !facts.pad && !facts.symlink && facts.size > 0;
+}
+
+bool store_state::has_final_name(file_number file) const {
+    auto const& facts = torrent->content().files()[file];
+    return file_states[file].named || !settings.writable || facts.pad || facts.symlink;
+}
+
+void store_state::hold(piece_index piece) {
+    if (!held.set(piece)) return;
+    unsynced.push_back(piece);
+    for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
+        if (is_real(range.file) && --file_states[range.file].missing == 0) completable.push_back(range.file);
+    });
+}
+
+void store_state::give_up(piece_index piece) {
+    if (!held.set(piece, false)) return;
+    durable.set(piece, false);
+    claims_withdrawn = true;
+    for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
+        if (!is_real(range.file)) return;
+        auto& file = file_states[range.file];
+        ++file.missing;
+        file.named = false;
+        file.ours = true;  // it was right once: writing the piece anew is what its owner wants
+    });
+}
+
+void store_state::give_up_file(file_number file) {
+    auto const pieces = torrent->content().pieces_of(file);
+    for (auto number = pieces.first; number < pieces.first + pieces.count; ++number) {
+        if (!held.test(piece_index{number})) continue;
+        give_up(piece_index{number});
+        given_up.push_back(piece_index{number});
+    }
+    file_states[file].seen.reset();
+}
+
+void store_state::mark_dirty(block_ref written) {
+    for_each_range(written, [&](metainfo::file_range const& range, std::uint32_t) {
+        if (is_real(range.file)) file_states[range.file].dirty = true;
+    });
+}
+
+result<void> store_state::read(block_ref block, mutable_byte_view into) {
+    result<void> outcome = success();
+    for_each_range(block, [&](metainfo::file_range const& range, std::uint32_t begin) {
+        if (!outcome) return;
+        auto const part = into.subspan(begin, range.length);
+        if (is_real(range.file)) outcome = files->read(range.file, range.offset, part);
+        else std::fill(part.begin(), part.end(), std::byte{0});
+    });
+    return outcome;
+}
+
+result<bool> store_state::is_right_on_disk(piece_index piece) {
+    piece_hasher hasher(*torrent, piece);
+    if (!hasher.can_judge()) return errc::no_hash;
+
+    // How the files look before they are read: the journal's claim is about these.
+    result<void> outcome = success();
+    bool there = true;
+    for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
+        if (!outcome || !there || !is_real(range.file)) return;
+        {
+            std::lock_guard const lock(mutex);
+            if (file_states[range.file].ready || file_states[range.file].seen) return;
+        }
+        auto const status = files->status(range.file);
+        if (!status) outcome = status.error();
+        else if (!status.value()) there = false;
+        else {
+            std::lock_guard const lock(mutex);
+            file_states[range.file].seen = *status.value();
+        }
+    });
+    SHOAL_TRY(outcome);
+    if (!there) return false;
+
+    thread_local byte_vector buffer(check_read_size);
+    auto const size = torrent->pieces().piece_size(piece);
+    for (std::uint32_t begin = 0; begin < size;) {
+        auto const part = mutable_byte_view{buffer}.first(std::min<std::size_t>(size - begin, buffer.size()));
+        auto const done = read({piece, begin, static_cast<std::uint32_t>(part.size())}, part);
+        if (!done && (done.error() == errc::missing_file || done.error() == errc::truncated_file)) return false;
+        if (!done) return done.error();
+        hasher.update(part);
+        begin += static_cast<std::uint32_t>(part.size());
+    }
+    return hasher.is_right();
+}
+
+result<void> store_state::make_writable(file_number file) {
+    auto const now = files->now();
+    {
+        std::lock_guard const lock(mutex);
+        if (file_states[file].ready && now < file_states[file].writable_until) return success();
+    }
+    std::lock_guard const journal_lock(journaling);
+    bool adopt;
+    {
+        std::lock_guard const lock(mutex);
+        auto const& known = file_states[file];
+        if (known.ready && now < known.writable_until) return success();
+        adopt = known.ours || known.missing < torrent->content().pieces_of(file).count;
+    }
+    SHOAL_TRY(announce(file));
+    auto const size = torrent->content().files()[file].size;
+    SHOAL_TRY(files->open_for_writing(file, adopt, settings.preallocate ? std::optional{size} : std::nullopt));
+    std::lock_guard const lock(mutex);
+    auto& known = file_states[file];
+    known.ready = true;
+    known.named = false;
+    known.seen.reset();
+    auto const& stamp = stamps[file];
+    known.writable_until = stamp && files->has_journal()
+                               ? stamp->latest - std::chrono::nanoseconds(sync_interval_max).count()
+                               : std::numeric_limits<std::int64_t>::max();
+    return success();
+}
+}  // namespace shoal::store

@@ -1,0 +1,136 @@
+module;
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+/// What a chunk_store holds, shared by its parts. Not exported.
+module shoal.store:state;
+import :chunks;
+import :files;
+import :hashing;
+import :journal;
+import shoal.core;
+import shoal.metainfo;
+
+namespace shoal::store {
+/// Several failures of `sync` in a row: the disk is given up.
+constexpr int sync_failures_max = 3;
+/// What is read and hashed at once when checking. Source: TOOLCHAIN.md, "Where bytes go" (256 KiB to 1 MiB is best).
+constexpr std::size_t check_read_size = 512 * 1024;
+
+struct file_state {
+    std::uint32_t missing = 0;  // pieces not held
+    bool ready = false;         // opened for writing
+    bool dirty = false;         // to be synced and stamped
+    bool ours = false;          // as stamped by an earlier run
+    bool named = false;         // has its final name
+    // Written to only until then: later, a crash would make the journal's stamp look like somebody else's change.
+    std::int64_t writable_until = std::numeric_limits<std::int64_t>::max();
+    std::optional<file_status> seen;  // before its pieces were checked; nothing once it was written to
+};
+
+/// A part of a piece that is mapped for receiving.
+struct prepared_part {
+    std::uint32_t begin = 0;  // in the piece
+    mapped_bytes mapped;
+};
+
+struct piece_progress {
+    piece_progress(metainfo::torrent const& torrent, piece_index which)
+        : piece(which),
+          size(torrent.pieces().piece_size(which)),
+          written(torrent.pieces().block_count(which)),
+          lent(written.size()),
+          hasher(torrent, which) {}
+
+    piece_index const piece;
+    std::uint32_t const size;  // bytes
+
+    // Under store_state::mutex.
+    std::vector<bool> written;  // blocks
+    std::vector<bool> lent;     // blocks whose window somebody receives into
+    std::size_t written_count = 0;
+    std::vector<prepared_part> parts;
+    bool prepared = false;
+    bool suspect = false;  // a sync failed meanwhile: the disk may lack some of it
+
+    // The writer's alone.
+    piece_hasher hasher;
+    std::uint32_t hashed = 0;  // bytes from the start
+    std::vector<block_data> order;
+    std::vector<byte_view> run;
+    std::vector<byte_view> gather;
+};
+
+struct store_state {
+    store_state(std::shared_ptr<metainfo::torrent const> of, store_settings with,
+                std::shared_ptr<back_end_files> on);
+
+    std::shared_ptr<metainfo::torrent const> const torrent;
+    store_settings const settings;
+    std::shared_ptr<back_end_files> const files;
+
+    // Order of locking: syncing, then journaling, then mutex. Only `mutex` is taken by [home] calls.
+    std::mutex syncing;     // one sync, close or check_files at a time
+    std::mutex journaling;  // the journal and what it says
+    journal::checksum last{};
+    bool rewrite = true;  // the journal is to be replaced before anything is appended
+    std::vector<std::optional<journal::stamp>> stamps;
+    int sync_failures = 0;
+
+    mutable std::mutex mutex;
+    bitfield held;
+    bitfield durable;
+    std::vector<piece_index> unsynced;  // held, and not durable
+    std::vector<piece_index> suspects;  // held, but a sync failed: to be read again from the disk
+    std::vector<file_state> file_states;
+    std::vector<file_number> completable;  // all pieces held, without their final name
+    std::unordered_map<piece_index, std::shared_ptr<piece_progress>> progress;
+    std::vector<piece_index> given_up;  // for take_lost
+    bool claims_withdrawn = false;      // the journal claims a piece that is lost
+    std::atomic<std::uint64_t> unsynced_bytes{0};
+    std::atomic<bool> disk_failing{false};
+    std::atomic<bool> closed{false};
+
+    bool is_real(file_number file) const;  // it is on disk and has bytes
+    /// Calls `visit(file_range, offset in the block)` for the files on disk and the pad files of a block.
+    template <class Visit>
+    void for_each_range(block_ref block, Visit&& visit) const {
+        std::uint32_t done = 0;
+        torrent->content().for_each_range(torrent->pieces().offset_of(block), block.length,
+                                          [&](metainfo::file_range const& range) {
+                                              visit(range, done);
+                                              done += static_cast<std::uint32_t>(range.length);
+                                          });
+    }
+    block_ref whole(piece_index piece) const { return {piece, 0, torrent->pieces().piece_size(piece)}; }
+
+    // Under mutex.
+    void hold(piece_index piece);  // not durable yet
+    void give_up(piece_index piece);
+    void give_up_file(file_number file);  // and say so in given_up
+    void mark_dirty(block_ref written);
+    bool has_final_name(file_number file) const;
+
+    /// Reads any range of a piece; pad bytes are zeros.
+    result<void> read(block_ref block, mutable_byte_view into);
+    /// Makes a file ready to be written, its folders and all, unless it is. After that the journal expects changes.
+    result<void> make_writable(file_number file);
+    /// Whether the bytes on disk have the piece's hash; an absent or short file is no error.
+    result<bool> is_right_on_disk(piece_index piece);
+    /// Says in the journal that a file may change from here on. Under journaling.
+    result<void> announce(file_number file);
+    /// Appends to the journal, or rewrites it with `now_durable` added. Under journaling.
+    result<void> record(std::vector<piece_index> const& now_durable, std::vector<journal::file_stamp> const& seen);
+    /// Looks at files that were synced; gives up those that are gone or that somebody else changed.
+    std::vector<journal::file_stamp> stamps_of(std::vector<file_number> const& synced);
+    result<void> recheck_suspects();
+    result<void> sync();  // under syncing
+};
+}  // namespace shoal::store

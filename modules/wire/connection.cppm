@@ -1,0 +1,242 @@
+module;
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+export module shoal.wire:connection;
+import shoal.core;
+import :limits;
+import :message;
+import :extension;
+import :event;
+import :budget;
+import :source;
+import :rate;
+import :queue;
+import :outbox;
+import :requests;
+
+export namespace shoal::wire {
+struct settings {
+    std::uint32_t piece_length = 0;   ///< Bytes, above 0.
+    std::uint64_t total_size = 0;     ///< Bytes of the torrent.
+    bool fast = false;                ///< Both handshakes had it.
+    bool extensions = false;          ///< Both handshakes had it.
+    std::uint32_t reqq_own = 2000;    ///< Requests of the peer that we queue; we tell it in our extension handshake.
+    copy_function copy = plain_copy;  ///< The store gives one that survives a truncated file.
+    wire::limits limits{};
+};
+
+/// Bytes and messages since the start.
+struct counters {
+    std::uint64_t payload_received = 0;  ///< Bytes of blocks that were asked for.
+    std::uint64_t payload_sent = 0;
+    std::uint64_t protocol_received = 0;  ///< All other bytes, the waste too.
+    std::uint64_t protocol_sent = 0;
+    std::uint64_t wasted = 0;     ///< Bytes of blocks that nobody asked for, or that came after a cancel.
+    std::uint64_t predicted = 0;  ///< Blocks that came where `prepare` had aimed.
+    std::uint64_t moved = 0;      ///< Blocks that had to be copied to their destination.
+};
+
+/// One end of a peer wire conversation, after the handshake. Source: BEP 3, 6, 10.
+///
+/// Inputs are what happened; after each, drain `next_event()` and look at `unsent()` and `deadline()`. After an error
+/// the conversation is over: only the drains may still be called.
+class connection {
+public:
+    connection(settings const& with, time_point now);
+    connection(connection const&) = delete;
+    connection& operator=(connection const&) = delete;
+
+    // Receiving. `prepare` and `commit` go together: wait until the socket is readable, prepare, read once without
+    // waiting, commit. A driver that cannot (its read suspends between them) may make other calls in between; then a
+    // destination that was prepared can still be written until `commit`, whatever was cancelled or forgotten.
+
+    /// Where the next bytes go, in order: header buffer, destination of the next expected block, next header... Returns
+    /// how many of `places` were filled: at least 1, never an empty one. `places` must not be empty; 64 is a good size.
+    std::size_t prepare(std::span<mutable_byte_view> places);
+    /// So many bytes came into the prepared places, in order. What stands in another place than it should is moved.
+    result<void> commit(std::size_t count, time_point now);
+    /// The same for who has bytes in hand. Not between `prepare` and `commit`.
+    result<void> receive(byte_view bytes, time_point now);
+    /// What the input meant, in order; nothing when all is drained.
+    std::optional<any_event> next_event();
+
+    // Sending. Each appends to what `unsent` shows. State changes that change nothing send nothing.
+    void choke();  ///< Also empties the queue of the peer's requests, with rejects under the fast extension.
+    void unchoke();
+    void interested();
+    void not_interested();
+    void have(piece_index piece);
+    /// What we have, as the first thing said (an extension handshake may come before). Have-all and have-none with the
+    /// fast extension; without it, nothing is sent when it is empty.
+    void send_bitfield(bitfield const& pieces);
+    /// `reqq` is filled in with `settings::reqq_own` when absent. Nothing is sent unless extensions are negotiated.
+    void extension_handshake(extension_handshake_message message);
+    /// `id` is the one the peer gave in its `m`. At most `limits::extension_max` bytes.
+    void extension_message(std::uint8_t id, byte_view payload);
+
+    /// Asks for a block; its bytes will go to `destination`, which has to stay valid until `event::block` or
+    /// `event::rejected` for it was drained, or `forget` or `cancel` was called. False, and nothing sent, when the peer
+    /// chokes us and has not allowed this piece, or when `request_room()` is 0. Promised by the caller: the block lies
+    /// in the torrent, has the size of `destination`, at most `limits::block_max`, and is not asked for already.
+    bool request(block_ref const& block, mutable_byte_view destination, time_point now);
+    /// Takes a request back. From here on the destination is the caller's again (see `prepare` for the exception); when
+    /// the block comes all the same it is thrown away. No event follows. Does nothing when it was not asked for.
+    void cancel(block_ref const& block);
+    /// The same without telling the peer: it is too slow, its answer is of no use.
+    void forget(block_ref const& block);
+
+    /// The peer's requests in the order it made them, without those it cancelled; nothing when none waits. Each taken
+    /// one is owed a `send_block` or a `reject`.
+    std::optional<block_ref> next_upload();
+    /// `data`, of `block.length` bytes, is not copied: it stays in place until `blocks_sent()` has counted it.
+    void send_block(block_ref const& block, byte_view data);
+    /// Without the fast extension nothing is sent: there is no such message.
+    void reject(block_ref const& block);
+
+    /// The next bytes for the socket: headers and data of blocks in turn. Returns how many of `runs` were filled, 0
+    /// when nothing waits. They stay in place until `sent`, whatever else is called.
+    std::size_t unsent(std::span<byte_view> runs) const { return outbox_.runs(runs); }
+    void sent(std::size_t count, time_point now);
+    std::size_t unsent_bytes() const noexcept { return outbox_.size(); }
+    /// Blocks that went to the socket completely, counted in the order of `send_block`.
+    std::uint64_t blocks_sent() const noexcept { return outbox_.blocks_sent(); }
+
+    // Time.
+    /// `deadline()` has passed, or not: both are fine. Fails with `silent`, `stalled` or `never_reads`.
+    result<void> wake(time_point now);
+    /// When to call `wake`. Changes with every input.
+    time_point deadline() const;
+
+    // State.
+    bool is_choked() const noexcept { return choked_; }    ///< By the peer; true at the start.
+    bool is_choking() const noexcept { return choking_; }  ///< True at the start.
+    bool is_interested() const noexcept { return interested_; }
+    bool peer_is_interested() const noexcept { return peer_interested_; }
+    bool is_snubbed() const noexcept { return snubbed_; }  ///< No block came for long; see `event::snubbed`.
+    bitfield const& peer_pieces() const noexcept { return peer_pieces_; }
+    /// All extension handshakes of the peer so far, merged.
+    extension_handshake_message const& peer_extensions() const noexcept { return peer_extensions_; }
+    std::size_t outstanding() const noexcept {
+        return requests_.wanted() + arriving_.has_value();
+    }  ///< Requests of ours without an answer.
+    std::size_t request_room() const noexcept;  ///< How many more requests the peer takes now.
+    std::size_t uploads_queued() const noexcept {
+        return uploads_live_;
+    }  ///< Requests that `next_upload` has not handed out.
+    double download_rate(time_point now) const { return download_rate_.at(now); }  ///< Payload bytes a second.
+    double upload_rate(time_point now) const { return upload_rate_.at(now); }      ///< Payload bytes a second.
+    /// Blocks to keep in flight, from `pipeline_min` to what the peer queues. Grows at least twofold each round trip
+    /// until the line is full.
+    std::size_t pipeline_depth() const;
+    wire::counters const& counters() const noexcept { return counters_; }
+
+private:
+    // What the next received bytes are part of.
+    enum class part : std::uint8_t { header, block, body, skipped };
+
+    static constexpr std::size_t block_header_length = 13;   // length, id, piece, begin
+    static constexpr std::size_t short_message_length = 17;  // length, id, piece, begin, length: what header_ holds
+    static constexpr std::size_t aimed_blocks_max = 32;      // 64 places: what Asio gathers in one call
+    static constexpr std::size_t aimed_blocks_min = 4;       // where every prediction fails
+    static constexpr std::size_t inbox_length = 4096;        // 240 requests; what a quiet connection keeps
+    static constexpr std::size_t body_step = 16 * 1024;      // a long message gets memory as it comes
+
+    // receive.cpp
+    void begin_input(std::size_t count, time_point now);
+    std::optional<mutable_byte_view> rest_of_part();
+    std::size_t took_in_place(std::size_t count, time_point now);
+    result<void> end_part(time_point now);
+    bool stands_as_expected(aim const& header, std::size_t which) const;
+    result<void> parse(source& from, time_point now);
+    result<void> pull_header(source& from, time_point now);
+    result<void> pull_part(source& from, time_point now);
+    result<void> end_input(result<void> so_far);
+    void begin_header() noexcept;
+    void begin_block(open_request const& request);
+    void begin_skip(std::size_t count);
+    // messages.cpp
+    result<void> on_message_start(time_point now);
+    result<void> on_message(byte_view payload, time_point now);
+    result<void> on_block_header(source& from);
+    result<void> on_choke(time_point now);
+    result<void> on_unchoke(time_point now);
+    result<void> on_interest(bool is, time_point now);
+    result<void> on_have(byte_view payload, time_point now);
+    result<void> on_pieces(bitfield pieces);
+    result<void> on_request(byte_view payload, time_point now);
+    result<void> on_cancel(byte_view payload, time_point now);
+    result<void> on_reject(byte_view payload);
+    result<void> on_allowed_fast(byte_view payload, time_point now);
+    result<void> on_extended(byte_view payload, time_point now);
+    result<piece_index> piece_in(byte_view payload) const;
+    std::uint32_t piece_size(piece_index piece) const noexcept;
+    bool is_inside(block_ref const& ref) const noexcept;
+    // connection.cpp
+    void send(message id, std::initializer_list<std::uint32_t> numbers = {});
+    void send_range(message id, block_ref const& ref);
+    bool drop_request(block_ref const& block);
+    std::size_t peer_queue() const noexcept;
+    void emit(any_event event) { events_.push(std::move(event)); }
+
+    settings settings_;
+
+    // receiving
+    part part_ = part::header;
+    std::array<std::byte, short_message_length> header_{};
+    std::size_t header_have_ = 0;
+    std::size_t header_want_ = 4;                  // as far as the bytes so far tell
+    message message_{};                            // the one that header_ started, from its id on
+    std::size_t left_ = 0;                         // bytes until the end of the part, if it is no header
+    std::optional<open_request> arriving_;         // of part::block, and of a skipped one that was asked for
+    byte_vector body_;                             // of part::body, as far as it has come
+    std::size_t body_have_ = 0;                    //
+    std::vector<byte_vector> payloads_;            // what events of this input point to
+    byte_vector spill_;                            // bytes that stood where others belong
+    std::size_t aimed_blocks_ = aimed_blocks_max;  // fewer after a wrong prediction
+    std::size_t aims_used_ = 0;
+    std::array<aim, 2 * aimed_blocks_max + 2> aims_;
+    std::array<std::array<std::byte, block_header_length>, aimed_blocks_max> headers_;
+    std::array<std::byte, inbox_length> inbox_;
+    queue<any_event> events_;
+    bool told_requested_ = false;  // an event::requested waits
+
+    // sending
+    outbox outbox_;
+    queue<block_ref> uploads_;  // length 0: cancelled
+    std::size_t uploads_live_ = 0;
+    std::optional<time_point> waiting_since_;  // since when bytes wait and the socket takes none
+
+    // state
+    bool choked_ = true;
+    bool choking_ = true;
+    bool interested_ = false;
+    bool peer_interested_ = false;
+    bool snubbed_ = false;
+    bool opening_ = true;  // the peer may still say what it has
+    bitfield peer_pieces_;
+    std::vector<piece_index> allowed_fast_;
+    open_requests requests_;
+    std::size_t unasked_allowed_ = 0;  // blocks that may have crossed a cancel or a choke
+    std::size_t unasked_ = 0;
+    extension_handshake_message peer_extensions_;
+    std::optional<time_point> extension_handshake_at_;
+
+    // time and numbers
+    budget idle_messages_;
+    budget excess_requests_;
+    rate_meter download_rate_;
+    rate_meter upload_rate_;
+    pipeline pipeline_;
+    wire::counters counters_;
+    time_point last_received_;
+    time_point last_sent_;
+    time_point last_block_;  // or the first request after none was open
+};
+}  // namespace shoal::wire

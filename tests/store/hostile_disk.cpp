@@ -1,0 +1,210 @@
+#include <catch2/catch.hpp>
+
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "fixture.hpp"
+using namespace fixture;
+using store::back_end;
+
+TEST_CASE("a user's own file is never overwritten", "[store]") {
+    auto const content = make_sample({{"a", 131'072}, {"b", 65'536}});
+    auto const size = GENERATE(std::size_t{5}, std::size_t{131'072}, std::size_t{200'000});
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    auto const own = random_bytes(size, 99);
+    auto const a = content.root(settings.directory) / "a";
+    write_file(a, own);
+    auto const disk = open_store(content, settings);
+    CHECK_FALSE(disk->check_piece(piece_index{0}).value());
+    CHECK(receive(*disk, content, 0).error() == store::errc::foreign_file);
+    CHECK(disk->last_failed_path() == a.string());
+    auto const writer = disk->begin(piece_index{1});
+    CHECK(disk->prepare(piece_index{1}).error() == store::errc::foreign_file);
+    CHECK(read_file(a) == own);
+    CHECK_FALSE(fs::exists(a.string() + ".part"));
+    // Out of the way, the download goes on.
+    fs::rename(a, folder.path() / "kept");
+    CHECK(receive(*disk, content, 0).value());
+}
+
+TEST_CASE("a file that appears under the final name meanwhile is not replaced", "[store]") {
+    auto const content = make_sample({{"a", 65'536}});
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    auto const disk = open_store(content, settings);
+    REQUIRE(receive(*disk, content, 0).value());
+    auto const a = content.root(settings.directory) / "a";
+    write_file(a, random_bytes(10, 1));
+    CHECK(disk->complete_files().error() == store::errc::foreign_file);
+    CHECK(read_file(a) == random_bytes(10, 1));
+    CHECK_FALSE(disk->is_complete(0));
+    fs::remove(a);
+    REQUIRE(disk->complete_files());
+    CHECK(content.is_in(settings.directory));
+}
+
+TEST_CASE("an existing file is adopted by its hashes, and mended under .part", "[store]") {
+    auto const content = make_sample({{"a", 262'144}});
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    content.place(settings.directory);
+    auto const a = content.root(settings.directory) / "a";
+    auto spoilt = content.files.at("a");
+    spoilt[70'000] ^= std::byte{1};
+    write_file(a, spoilt);
+    auto const disk = open_store(content, settings);
+    REQUIRE(disk->load().value().none());
+    for (std::uint32_t piece = 0; piece < 4; ++piece)
+        CHECK(disk->check_piece(piece_index{piece}).value() == (piece != 1));
+    CHECK_FALSE(disk->is_complete(0));
+    REQUIRE(receive(*disk, content, 1).value());
+    CHECK(fs::exists(a.string() + ".part"));
+    REQUIRE(disk->complete_files());
+    CHECK(content.is_in(settings.directory));
+    REQUIRE(disk->close());
+    CHECK(open_store(content, settings)->load().value().all());
+}
+
+TEST_CASE("a complete download that is longer than the torrent says stays as it is", "[store]") {
+    auto const content = make_sample({{"a", 65'536}});
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    auto longer = content.files.at("a");
+    longer.resize(70'000);
+    auto const a = content.root(settings.directory) / "a";
+    write_file(a, longer);
+    {
+        auto const disk = open_store(content, settings);
+        CHECK(disk->check_piece(piece_index{0}).value());
+        CHECK(disk->complete_files().error() == store::errc::foreign_file);
+        CHECK(read_file(a) == longer);
+    }
+    // A .part is the store's own, and is cut to its size.
+    fs::rename(a, a.string() + ".part");
+    auto const disk = open_store(content, settings);
+    CHECK(disk->check_piece(piece_index{0}).value());
+    REQUIRE(disk->complete_files());
+    CHECK(content.is_in(settings.directory));
+}
+
+TEST_CASE("no symbolic link is followed and no odd file opened", "[store]") {
+    auto const content = make_sample({{"d/a", 65'536}});
+    auto const what = GENERATE(0, 1, 2, 3, 4, 5, 6);
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    auto const root = content.root(settings.directory);
+    auto const outside = folder.path() / "outside";
+    write_file(outside / "a", random_bytes(65'536, 3));
+    write_file(outside / "a.part", random_bytes(65'536, 3));
+    fs::create_directories(root);
+    switch (what) {
+        case 0:  // the file's folder leads out
+            fs::create_directory_symlink(outside, root / "d");
+            break;
+        case 1:  // the file itself
+            fs::create_directory(root / "d");
+            fs::create_symlink(outside / "a", root / "d/a");
+            break;
+        case 2:  // the incomplete file
+            fs::create_directory(root / "d");
+            fs::create_symlink(outside / "a.part", root / "d/a.part");
+            break;
+        case 3:  // the torrent's folder
+            fs::remove(root);
+            fs::create_directories(outside / "d");
+            fs::create_directory_symlink(outside, root);
+            break;
+        case 4: write_file(root / "d", random_bytes(5, 1)); break;       // a file where a folder should be
+        case 5: fs::create_directories(root / "d/a.part"); break;        // a folder where the file should be
+        case 6:                                                          // a pipe
+            fs::create_directory(root / "d");
+            REQUIRE(mkfifo((root / "d/a.part").c_str(), 0600) == 0);
+            break;
+    }
+    INFO(what);
+    auto const expected = what < 4 ? store::errc::symbolic_link : store::errc::not_a_file;
+    auto opened = store::chunk_store::open(content.torrent, settings);
+    if (what == 3) {
+        CHECK(opened.error() == expected);
+    } else {
+        auto const disk = std::move(opened.value());
+        CHECK(receive(*disk, content, 0).error() == expected);
+        auto const checked = disk->check_piece(piece_index{0});
+        CHECK((!checked && checked.error() == expected));
+    }
+    CHECK(read_file(outside / "a") == random_bytes(65'536, 3));
+    CHECK(read_file(outside / "a.part") == random_bytes(65'536, 3));
+    CHECK(std::distance(fs::directory_iterator(outside), {}) == (what == 3 ? 3 : 2));
+}
+
+TEST_CASE("a store with more files than descriptors works on", "[store]") {
+    std::vector<std::pair<std::string, std::size_t>> sizes;
+    for (int i = 0; i < 60; ++i) sizes.emplace_back("f" + std::to_string(100 + i), 3'000);
+    auto const content = make_sample(sizes, metainfo::format::v1, 16384);
+    auto const budget = GENERATE(std::size_t{1}, std::size_t{4}, std::size_t{128});
+    temporary_folder folder;
+    auto settings = settings_in(folder.path());
+    settings.open_files_max = budget;
+    rlimit limit;
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    auto const before = limit;
+    limit.rlim_cur = static_cast<rlim_t>(std::distance(fs::directory_iterator("/proc/self/fd"), {})) + 20;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    {
+        auto const disk = open_store(content, settings);
+        receive_all(*disk, content);
+        REQUIRE(disk->complete_files());
+        REQUIRE(disk->close());
+    }
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(content.is_in(settings.directory));
+}
+
+TEST_CASE("a full disk refuses pieces, loses nothing, and works on when there is space", "[store]") {
+    auto const kind = GENERATE(back_end::mapped, back_end::plain);
+    auto const preallocate = GENERATE(true, false);
+    temporary_folder folder;
+    auto const small = folder.path() / "small";
+    fs::create_directory(small);
+    if (geteuid() != 0 || mount("tmpfs", small.c_str(), "tmpfs", 0, "size=1m") != 0) {
+        WARN("no tmpfs: the simulated disk alone covers this");
+        return;
+    }
+    auto const content = make_sample({{"a", 400'000}, {"b", 400'000}});
+    auto settings = settings_in(folder.path(), kind);
+    settings.preallocate = preallocate;
+    settings.directory = small / "downloads";
+    auto const filler = small / "filler";
+    write_file(filler, byte_vector(600'000));
+    {
+        auto const disk = open_store(content, settings);
+        std::uint32_t refused = 0;
+        for (std::uint32_t number = 0; number < content.count(); ++number) {
+            auto const piece = piece_index{number};
+            auto const writer = disk->begin(piece);
+            auto const prepared = disk->prepare(piece);
+            CHECK((prepared || prepared.error() == store::errc::no_space));
+            auto const blocks = blocks_of(content, piece);
+            auto const written = writer->write(blocks);
+            CHECK((written || written.error() == store::errc::no_space));
+            if (written) CHECK(writer->finish().value());
+            else ++refused;
+        }
+        CHECK(refused > 0);
+        CHECK(refused < content.count());
+        REQUIRE(disk->sync());
+        auto const held = disk->held();
+        fs::remove(filler);
+        for (std::uint32_t number = 0; number < content.count(); ++number)
+            if (!held.test(piece_index{number})) CHECK(receive(*disk, content, number).value());
+        REQUIRE(disk->complete_files());
+        CHECK(content.is_in(settings.directory));
+        REQUIRE(disk->close());
+    }
+    CHECK(umount(small.c_str()) == 0);
+}

@@ -1,0 +1,187 @@
+#include <catch2/catch.hpp>
+
+#include <cerrno>
+
+#include "fixture.hpp"
+using namespace fixture;
+
+namespace {
+std::unique_ptr<store::chunk_store> open_on(std::shared_ptr<store::simulated_disk> const& disk, sample const& content,
+                                            bool preallocate = false) {
+    store::store_settings settings;
+    settings.preallocate = preallocate;
+    auto opened = store::chunk_store::open(content.torrent, settings, std::make_shared<store::simulated_files>(disk));
+    return opened ? std::move(opened.value()) : nullptr;
+}
+
+/// One run of a peer: what is missing is received, until all is there or something fails. Syncs every other piece.
+bool run(store::chunk_store& into, sample const& content) {
+    auto const known = into.load();
+    if (!known) return false;
+    for (std::uint32_t piece = 0; piece < content.count(); ++piece) {
+        if (into.is_held(piece_index{piece})) continue;
+        auto const there = into.check_piece(piece_index{piece});
+        if (!there) return false;
+        if (!there.value()) {
+            auto const right = receive(into, content, piece);
+            if (!right || !right.value()) return false;
+        }
+        if (piece % 2 == 1 && !into.sync()) return false;
+        if (!into.complete_files()) return false;
+    }
+    return into.close().has_value();
+}
+
+bool is_on(store::simulated_disk const& disk, sample const& content) {
+    auto const& files = content.torrent->content().files();
+    for (std::uint32_t i = 0; i < files.size(); ++i)
+        if (!files[i].pad && disk.content(std::to_string(i)) != content.files.at(files[i].joined())) return false;
+    return true;
+}
+
+sample small_sample() { return make_sample({{"a", 40'000}, {"b", 0}, {"c", 90'000}}, metainfo::format::v1, 16384); }
+}  // namespace
+
+TEST_CASE("after a power cut at any moment no piece is claimed that the disk lacks", "[store]") {
+    auto const content = small_sample();
+    auto const measured = std::make_shared<store::simulated_disk>(0);
+    REQUIRE(run(*open_on(measured, content), content));
+    REQUIRE(is_on(*measured, content));
+    for (std::uint64_t seed = 0; seed < 3; ++seed)
+        for (std::uint64_t call = 1; call <= measured->calls(); ++call) {
+            INFO("seed " << seed << " call " << call);
+            auto const disk = std::make_shared<store::simulated_disk>(seed);
+            auto const preallocate = call % 2 == 0;
+            disk->fail(call, EIO, UINT64_MAX / 2);
+            if (auto const into = open_on(disk, content, preallocate)) run(*into, content);
+            disk->fail(0, 0, 0);
+            disk->crash();
+
+            auto const again = open_on(disk, content, preallocate);
+            REQUIRE(again);
+            auto const claimed = again->load();
+            REQUIRE(claimed);
+            for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+                if (claimed.value().test(piece_index{piece})) REQUIRE(again->check_piece(piece_index{piece}).value());
+            REQUIRE(again->close());
+            REQUIRE(run(*open_on(disk, content, preallocate), content));
+            REQUIRE(is_on(*disk, content));
+        }
+}
+
+TEST_CASE("one failing call costs at most the call, whichever it is and whatever it says", "[store]") {
+    auto const content = small_sample();
+    auto const measured = std::make_shared<store::simulated_disk>(0);
+    REQUIRE(run(*open_on(measured, content), content));
+    for (auto const error : {EIO, ENOSPC, EMFILE})
+        for (std::uint64_t call = 1; call <= measured->calls(); ++call) {
+            INFO("errno " << error << " call " << call);
+            auto const disk = std::make_shared<store::simulated_disk>(1);
+            disk->fail(call, error);
+            // The same store goes on where it can; a new one does in the end.
+            if (auto const into = open_on(disk, content))
+                for (int attempt = 0; attempt < 3 && !run(*into, content);) ++attempt;
+            REQUIRE(run(*open_on(disk, content), content));
+            REQUIRE(is_on(*disk, content));
+            // Nothing that is believed is missing on the disk itself.
+            disk->crash();
+            auto const after = open_on(disk, content);
+            auto const claimed = after->load().value();
+            CHECK(claimed.all());
+            for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+                REQUIRE(after->check_piece(piece_index{piece}).value());
+        }
+}
+
+TEST_CASE("when a sync fails the pieces are read again from the disk, and lost ones are given up", "[store]") {
+    auto const content = small_sample();
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    auto const into = open_on(disk, content);
+    REQUIRE(into->load());
+    REQUIRE(receive(*into, content, 0).value());
+    REQUIRE(into->sync());
+    REQUIRE(receive(*into, content, 1).value());
+    disk->fail(1, EIO);
+    CHECK(into->sync().error() == store::errc::sync_failed);
+    CHECK(into->take_lost().empty());
+    REQUIRE(into->sync());
+    CHECK(into->take_lost() == std::vector{piece_index{1}});
+    CHECK(into->is_held(piece_index{0}));
+    CHECK_FALSE(into->is_held(piece_index{1}));
+    REQUIRE(receive(*into, content, 1).value());
+    REQUIRE(into->sync());
+    disk->crash();
+    auto const after = open_on(disk, content);
+    CHECK(after->load().value().count() == 2);
+    CHECK(after->check_piece(piece_index{1}).value());
+}
+
+TEST_CASE("a piece under way while a sync fails is read again before it counts as durable", "[store]") {
+    auto const content = small_sample();
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    auto const into = open_on(disk, content);
+    REQUIRE(into->load());
+    // Piece 2 lies in two files; its one block is written before the failure.
+    auto const writer = into->begin(piece_index{2});
+    REQUIRE(writer->write(blocks_of(content, piece_index{2})));
+    disk->fail(1, EIO);
+    CHECK_FALSE(into->sync());
+    REQUIRE(writer->finish().value());
+    REQUIRE(into->sync());
+    CHECK(into->take_lost() == std::vector{piece_index{2}});
+}
+
+TEST_CASE("a disk that fails again and again gets no more data", "[store]") {
+    auto const content = small_sample();
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    auto const into = open_on(disk, content);
+    REQUIRE(into->load());
+    for (std::uint32_t piece = 0; piece < 3; ++piece) {
+        REQUIRE(receive(*into, content, piece).value());
+        disk->fail(1, EIO, 1);
+        // The pieces doubted before are read first, and given up.
+        while (into->sync()) disk->fail(2, EIO, 1);
+    }
+    CHECK(receive(*into, content, 4).error() == store::errc::disk_failing);
+}
+
+TEST_CASE("a simulated disk that is full says so and takes data again later", "[store]") {
+    auto const content = small_sample();
+    for (std::uint64_t capacity = 0; capacity < 131'000; capacity += 9'000) {
+        INFO(capacity);
+        auto const disk = std::make_shared<store::simulated_disk>(1, capacity);
+        auto const into = open_on(disk, content);
+        REQUIRE(into);
+        for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+            if (auto const right = receive(*into, content, piece); !right)
+                REQUIRE(right.error() == store::errc::no_space);
+        if (auto const synced = into->sync(); !synced) CHECK(synced.error() == store::errc::no_space);
+        disk->set_capacity(UINT64_MAX);
+        for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+            if (!into->is_held(piece_index{piece})) REQUIRE(receive(*into, content, piece).value());
+        REQUIRE(into->complete_files());
+        REQUIRE(into->close());
+        CHECK(is_on(*disk, content));
+        disk->crash();
+        CHECK(open_on(disk, content)->load().value().all());
+    }
+}
+
+TEST_CASE("the same seed gives the same disk after a crash", "[store]") {
+    auto const content = small_sample();
+    std::vector<byte_vector> seen;
+    for (int i = 0; i < 2; ++i) {
+        auto const disk = std::make_shared<store::simulated_disk>(42);
+        auto const into = open_on(disk, content);
+        for (std::uint32_t piece = 0; piece < content.count(); ++piece) REQUIRE(receive(*into, content, piece).value());
+        disk->crash();
+        byte_vector all;
+        for (auto const& name : disk->names()) {
+            auto const bytes = *disk->content(name);
+            all.insert(all.end(), bytes.begin(), bytes.end());
+        }
+        seen.push_back(all);
+    }
+    CHECK(seen[0] == seen[1]);
+    CHECK(seen[0] != content.linear);
+}
