@@ -31,10 +31,14 @@ bool meter::admit(ip_address const& from, time_point now) {
     auto& other = buckets_[(hash >> 32) % bucket_count];
     refill(one, at);
     refill(other, at);
-    auto const is_within = one.left >= parts || other.left >= parts;
-    one.left -= std::min(one.left, parts);
-    if (&other != &one) other.left -= std::min(other.left, parts);
-    return is_within;
+    auto const take = [](bucket& from_bucket) {
+        if (from_bucket.left < parts) return false;
+        from_bucket.left -= parts;
+        return true;
+    };
+    // A refused request costs nothing: who asks too often is served at the rate.
+    auto const is_within = take(one);
+    return (&other != &one && take(other)) || is_within;
 }
 
 void meter::refill(bucket& of, std::uint32_t now) const noexcept {
