@@ -67,8 +67,8 @@ struct create_options {
     bool is_private = false;
     std::vector<std::string> web_seeds;
     std::string comment;
-    std::string name;      ///< Empty: the last element of `source`.
-    unsigned threads = 0;  ///< Hashing threads; 0 is one for each core.
+    std::string name;           ///< Empty: the last element of `source`.
+    std::uint32_t threads = 0;  ///< Hashing threads; 0 is one for each core.
     output_options output;
 };
 
@@ -80,7 +80,7 @@ struct show_options {
 struct verify_options {
     std::filesystem::path torrent;
     std::filesystem::path directory;  ///< The folder that holds the torrent's content.
-    unsigned threads = 0;             ///< Hashing threads; 0 is one for each core.
+    std::uint32_t threads = 0;        ///< Hashing threads; 0 is one for each core.
     output_options output;
 };
 

@@ -96,7 +96,10 @@ std::string size_text(std::uint64_t bytes) {
     return text.data();
 }
 
-output::output(output_options options) : options_(options), terminal_(isatty(STDERR_FILENO) == 1) {}
+output::output(output_options options)
+    : options_(options),
+      terminal_(isatty(STDERR_FILENO) == 1),
+      next_plain_(std::chrono::steady_clock::now() + plain_interval) {}
 output::~output() {
     clear_progress();
 }
@@ -125,14 +128,23 @@ void output::note(std::string_view line) {
     write_line(stderr, line);
 }
 
-void output::progress(std::string_view line) {
+bool output::progress_due() const {
+    return (options_.json || !options_.quiet) && std::chrono::steady_clock::now() >= next_progress_;
+}
+
+void output::progress(std::string_view line, boost::json::object fields) {
+    if (!progress_due()) return;
     auto const now = std::chrono::steady_clock::now();
-    if (options_.quiet || now < next_progress_) return;
-    if (!terminal_) {
-        next_progress_ = now + plain_interval;
-        return write_line(stderr, line);
-    }
     next_progress_ = now + redraw_interval;
+    event("progress", std::move(fields));
+    if (options_.quiet) return;
+    if (terminal_) return draw(line);
+    if (now < next_plain_) return;
+    next_plain_ = now + plain_interval;
+    write_line(stderr, line);
+}
+
+void output::draw(std::string_view line) {
     auto const shown = cut(line, terminal_width() - 1);
     std::string text = "\r";
     text.append(shown);

@@ -3,6 +3,7 @@ module;
 #include <boost/json/value.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,12 @@ enum class exit_status : int {
     not_writable = 6,   ///< No space or no permission to write.
     incomplete = 7,     ///< Stopped by a signal or a time limit; can be resumed.
     not_permitted = 8,  ///< A credential is missing or refused.
+};
+
+/// Why a command cannot go on. Commands throw it; `run` says it and ends with the status.
+struct failure {
+    exit_status status;
+    std::string message;  ///< One line, remote text in it escaped.
 };
 
 /// `value` on one line, with every character that a terminal or a web page could act on as `\uNNNN`: controls, DEL, C1,
@@ -49,23 +56,28 @@ public:
     /// One line of chatter on standard error.
     void note(std::string_view line);
     /// How far it is, on standard error: one redrawn line at a terminal, a plain line every `plain_interval` elsewhere.
-    /// Cheap enough to be called at every step.
-    void progress(std::string_view line);
+    /// With `--json` also an event `progress` with `fields`. Does nothing unless `progress_due`.
+    void progress(std::string_view line, boost::json::object fields);
+    /// Whether it is time for the next progress line: spares composing it.
+    bool progress_due() const;
     /// Says why it failed, in one line on standard error (and as an event `error`), and passes the status on.
     int fail(exit_status status, std::string_view message);
 
     bool json() const noexcept { return options_.json; }
 
 private:
+    void draw(std::string_view line);
     void clear_progress();
 
     output_options options_;
     bool terminal_;
-    std::size_t progress_width_ = 0;  // columns of the line that is shown now
-    std::chrono::steady_clock::time_point next_progress_{};
+    std::size_t progress_width_ = 0;                         // columns of the line that is shown now
+    std::chrono::steady_clock::time_point next_progress_{};  // of redrawn lines and events
+    std::chrono::steady_clock::time_point next_plain_;
 };
 
-/// Redraws of the progress line, and lines where there is no terminal: smooth to the eye, and short logs.
-inline constexpr auto redraw_interval = std::chrono::milliseconds{100};
+/// Between redraws of the progress line, and between progress events: smooth to the eye.
+inline constexpr auto redraw_interval = std::chrono::milliseconds{200};
+/// Between progress lines where there is no terminal: short logs.
 inline constexpr auto plain_interval = std::chrono::seconds{5};
 }  // namespace shoal::cli

@@ -4,7 +4,9 @@ module;
 /// The program `peer`: what each sub-command takes and does. Its outside is described in the README and in `--help`.
 export module peer;
 export import :options;  // what was asked for, parsed
-export import :output;   // results, events, progress, the exit status
+export import :output;   // results, events, progress, failure, the exit status
+export import :files;    // torrent files and shared folders on disk, as the commands read and write them
+export import :signals;  // SIGINT and SIGTERM as a stop token
 
 namespace shoal::cli {
 /// Makes a torrent file of a file or a folder.

@@ -1,0 +1,206 @@
+module;
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+module peer;
+import shoal.core;
+import shoal.metainfo;
+
+namespace shoal::cli {
+namespace {
+namespace fs = std::filesystem;
+
+std::string message_of(int error_number) {
+    return std::system_category().message(error_number);
+}
+std::string shown(fs::path const& path) {
+    return escaped(path.string());
+}
+
+/// Reads until `into` is full or the file ends; -1 with errno when the disk fails.
+std::ptrdiff_t read_fully(int file, std::uint64_t offset, mutable_byte_view into) {
+    std::size_t done = 0;
+    while (done < into.size()) {
+        auto const count = pread(file, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return -1;
+        if (count == 0) break;
+        done += static_cast<std::size_t>(count);
+    }
+    return static_cast<std::ptrdiff_t>(done);
+}
+
+/// Opens below `folder`: no symbolic link is followed and no path leads out. Does not wait for the writer of a FIFO.
+descriptor open_below(int folder, std::string const& path) {
+    open_how how{};
+    how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+    return descriptor{static_cast<int>(syscall(SYS_openat2, folder, path.c_str(), &how, sizeof how))};
+}
+
+std::string joined(std::vector<std::string> const& path) {
+    std::string text;
+    for (auto const& element : path) text.append(text.empty() ? "" : "/").append(element);
+    return text;
+}
+
+/// Why something that is neither file nor folder is left out.
+std::string kind_of(fs::file_type type) {
+    switch (type) {
+        case fs::file_type::symlink:
+            return "a symbolic link";
+        case fs::file_type::fifo:
+            return "a FIFO";
+        case fs::file_type::socket:
+            return "a socket";
+        case fs::file_type::block:
+        case fs::file_type::character:
+            return "a device";
+        default:
+            return "no file";
+    }
+}
+}  // namespace
+
+descriptor::~descriptor() {
+    if (number_ >= 0) close(number_);
+}
+descriptor& descriptor::operator=(descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+}
+int descriptor::release() noexcept {
+    return std::exchange(number_, -1);
+}
+
+metainfo::torrent load_torrent(fs::path const& path) {
+    descriptor const file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    if (file.number() < 0)
+        throw failure{errno == ENOENT || errno == ENOTDIR ? exit_status::not_found : exit_status::failed,
+                      shown(path) + ": " + message_of(errno)};
+    struct stat status{};
+    if (fstat(file.number(), &status) != 0) throw failure{exit_status::failed, shown(path) + ": " + message_of(errno)};
+    if (!S_ISREG(status.st_mode)) throw failure{exit_status::failed, shown(path) + " is no file"};
+    metainfo::limits const limits;
+    if (static_cast<std::uint64_t>(status.st_size) > limits.input_bytes_max)
+        throw failure{exit_status::failed, shown(path) + " is too large for a torrent"};
+    byte_vector bytes(static_cast<std::size_t>(status.st_size));
+    auto const count = read_fully(file.number(), 0, bytes);
+    if (count < 0) throw failure{exit_status::failed, shown(path) + ": " + message_of(errno)};
+    auto torrent = metainfo::parse_torrent(byte_view{bytes}.first(static_cast<std::size_t>(count)), limits);
+    if (!torrent)
+        throw failure{exit_status::failed, shown(path) + " is no valid torrent: " + torrent.error().message()};
+    return std::move(torrent).value();
+}
+
+shared_content::shared_content(fs::path const& path, fs::path const& except) {
+    root_ = descriptor{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    struct stat status{};
+    if (root_.number() < 0 || fstat(root_.number(), &status) != 0)
+        throw failure{errno == ENOENT || errno == ENOTDIR ? exit_status::not_found : exit_status::failed,
+                      shown(path) + ": " + message_of(errno)};
+    auto const absolute = fs::absolute(path).lexically_normal();
+    name_ = (absolute.has_filename() ? absolute : absolute.parent_path()).filename().string();
+    if (S_ISDIR(status.st_mode)) {
+        walk(path, except);
+        return;
+    }
+    if (!S_ISREG(status.st_mode)) throw failure{exit_status::failed, shown(path) + " is neither a file nor a folder"};
+    single_file_ = true;
+    files_.push_back({.path = {name_},
+                      .size = static_cast<std::uint64_t>(status.st_size),
+                      .executable = (status.st_mode & S_IXUSR) != 0});
+}
+
+void shared_content::walk(fs::path const& path, fs::path const& except) {
+    std::error_code error;
+    for (fs::recursive_directory_iterator at(path, error), end; at != end; at.increment(error)) {
+        if (error) break;
+        auto const type = at->symlink_status(error).type();
+        if (error) break;
+        if (type == fs::file_type::directory) continue;
+        auto const below = at->path().lexically_relative(path);
+        if (type != fs::file_type::regular) {
+            left_out_.push_back(shown(below) + " (" + kind_of(type) + ")");
+            continue;
+        }
+        std::error_code unrelated;
+        if (fs::equivalent(at->path(), except, unrelated)) {
+            left_out_.push_back(shown(below) + " (the torrent to be written)");
+            continue;
+        }
+        metainfo::source_file file;
+        for (auto const& element : below) file.path.push_back(element.string());
+        if (!is_valid_utf8(below.string()))
+            throw failure{exit_status::failed, "the name " + shown(below) + " is not valid UTF-8"};
+        file.size = at->file_size(error);
+        file.executable = (at->status(error).permissions() & fs::perms::owner_exec) != fs::perms::none;
+        if (error) break;
+        files_.push_back(std::move(file));
+    }
+    if (error) throw failure{exit_status::failed, shown(path) + ": " + error.message()};
+}
+
+std::uint64_t shared_content::total_size() const noexcept {
+    std::uint64_t total = 0;
+    for (auto const& file : files_) total += file.size;
+    return total;
+}
+
+result<std::size_t> shared_content::read(std::size_t file, std::uint64_t offset, mutable_byte_view into) const {
+    descriptor opened;
+    if (!single_file_) opened = open_below(root_.number(), joined(files_[file].path));
+    auto const number = single_file_ ? root_.number() : opened.number();
+    struct stat status{};
+    if (number < 0 || fstat(number, &status) != 0) return std::error_code{errno, std::system_category()};
+    if (!S_ISREG(status.st_mode)) return metainfo::make_error_code(metainfo::errc::source_changed);
+    auto const count = read_fully(number, offset, into);
+    if (count < 0) return std::error_code{errno, std::system_category()};
+    return static_cast<std::size_t>(count);
+}
+
+atomic_file::atomic_file(fs::path path) : path_(std::move(path)) {
+    temporary_ = path_;
+    temporary_ += "." + std::to_string(getpid()) + ".tmp";
+    if (fs::is_directory(path_)) fail(EISDIR);
+    file_ = descriptor{open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
+    if (file_.number() < 0) fail(errno);
+}
+
+atomic_file::~atomic_file() {
+    if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void atomic_file::commit(byte_view content) {
+    while (!content.empty()) {
+        auto const count = write(file_.number(), content.data(), content.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) fail(errno);
+        content = content.subspan(static_cast<std::size_t>(count));
+    }
+    if (fsync(file_.number()) != 0) fail(errno);
+    if (rename(temporary_.c_str(), path_.c_str()) != 0) fail(errno);
+    temporary_.clear();
+    // The name itself is durable when its folder is. Some file systems cannot sync a folder; the file is there anyway.
+    auto const folder = path_.has_parent_path() ? path_.parent_path() : fs::path{"."};
+    descriptor const parent{open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (parent.number() >= 0) fsync(parent.number());
+}
+
+void atomic_file::fail(int error_number) const {
+    throw failure{exit_status::not_writable, "cannot write " + shown(path_) + ": " + message_of(error_number)};
+}
+}  // namespace shoal::cli

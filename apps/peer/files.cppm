@@ -1,0 +1,79 @@
+module;
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+export module peer:files;
+import shoal.core;
+import shoal.metainfo;
+
+namespace shoal::cli {
+/// An open file descriptor.
+class descriptor {
+public:
+    explicit descriptor(int number = -1) noexcept : number_(number) {}
+    ~descriptor();
+    descriptor(descriptor&& other) noexcept : number_(other.release()) {}
+    descriptor& operator=(descriptor&& other) noexcept;
+    int number() const noexcept { return number_; }
+    int release() noexcept;
+
+private:
+    int number_;
+};
+
+/// Reads a torrent file. Throws `failure`: `not_found`, or `failed` when it is no torrent, no regular file, too large.
+metainfo::torrent load_torrent(std::filesystem::path const& path);
+
+/// What there is to share at a path: a file, or every regular file below a folder.
+///
+/// No symbolic link below the path is followed; links, devices, FIFOs and sockets are left out, and so is `except`.
+/// Files are opened again for each read, below the folder only (openat2), so that their number does not matter and a
+/// file that became a link meanwhile is refused.
+class shared_content {
+public:
+    /// Looks at the names and sizes. Throws `failure`.
+    shared_content(std::filesystem::path const& path, std::filesystem::path const& except);
+
+    bool single_file() const noexcept { return single_file_; }
+    /// The last element of the path.
+    std::string const& name() const noexcept { return name_; }
+    std::vector<metainfo::source_file> const& files() const noexcept { return files_; }
+    std::uint64_t total_size() const noexcept;
+    /// What was left out and why, one line each, escaped.
+    std::vector<std::string> const& left_out() const noexcept { return left_out_; }
+    /// Reads from `files()[file]`; short only at the end of the file. Any thread.
+    result<std::size_t> read(std::size_t file, std::uint64_t offset, mutable_byte_view into) const;
+
+private:
+    void walk(std::filesystem::path const& path, std::filesystem::path const& except);
+
+    descriptor root_;  // the folder, or the single file
+    bool single_file_ = false;
+    std::string name_;
+    std::vector<metainfo::source_file> files_;
+    std::vector<std::string> left_out_;
+};
+
+/// A file that appears under its name when it is whole, in the place of an older one.
+class atomic_file {
+public:
+    /// Creates the temporary file beside `path`. Throws `failure` with `not_writable`.
+    explicit atomic_file(std::filesystem::path path);
+    /// Removes the temporary file unless `commit` succeeded.
+    ~atomic_file();
+    atomic_file(atomic_file const&) = delete;
+    atomic_file& operator=(atomic_file const&) = delete;
+    /// Writes, syncs, renames. Throws `failure` with `not_writable`.
+    void commit(byte_view content);
+
+private:
+    [[noreturn]] void fail(int error_number) const;
+
+    std::filesystem::path path_;
+    std::filesystem::path temporary_;
+    descriptor file_;
+};
+}  // namespace shoal::cli
