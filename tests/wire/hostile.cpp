@@ -140,7 +140,7 @@ TEST_CASE("indices and ranges outside the torrent end the conversation", "[wire]
         if (length <= block_length)
             CHECK((answer(piece_of(ref, byte_vector(length))) == errc::out_of_range) == !inside);
     }
-    for (std::uint8_t const id : {4, 13, 17}) {
+    for (auto const id : std::vector<std::uint8_t>{4, 13, 17}) {
         CAPTURE(int{id});
         CHECK(answer(message_of(id, {0})) == fine);
         CHECK(answer(message_of(id, {last})) == fine);
