@@ -191,8 +191,7 @@ void mover::on_event(watched& which, engine::transfer_event const& happened) {
 }
 
 void mover::show_progress(std::vector<std::shared_ptr<watched>> const& all) {
-    auto const now = std::chrono::steady_clock::now();
-    std::uint64_t total = 0, left = 0;
+    std::uint64_t total = 0, left = 0, downloaded = 0, uploaded = 0;
     double down = 0, up = 0;
     std::size_t peers = 0;
     bool is_checking = false;
@@ -207,19 +206,19 @@ void mover::show_progress(std::vector<std::shared_ptr<watched>> const& all) {
         checked += status.pieces_checked;
         pieces += status.pieces_total;
         is_checking = is_checking || status.state == engine::transfer_state::checking;
-        if (out.json() && now >= next_progress_event_)
-            out.event("progress", {{"name", each->content->name()},
-                                   {"bytes_total", status.bytes_total},
-                                   {"bytes_left", status.bytes_left},
-                                   {"downloaded", status.downloaded},
-                                   {"uploaded", status.uploaded},
-                                   {"download_rate", static_cast<std::uint64_t>(status.download_rate)},
-                                   {"upload_rate", static_cast<std::uint64_t>(status.upload_rate)},
-                                   {"peers", status.peers}});
+        downloaded += status.downloaded;
+        uploaded += status.uploaded;
     }
-    if (now >= next_progress_event_) next_progress_event_ = now + std::chrono::seconds{1};
+    boost::json::object const fields{{"bytes_total", total},
+                                     {"bytes_left", left},
+                                     {"downloaded", downloaded},
+                                     {"uploaded", uploaded},
+                                     {"download_rate", static_cast<std::uint64_t>(down)},
+                                     {"upload_rate", static_cast<std::uint64_t>(up)},
+                                     {"peers", peers},
+                                     {"pieces_checked", checked}};
     if (is_checking) {
-        out.progress("checking what is there: piece " + std::to_string(checked) + " of " + std::to_string(pieces));
+        out.progress("checking what is there: piece " + std::to_string(checked) + " of " + std::to_string(pieces), fields);
         return;
     }
     auto const percent = total == 0 ? 100 : (total - left) * 100 / total;
@@ -227,6 +226,6 @@ void mover::show_progress(std::vector<std::shared_ptr<watched>> const& all) {
                        rate_text(up) + ", " + std::to_string(peers) + (peers == 1 ? " peer" : " peers");
     if (left > 0 && down > 1)
         line += ", " + std::to_string(static_cast<std::uint64_t>(static_cast<double>(left) / down) + 1) + " s left";
-    out.progress(line);
+    out.progress(line, fields);
 }
 }  // namespace shoal::cli

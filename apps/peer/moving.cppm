@@ -75,6 +75,5 @@ private:
     engine::node node_;
     net::signal news_;
     asio::signal_set signals_;
-    std::chrono::steady_clock::time_point next_progress_event_{};
 };
 }  // namespace shoal::cli
