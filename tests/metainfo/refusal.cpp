@@ -385,3 +385,15 @@ TEST_CASE("a torrent larger than the limit is refused unread", "[metainfo]") {
     CHECK(refusal_of(whole, {.input_bytes_max = whole.size() - 1}) == errc::input_too_large);
     CHECK(parse_info(as_bytes(whole), {.input_bytes_max = 1}).error() == errc::input_too_large);
 }
+
+TEST_CASE("every error has a sentence of its own and says who is at fault", "[metainfo]") {
+    std::map<std::string, int> sentences;
+    for (int i = 1; i <= static_cast<int>(errc::stopped); ++i) {
+        auto const code = make_error_code(static_cast<errc>(i));
+        ++sentences[code.message()];
+        CHECK(((code == condition::peer_fault) + (code == condition::local_fault) + (code == condition::transient)) ==
+              1);
+    }
+    CHECK(sentences.size() == static_cast<std::size_t>(errc::stopped));
+    CHECK_FALSE(sentences.contains("unknown metainfo error"));
+}
