@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <functional>
@@ -30,17 +29,17 @@ using picker::peer_slot;
 
 constexpr double mib = 1024.0 * 1024.0;
 
-/// The order in which an uplink serves the blocks that its unchoked peers asked for; without either, in turn.
+/// The order in which an uplink serves the blocks that its unchoked peers asked for.
 struct serving {
-    bool whole_runs = true;
-    bool least_first = true;
+    bool whole_runs = true;   // else block by block
+    bool least_first = true;  // else in turn; `by_role`: the seed in turn, others who has least first
+    bool by_role = true;
 };
 
 struct rules {
     std::size_t seed_slots = 0;     // 0: the choker's own number
     std::size_t leecher_slots = 0;  // likewise
-    serving seed_serves{};
-    serving leecher_serves{};
+    serving serves{};
     std::size_t depth_min = 4;   // requests outstanding to one peer, at least
     double depth_seconds = 0.5;  // and at least what comes in this time
 
@@ -56,6 +55,7 @@ struct scene {
     std::function<bool(std::uint32_t)> leaves = [](std::uint32_t) { return true; };
     std::uint64_t size = 24 * 1024 * 1024;
     std::uint32_t piece_length = 256 * 1024;
+    std::uint32_t thieves = 0;  // the first so many give nothing and announce nothing
     double latency = 0.002;
 };
 
@@ -83,7 +83,7 @@ public:
         for (std::uint32_t i = 0; i < nodes_.size(); ++i) {
             at(i == 0 ? 0 : scene_.joins_at(i), [this, i] { join(i); });
         }
-        while (!events_.empty() && done_.size() < scene_.leechers && now_ < 10'000) {
+        while (!events_.empty() && done_.size() < scene_.leechers - scene_.thieves && now_ < 10'000) {
             auto const next = events_.top();
             events_.pop();
             now_ = next.at;
@@ -126,6 +126,7 @@ private:
         return time_point{} + std::chrono::hours{1} +
                std::chrono::duration_cast<duration>(std::chrono::duration<double>{now_});
     }
+    bool is_thief(std::uint32_t i) const { return i != 0 && i <= scene_.thieves; }
     bool is_gone(std::uint32_t i) const { return !nodes_[i].is_here; }
 
     void join(std::uint32_t i) {
@@ -134,7 +135,7 @@ private:
             if (j == i || is_gone(j)) continue;
             for (auto const [me, other] : {std::pair{i, j}, std::pair{j, i}}) {
                 nodes_[me].blocks.add_peer(peer_slot{other});
-                nodes_[me].blocks.peer_has(peer_slot{other}, nodes_[other].blocks.have());
+                if (!is_thief(other)) nodes_[me].blocks.peer_has(peer_slot{other}, nodes_[other].blocks.have());
                 nodes_[me].links[other] = {};
                 interest_changed(other);
             }
@@ -181,7 +182,7 @@ private:
                                   .download_rate = static_cast<std::uint64_t>(l.rate_in),
                                   .upload_rate = static_cast<std::uint64_t>(l.rate_out),
                                   .uploaded_total = l.given,
-                                  .have_count = nodes_[j].blocks.have().count(),
+                                  .have_count = announced(j),
                                   .last_unchoked = l.last_unchoked});
         }
         auto const served = me.choice.round(candidates, me.blocks.complete() || rules_.seeding_order,
@@ -258,7 +259,6 @@ private:
         me.line.sent(block.length);
         me.is_sending = true;
         me.sent += block.length;
-        (i == 0 ? util_seed : util_leech)[static_cast<int>(now_)] += block.length;
         count(me.links[*to].rate_out, me.links[*to].given, me.links[*to], block.length);
         at(now_ + block.length / me.up, [this, i, to = *to, block] {
             nodes_[i].is_sending = false;
@@ -269,7 +269,7 @@ private:
 
     std::optional<std::uint32_t> choose_receiver(std::uint32_t i) {
         auto& me = nodes_[i];
-        auto const how = i == 0 ? rules_.seed_serves : rules_.leecher_serves;
+        auto const how = rules_.serves;
         std::vector<choker::waiting_peer> waiting;
         for (std::uint32_t j = 0; j < nodes_.size(); ++j) {
             auto const& l = me.links[j];
@@ -277,15 +277,15 @@ private:
             auto const& next = l.asked_of_me.front();
             auto const follows =
                 next.piece == l.sent_last.piece && next.begin == l.sent_last.begin + l.sent_last.length;
-            waiting.push_back(
-                {.id = j, .progress = how.least_first ? progress(i, j) : 0, .is_in_run = how.whole_runs && follows});
+            waiting.push_back({.id = j, .progress = progress(i, j), .is_in_run = how.whole_runs && follows});
         }
-        return me.line.next(waiting);
+        return me.line.next(waiting, how.by_role ? me.blocks.complete() : !how.least_first);
     }
 
+    std::uint32_t announced(std::uint32_t i) const { return is_thief(i) ? 0 : nodes_[i].blocks.have().count(); }
+
     std::uint64_t progress(std::uint32_t i, std::uint32_t of) const {
-        return std::max(std::uint64_t{nodes_[of].blocks.have().count()} * scene_.piece_length,
-                        nodes_[i].links[of].given);
+        return std::max(std::uint64_t{announced(of)} * scene_.piece_length, nodes_[i].links[of].given);
     }
 
     void arrived(std::uint32_t me, std::uint32_t from, block_ref block) {
@@ -315,7 +315,7 @@ private:
     void have(std::uint32_t me, piece_index piece) {
         nodes_[me].blocks.set_have(piece);
         for (std::uint32_t j = 0; j < nodes_.size(); ++j) {
-            if (j == me || is_gone(j)) continue;
+            if (j == me || is_gone(j) || is_thief(me)) continue;
             later([this, me, j, piece] {
                 if (is_gone(j) || is_gone(me)) return;
                 auto const was_interesting = nodes_[j].blocks.is_interesting(peer_slot{me});
@@ -325,7 +325,7 @@ private:
             });
         }
         if (!nodes_[me].blocks.complete()) return;
-        done_.push_back(now_);
+        (is_thief(me) ? thieves_done_ : done_).push_back(now_);
         if (scene_.leaves(me)) leave(me);
     }
 
@@ -356,15 +356,9 @@ private:
     }
 
     outcome summary() {
-        if (std::getenv("UTIL")) {
-            for (auto& [t, b] : util_leech)
-                std::printf("%d:%.2f/%.2f ", t, util_seed[t] / scene_.seed_up, b / (scene_.leechers * mib));
-            std::puts("");
-        }
-
         auto const size = static_cast<double>(scene_.size);
         auto const bound = std::max(size / scene_.seed_up, until_sent(scene_.leechers * size));
-        done_.resize(scene_.leechers, 1e9);
+        done_.resize(scene_.leechers - scene_.thieves, 1e9);
         auto const needed = scene_.leechers * size / block_length;
         return {done_.back() / bound, done_[done_.size() / 2] / bound, done_.front() / bound,
                 static_cast<double>(nodes_[0].sent) / size, static_cast<double>(wasted_) / needed};
@@ -374,18 +368,22 @@ private:
     rules rules_;
     picker::random_sequence random_;
     std::vector<node> nodes_;
-    std::vector<double> done_;
+    std::vector<double> done_, thieves_done_;
     std::map<std::size_t, std::vector<block_ref>> asked_;  // what `me` waits for of `of`
     std::priority_queue<event> events_;
     double now_ = 0;
-    std::map<int, double> util_seed, util_leech;
     std::uint64_t order_ = 0;
     std::uint64_t wasted_ = 0;
 };
 
-void measure(benchmark::State& state, scene const& where, rules const& how) {
+/// Runs of each variant; 1, so that CTest is quick, unless the environment says more.
+std::uint64_t seeds_asked() {
     auto const* const asked = std::getenv("SHOAL_SWARM_SEEDS");
-    std::uint64_t const seeds = asked == nullptr ? 2 : std::strtoull(asked, nullptr, 10);
+    return asked == nullptr ? 1 : std::max<std::uint64_t>(1, std::strtoull(asked, nullptr, 10));
+}
+
+void measure(benchmark::State& state, scene const& where, rules const& how) {
+    auto const seeds = seeds_asked();
     std::vector<double> last;
     outcome sum;
     for (auto _ : state) {
@@ -430,9 +428,10 @@ int const registered = [] {
         for (std::size_t const slots : {4, 8, 32}) {
             variant("slots " + std::to_string(slots), {.seed_slots = slots, .leecher_slots = slots});
         }
-        variant("blocks in turn", {.seed_serves = {false, false}, .leecher_serves = {false, false}});
-        variant("blocks, least first", {.seed_serves = {false, true}, .leecher_serves = {false, true}});
-        variant("runs in turn", {.seed_serves = {true, false}, .leecher_serves = {true, false}});
+        variant("blocks in turn", {.serves = {false, false, false}});
+        variant("blocks, by role", {.serves = {false}});
+        variant("runs in turn", {.serves = {true, false, false}});
+        variant("runs, least first, the seed too", {.serves = {true, true, false}});
         for (std::size_t const depth : {1, 2, 8, 16}) {
             variant("depth " + std::to_string(depth), {.depth_min = depth, .depth_seconds = 0});
         }
@@ -445,8 +444,24 @@ int const registered = [] {
         other.piece_length = kib * 1024;
         add("12, pieces of " + std::to_string(kib) + " KiB", other, {});
     }
+    for (auto const latency : {0.02, 0.1}) {
+        scene far;
+        far.latency = latency;
+        auto const name = "12, messages take " + std::to_string(static_cast<int>(latency * 1000)) + " ms";
+        add(name, far, {});
+        for (std::size_t const depth : {8, 16})
+            add(name + ", depth " + std::to_string(depth), far, {.depth_min = depth});
+    }
+    scene fair{.leechers = 32};
+    add("32", fair, {});
+    fair.thieves = 3;
+    add("32, 3 thieves", fair, {});
+    add("32, 3 thieves: slots 4", fair, {.seed_slots = 4, .leecher_slots = 4});
+    add("32, 3 thieves: runs in turn", fair, {.serves = {true, false, false}});
+    add("32, 3 thieves: runs, least first, the seed too", fair, {.serves = {true, true, false}});
     scene large{.size = 256 * 1024 * 1024, .piece_length = 4 * 1024 * 1024};
     add("12, 256 MiB, pieces of 4 MiB", large, {});
+    if (seeds_asked() == 1) return 0;
     scene hundred = thirty;
     hundred.leechers = 100;
     add("100 in 3 classes", hundred, {});
