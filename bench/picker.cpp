@@ -12,8 +12,13 @@ namespace {
 using namespace shoal;
 using namespace shoal::picker;
 
+#ifdef NDEBUG
 constexpr std::uint32_t pieces = 100'000;
 constexpr std::uint32_t peers = 200;
+#else  // only to keep it alive
+constexpr std::uint32_t pieces = 2'000;
+constexpr std::uint32_t peers = 50;
+#endif
 constexpr std::uint32_t blocks_a_piece = 16;
 
 /// Every peer has each piece with a chance of `percent`.

@@ -8,11 +8,11 @@ module;
 module shoal.choker;
 
 namespace shoal::choker {
-std::optional<std::uint32_t> uplink::next(std::span<waiting_peer const> waiting) {
+std::optional<std::uint32_t> uplink::next(std::span<waiting_peer const> waiting, bool seeding) {
     waiting_peer const* best = nullptr;
     // among equals the first behind the last one, by id
-    auto const rank = [this](waiting_peer const& peer) {
-        return std::tuple{peer.progress, last_ && peer.id <= *last_, peer.id};
+    auto const rank = [this, seeding](waiting_peer const& peer) {
+        return std::tuple{seeding ? 0 : peer.progress, last_ && peer.id <= *last_, peer.id};
     };
     for (auto const& peer : waiting) {
         if (last_ == peer.id && peer.is_in_run && run_bytes_ < run_max) return last_;

@@ -21,14 +21,16 @@ struct waiting_peer {
 inline constexpr std::size_t run_max = 1024 * 1024;
 
 /// Whose blocks go out next when the upload is limited: whole runs of blocks to one peer after another, the peer that
-/// has least first.
+/// has least first. Without a limit let every session send as it can.
 ///
 /// A piece can be passed on only when it is whole: a run in one go makes it whole in 1/n of the time that n runs side
 /// by side take, and who has least has the most to gain by it. docs/scheduling.md has what that brings.
 class uplink {
 public:
     /// The one to send a block to now; nothing when nobody waits. Equals take turns.
-    std::optional<std::uint32_t> next(std::span<waiting_peer const> waiting);
+    ///
+    /// A seed serves all in turn: what it sends is rare, and a peer that hides its pieces would get all of it.
+    std::optional<std::uint32_t> next(std::span<waiting_peer const> waiting, bool seeding);
     /// So much was sent to the peer that `next` named.
     void sent(std::size_t bytes) noexcept { run_bytes_ += bytes; }
 

@@ -29,9 +29,12 @@ std::uint32_t picker::choose_piece(peer_slot peer, peer_state const& state, bool
     if (settings_.policy == order::sequential) {
         return std::min(choose_first_open(peer, state), choose_first_fresh(state));
     }
-    if (auto const begun = choose_open(peer, state, !fast); begun != none) return begun;
-    if (auto const fresh = choose_fresh(state); fresh != none) return fresh;
-    return fast ? choose_open(peer, state, true) : none;
+    if (auto const left = choose_open(peer, state, false); left != none) return left;
+    auto const fresh = choose_fresh(state);
+    if (fast && fresh != none) return fresh;
+    auto const shared = choose_open(peer, state, true);
+    if (shared == none || fresh == none) return std::min(shared, fresh);
+    return fresh_.availability(shared) <= fresh_.availability(fresh) ? shared : fresh;
 }
 
 bool picker::may_give(piece_progress const& begun, peer_slot peer, peer_state const& state) const noexcept {
