@@ -8,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <csignal>
 #include <coroutine>
 #include <cstdio>
 #include <cstdlib>
@@ -79,6 +80,7 @@ trusted const& trust() {
 class one_shot_server {
 public:
     one_shot_server(identity const& who, std::string text, bool farewell) {
+        std::signal(SIGPIPE, SIG_IGN);  // SSL_write to a client that has hung up
         listening_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         sockaddr_in at{};
         at.sin_family = AF_INET;
