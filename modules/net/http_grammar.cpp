@@ -137,6 +137,7 @@ result<std::size_t> reply_grammar::feed(byte_view bytes) {
 }
 
 result<void> reply_grammar::end() {
+    if (!parts_->counted.parser.got_some()) return errc::closed;
     boost::system::error_code ec;
     parts_->counted.parser.put_eof(ec);
     if (ec || !parts_->counted.parser.is_done()) return errc::http_malformed;

@@ -49,7 +49,7 @@ public:
 
     /// As `request_grammar::feed`.
     result<std::size_t> feed(byte_view bytes);
-    /// The connection has ended: fine for a reply without a length, else `http_malformed`.
+    /// The connection has ended: fine for a reply without a length, `closed` when nothing came, else `http_malformed`.
     result<void> end();
     bool done() const noexcept;
     /// When `done`: status, fields and body.

@@ -123,32 +123,24 @@ TEST_CASE("a status that is no success is a reply", "[net]") {
 }
 
 TEST_CASE("what is not HTTP is refused", "[net]") {
-    for (std::string const& text :
-         std::vector<std::string>{"",
-                                  "HTTP",
-                                  "HTTP/1.1 200 OK\r\nContent-Le",
-                                  "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
-                                  "HTTP/2 200 OK\r\n\r\n",
-                                  "HTTP/1.1 20 OK\r\n\r\n",
-                                  "HTTP/1.1 2000 OK\r\n\r\n",
-                                  "HTTP/1.1 abc OK\r\n\r\n",
-                                  "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
-                                  "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
-                                  "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-                                  "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                                  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
-                                  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nab\r\n",
-                                  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
-                                  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n",
-                                  "d8:intervali1800e5:peers0:e",
-                                  std::string(100, '\0'),
-                                  "ICY 200 OK\r\n\r\n",
-                                  "\r\n\r\n\r\n"}) {
+    for (std::string const& text : std::vector<std::string>{
+             "HTTP", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
+             "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 abc OK\r\n\r\n",
+             "HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
+             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nab\r\n",
+             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
+             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n0\r\n\r\n",
+             "d8:intervali1800e5:peers0:e", std::string(100, '\0'), "ICY 200 OK\r\n\r\n", "\r\n\r\n\r\n"}) {
         INFO(escaped(text));
         auto const out = fetch("http://tracker.example/", always(text));
         REQUIRE_FALSE(out.reply.has_value());
         CHECK(is(out.reply.error(), condition::peer_fault));
     }
+    auto const nothing = fetch("http://tracker.example/", always(""));
+    CHECK((!nothing.reply && nothing.reply.error() == net::errc::closed));
     std::string endless;
     for (int i = 0; i < 10; ++i) endless += "HTTP/1.1 100 Continue\r\n\r\n";
     auto const out = fetch("http://tracker.example/", always(endless + ok("x")));
