@@ -37,7 +37,9 @@ constexpr std::size_t gather_max = 256;
 /// More files than this are synced by one syncfs, which costs less than a flush of the disk for each.
 constexpr std::size_t sync_singly_max = 32;
 
-std::int64_t nanoseconds(timespec const& t) { return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_nsec; }
+std::int64_t nanoseconds(timespec const& t) {
+    return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_nsec;
+}
 
 std::error_code sync_error(int error_number) {
     return error_number == ENOSPC || error_number == EDQUOT ? errc::no_space : errc::sync_failed;
@@ -49,8 +51,12 @@ result<std::optional<mapped_bytes>> back_end_files::prepare(file_number, std::ui
     return std::nullopt;
 }
 void back_end_files::map_for_reading(file_number, std::uint64_t, std::size_t) {}
-std::optional<mapped_bytes> back_end_files::resident(file_number, std::uint64_t, std::size_t) { return std::nullopt; }
-std::string back_end_files::last_failed_path() const { return {}; }
+std::optional<mapped_bytes> back_end_files::resident(file_number, std::uint64_t, std::size_t) {
+    return std::nullopt;
+}
+std::string back_end_files::last_failed_path() const {
+    return {};
+}
 
 result<std::shared_ptr<back_end_files>> open_disk_files(std::shared_ptr<metainfo::torrent const> torrent,
                                                         disk_settings settings) {
@@ -104,11 +110,10 @@ result<std::optional<file_status>> disk_files::status(file_number file) {
     if (!below && below.error() == errc::missing_file) return std::nullopt;
     if (!below) return failed(file, below.error());
     for (auto const is_part : {true, false}) {
-        auto const opened =
-            open_below(below.value()->number(), is_part ? part_path(file) : final_path(file), O_PATH | O_NOFOLLOW);
+        auto const opened = open_below(below.value()->number(), is_part ? part_path(file) : final_path(file), O_PATH);
         if (!opened && opened.error() == errc::missing_file) continue;
         if (!opened) return failed(file, opened.error());
-        struct stat facts {};
+        struct stat facts{};
         if (::fstat(opened.value()->number(), &facts) != 0) return failed(file, error_of(errno));
         if (!S_ISREG(facts.st_mode)) return failed(file, errc::not_a_file);
         return std::optional{
@@ -174,8 +179,7 @@ result<void> disk_files::sync(std::span<file_number const> files) {
 
 void disk_files::drop_cache(file_number file) {
     windows_.drop(file);  // mapped pages would stay
-    if (auto const opened = open(file, false))
-        ::posix_fadvise(opened.value()->number(), 0, 0, POSIX_FADV_DONTNEED);
+    if (auto const opened = open(file, false)) ::posix_fadvise(opened.value()->number(), 0, 0, POSIX_FADV_DONTNEED);
 }
 
 result<std::optional<mapped_bytes>> disk_files::prepare(file_number file, std::uint64_t offset, std::size_t size) {
@@ -233,9 +237,15 @@ result<std::optional<byte_vector>> disk_files::read_journal() {
     if (!journal_) return std::nullopt;
     return journal_->read();
 }
-result<void> disk_files::append_journal(byte_view record) { return journal_->append(record); }
-result<void> disk_files::replace_journal(byte_view journal) { return journal_->replace(journal); }
-result<void> disk_files::set_journal_aside() { return journal_->set_aside(); }
+result<void> disk_files::append_journal(byte_view record) {
+    return journal_->append(record);
+}
+result<void> disk_files::replace_journal(byte_view journal) {
+    return journal_->replace(journal);
+}
+result<void> disk_files::set_journal_aside() {
+    return journal_->set_aside();
+}
 
 std::string disk_files::last_failed_path() const {
     std::lock_guard const lock(mutex_);

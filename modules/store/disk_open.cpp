@@ -56,7 +56,9 @@ result<void> rename_below(int root, std::string const& from, std::string const& 
 }
 }  // namespace
 
-std::string disk_files::final_path(file_number file) const { return torrent_->content().files()[file].joined(); }
+std::string disk_files::final_path(file_number file) const {
+    return torrent_->content().files()[file].joined();
+}
 
 std::string disk_files::part_path(file_number file) const {
     auto const path = final_path(file);
@@ -189,13 +191,13 @@ result<shared_descriptor> disk_files::open_new(int root, file_number file) {
 }
 
 result<void> disk_files::reserve(int number, std::uint64_t offset, std::uint64_t size) {
-    struct stat before {};
+    struct stat before{};
     if (::fstat(number, &before) != 0) return error_of(errno);
     while (::fallocate(number, 0, static_cast<off_t>(offset), static_cast<off_t>(size)) != 0) {
         auto const why = errno;
         if (why == EINTR) continue;
         // What was reserved is given back, so that a full disk does not stay fuller for the attempt.
-        struct stat after {};
+        struct stat after{};
         if (::fstat(number, &after) == 0 && after.st_size > before.st_size && ::ftruncate(number, before.st_size) != 0)
             return error_of(errno);
         if (why == EOPNOTSUPP) return make_error_code(std::errc::operation_not_supported);
@@ -215,7 +217,7 @@ result<void> disk_files::complete(file_number file, std::uint64_t size) {
     if (!opened) {
         auto const final_one = open_file_below(at, final_path(file), O_RDONLY);
         if (final_one) {
-            struct stat facts {};
+            struct stat facts{};
             if (::fstat(final_one.value()->number(), &facts) != 0) return failed(file, error_of(errno));
             // A longer one begins like ours and still is somebody's own.
             if (static_cast<std::uint64_t>(facts.st_size) != size) return failed(file, errc::foreign_file);
@@ -226,7 +228,7 @@ result<void> disk_files::complete(file_number file, std::uint64_t size) {
         opened = open_new(at, file);
         if (!opened) return failed(file, opened.error());
     }
-    struct stat facts {};
+    struct stat facts{};
     if (::fstat(opened.value()->number(), &facts) != 0) return failed(file, error_of(errno));
     if (static_cast<std::uint64_t>(facts.st_size) < size) return failed(file, errc::truncated_file);
     if (static_cast<std::uint64_t>(facts.st_size) > size &&

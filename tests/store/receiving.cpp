@@ -36,7 +36,8 @@ TEST_CASE("a torrent received in any order is on disk byte for byte", "[store]")
     }
     REQUIRE(disk->complete_files());
     CHECK(content.is_in(settings.directory));
-    for (std::uint32_t file = 0; file < content.torrent->content().files().size(); ++file) CHECK(disk->is_complete(file));
+    for (std::uint32_t file = 0; file < content.torrent->content().files().size(); ++file)
+        CHECK(disk->is_complete(file));
     REQUIRE(disk->close());
     // Nothing else was made, pad files least of all.
     std::size_t made = 0;
