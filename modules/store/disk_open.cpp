@@ -82,7 +82,7 @@ result<shared_descriptor> disk_files::root(bool create) {
     if (!torrent_->single_file()) {
         if (create && ::mkdirat(number, torrent_->name().c_str(), 0755) != 0 && errno != EEXIST) return error_of(errno);
         SHOAL_TRY(found, open_below(number, torrent_->name(), O_RDONLY | O_DIRECTORY));
-        SHOAL_TRY(lock_content(found->number()));
+        SHOAL_TRY(lock_content(found));
     }
     std::lock_guard const lock(mutex_);
     if (!root_) root_ = found;
@@ -170,9 +170,9 @@ result<void> disk_files::open_for_writing(file_number file, bool adopt, std::opt
     }
     if (!opened) return failed(file, opened.error());
     if (torrent_->single_file()) {
-        SHOAL_TRY(lock_content(opened.value()->number()));
+        SHOAL_TRY(lock_content(opened.value()));
     }
-    if (!reserve_size || reserved_[file]) return success();
+    if (!reserve_size || is_reserved(file)) return success();
     auto const done = reserve(opened.value()->number(), 0, *reserve_size);
     if (!done && done.error() == std::errc::operation_not_supported) return success();
     if (!done) return failed(file, done.error());
@@ -188,6 +188,11 @@ result<shared_descriptor> disk_files::open_new(int root, file_number file) {
     forget(file);
     keep(file, opened, true);
     return opened;
+}
+
+bool disk_files::is_reserved(file_number file) const {
+    std::lock_guard const lock(mutex_);
+    return reserved_[file];
 }
 
 result<void> disk_files::reserve(int number, std::uint64_t offset, std::uint64_t size) {
