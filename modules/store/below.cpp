@@ -24,22 +24,31 @@ namespace {
 constexpr int open_attempts_max = 16;
 }  // namespace
 
-descriptor::~descriptor() { ::close(number_); }
+descriptor::~descriptor() {
+    ::close(number_);
+}
 
 std::error_code error_of(int error_number) noexcept {
     switch (error_number) {
         case ENOSPC:
-        case EDQUOT: return errc::no_space;
-        case ENOENT: return errc::missing_file;
+        case EDQUOT:
+            return errc::no_space;
+        case ENOENT:
+            return errc::missing_file;
         case ELOOP:
-        case EXDEV: return errc::symbolic_link;
+        case EXDEV:
+            return errc::symbolic_link;
         case ENOTDIR:
         case EISDIR:
-        case ENXIO: return errc::not_a_file;
+        case ENXIO:
+            return errc::not_a_file;
         case EMFILE:
-        case ENFILE: return errc::too_many_files;
-        case EROFS: return errc::read_only;
-        default: return {error_number, std::system_category()};
+        case ENFILE:
+            return errc::too_many_files;
+        case EROFS:
+            return errc::read_only;
+        default:
+            return {error_number, std::system_category()};
     }
 }
 
@@ -58,7 +67,7 @@ result<shared_descriptor> open_below(int folder, std::string const& path, int fl
 result<shared_descriptor> open_file_below(int folder, std::string const& path, int flags, unsigned mode) {
     // O_NONBLOCK: opening a pipe would wait for its other end.
     SHOAL_TRY(auto opened, open_below(folder, path, flags | O_NONBLOCK, mode));
-    struct stat facts {};
+    struct stat facts{};
     if (::fstat(opened->number(), &facts) != 0) return error_of(errno);
     if (!S_ISREG(facts.st_mode)) return errc::not_a_file;
     return opened;

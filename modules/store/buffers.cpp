@@ -12,7 +12,9 @@ namespace {
 constexpr std::align_val_t alignment{4096};
 }  // namespace
 
-void block_buffer::release::operator()(std::byte* memory) const noexcept { ::operator delete(memory, alignment); }
+void block_buffer::release::operator()(std::byte* memory) const noexcept {
+    ::operator delete(memory, alignment);
+}
 
 block_pool::block_pool(std::size_t budget) noexcept : lent_max_(budget / block_length) {}
 

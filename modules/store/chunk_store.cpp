@@ -22,18 +22,17 @@ chunk_store::~chunk_store() = default;
 
 result<std::unique_ptr<chunk_store>> chunk_store::open(std::shared_ptr<metainfo::torrent const> torrent,
                                                        store_settings settings) {
-    disk_settings const disk{settings.directory, settings.journal, settings.writable,
-                             settings.kind == back_end::mapped, settings.open_files_max};
+    disk_settings const disk{settings.directory, settings.journal, settings.writable, settings.kind == back_end::mapped,
+                             settings.open_files_max};
     SHOAL_TRY(auto files, open_disk_files(torrent, disk));
     return open(std::move(torrent), std::move(settings), std::move(files));
 }
 
 result<std::unique_ptr<chunk_store>> chunk_store::open(std::shared_ptr<metainfo::torrent const> torrent,
-                                                       store_settings settings,
-                                                       std::shared_ptr<back_end_files> files) {
+                                                       store_settings settings, std::shared_ptr<back_end_files> files) {
     SHOAL_TRY(files->lock());
-    return std::unique_ptr<chunk_store>(new chunk_store(
-        std::make_unique<store_state>(std::move(torrent), std::move(settings), std::move(files))));
+    return std::unique_ptr<chunk_store>(
+        new chunk_store(std::make_unique<store_state>(std::move(torrent), std::move(settings), std::move(files))));
 }
 
 std::unique_ptr<piece_writer> chunk_store::begin(piece_index piece) {
@@ -177,7 +176,13 @@ bool chunk_store::is_complete(file_number file) const {
     return state_->file_states[file].missing == 0 && state_->has_final_name(file);
 }
 
-std::uint64_t chunk_store::unsynced_bytes() const noexcept { return state_->unsynced_bytes; }
-std::string chunk_store::last_failed_path() const { return state_->files->last_failed_path(); }
-metainfo::torrent const& chunk_store::torrent() const noexcept { return *state_->torrent; }
+std::uint64_t chunk_store::unsynced_bytes() const noexcept {
+    return state_->unsynced_bytes;
+}
+std::string chunk_store::last_failed_path() const {
+    return state_->files->last_failed_path();
+}
+metainfo::torrent const& chunk_store::torrent() const noexcept {
+    return *state_->torrent;
+}
 }  // namespace shoal::store

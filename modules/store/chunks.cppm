@@ -24,9 +24,9 @@ export enum class back_end { mapped, plain };
 export struct store_settings {
     std::filesystem::path directory;  ///< The user's: content is `directory/<torrent name>/...`, or the single file.
     back_end kind = back_end::mapped;
-    bool writable = true;           ///< False: files are opened for reading, and nothing is created but the journal.
-    bool preallocate = true;        ///< Reserves a file's whole size with its first write.
-    std::filesystem::path journal;  ///< A file, with a `.lock` beside it; empty: none.
+    bool writable = true;              ///< False: files are opened for reading, and nothing is created but the journal.
+    bool preallocate = true;           ///< Reserves a file's whole size with its first write.
+    std::filesystem::path journal;     ///< A file, with a `.lock` beside it; empty: none.
     std::size_t open_files_max = 128;  ///< Descriptors that this store keeps open.
 };
 
@@ -43,8 +43,8 @@ export struct resident_bytes {
     std::shared_ptr<void const> keep;
 };
 
-/// How long data may be written without a `sync`. After a crash a file is believed only when it was modified at most this
-/// long, and as long again, after it was last recorded: a later change is somebody else's.
+/// How long data may be written without a `sync`. After a crash a file is believed only when it was modified at most
+/// this long, and as long again, after it was last recorded: a later change is somebody else's.
 export inline constexpr std::chrono::seconds sync_interval_max{60};
 
 /// How much `close` waits for.
@@ -67,11 +67,12 @@ public:
     /// Writes these blocks, consecutive ones by one system call, and hashes what continues the hashed part, the rest
     /// when the gap before it is closed. A block that was written before is ignored: the first copy counts.
     /// `bytes` may be reused when the call returns. After an error some blocks are written; calling again with the same
-    /// blocks goes on. Fails with `bad_block`, `window_lent`, `no_space`, `foreign_file`, `dead_page`, `disk_failing`...
+    /// blocks goes on. Fails with `bad_block`, `window_lent`, `no_space`, `foreign_file`, `dead_page`,
+    /// `disk_failing`...
     result<void> write(std::span<block_data const> blocks);
 
-    /// Whether the piece has its hash: v1, and v2 as well where both are known. True: the store holds it, and it becomes
-    /// durable with the next `sync`. False: all blocks are to be received again, by this writer or another.
+    /// Whether the piece has its hash: v1, and v2 as well where both are known. True: the store holds it, and it
+    /// becomes durable with the next `sync`. False: all blocks are to be received again, by this writer or another.
     /// Fails with `piece_incomplete`, or when the disk does.
     result<bool> finish();
 
@@ -102,11 +103,11 @@ public:
     // Start-up
 
     /// The pieces that the journal proves: recorded, and every file they touch has the size and time of modification
-    /// that were recorded with them. None when it is missing, damaged (it is then set aside as `.bad`) or stale. Call it
-    /// once, first. [pool]
+    /// that were recorded with them. None when it is missing, damaged (it is then set aside as `.bad`) or stale. Call
+    /// it once, first. [pool]
     result<bitfield> load();
-    /// Reads and hashes one piece; when it is right the store holds it. False also where a file is missing or too short.
-    /// [pool], any number in parallel. Fails with `no_hash`, or when the disk does.
+    /// Reads and hashes one piece; when it is right the store holds it. False also where a file is missing or too
+    /// short. [pool], any number in parallel. Fails with `no_hash`, or when the disk does.
     result<bool> check_piece(piece_index piece);
     /// Whether there is any file of the piece, so that `check_piece` could be true: asks the file system. [pool]
     bool may_have(piece_index piece);
@@ -139,8 +140,8 @@ public:
     // Durability
 
     /// Makes what is held durable: data first, then the journal. Call it at least every `sync_interval_max` while
-    /// receiving. After a failure of the disk (`sync_failed`) nothing new is durable, and the next call reads the pieces
-    /// concerned again from the disk: see `take_lost`. [pool], one at a time, others wait.
+    /// receiving. After a failure of the disk (`sync_failed`) nothing new is durable, and the next call reads the
+    /// pieces concerned again from the disk: see `take_lost`. [pool], one at a time, others wait.
     result<void> sync();
     /// Gives a piece up: it failed its hash on reading, or its file changed. The next `sync` records it. [any thread]
     void lost(piece_index piece);

@@ -1,5 +1,6 @@
 module;
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -37,7 +38,25 @@ constexpr std::size_t gather_max = 256;
 /// More files than this are synced by one syncfs, which costs less than a flush of the disk for each.
 constexpr std::size_t sync_singly_max = 32;
 
-std::int64_t nanoseconds(timespec const& t) { return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_nsec; }
+std::int64_t nanoseconds(timespec const& t) {
+    return t.tv_sec * std::int64_t{1'000'000'000} + t.tv_nsec;
+}
+
+/// Brings pages in for writing; an errno, or 0.
+int make_present(mutable_byte_view mapped) {
+    // madvise takes whole pages.
+    auto const page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    auto const begin = reinterpret_cast<std::uintptr_t>(mapped.data()) / page * page;
+    auto const end = reinterpret_cast<std::uintptr_t>(mapped.data() + mapped.size());
+    return ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
+}
+
+/// Whether mincore tells the truth: of files that are not ours to write it says that all is in memory.
+bool tells_residency(int number) {
+    struct stat facts{};
+    return ::fstat(number, &facts) == 0 &&
+           (facts.st_uid == ::geteuid() || ::faccessat(number, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) == 0);
+}
 
 std::error_code sync_error(int error_number) {
     return error_number == ENOSPC || error_number == EDQUOT ? errc::no_space : errc::sync_failed;
@@ -49,8 +68,12 @@ result<std::optional<mapped_bytes>> back_end_files::prepare(file_number, std::ui
     return std::nullopt;
 }
 void back_end_files::map_for_reading(file_number, std::uint64_t, std::size_t) {}
-std::optional<mapped_bytes> back_end_files::resident(file_number, std::uint64_t, std::size_t) { return std::nullopt; }
-std::string back_end_files::last_failed_path() const { return {}; }
+std::optional<mapped_bytes> back_end_files::resident(file_number, std::uint64_t, std::size_t) {
+    return std::nullopt;
+}
+std::string back_end_files::last_failed_path() const {
+    return {};
+}
 
 result<std::shared_ptr<back_end_files>> open_disk_files(std::shared_ptr<metainfo::torrent const> torrent,
                                                         disk_settings settings) {
@@ -72,10 +95,10 @@ result<void> disk_files::lock() {
     }
     auto const found = root(false);
     if (!found) return found.error() == errc::missing_file ? result<void>(success()) : found.error();
-    if (!torrent_->single_file()) return lock_content(found.value()->number());
+    if (!torrent_->single_file()) return lock_content(found.value());
     for (auto const& path : {part_path(0), final_path(0)}) {
         auto const file = open_file_below(found.value()->number(), path, O_RDONLY);
-        if (file) return lock_content(file.value()->number());
+        if (file) return lock_content(file.value());
     }
     return success();
 }
@@ -83,19 +106,15 @@ result<void> disk_files::lock() {
 void disk_files::unlock() {
     if (journal_) journal_->unlock();
     std::lock_guard const lock(mutex_);
+    if (content_lock_) ::flock(content_lock_->number(), LOCK_UN);
     content_lock_.reset();
 }
 
-result<void> disk_files::lock_content(int number) {
+result<void> disk_files::lock_content(shared_descriptor content) {
     std::lock_guard const lock(mutex_);
     if (content_lock_) return success();
-    // Opened anew: a lock goes with the descriptor that `number` may share with others and that is closed earlier.
-    auto const path = "/proc/self/fd/" + std::to_string(number);
-    auto const again = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (again < 0) return error_of(errno);
-    auto const opened = std::make_shared<descriptor const>(again);
-    SHOAL_TRY(lock_file(again, settings_.writable));
-    content_lock_ = opened;
+    SHOAL_TRY(lock_file(content->number(), settings_.writable));
+    content_lock_ = std::move(content);
     return success();
 }
 
@@ -104,11 +123,10 @@ result<std::optional<file_status>> disk_files::status(file_number file) {
     if (!below && below.error() == errc::missing_file) return std::nullopt;
     if (!below) return failed(file, below.error());
     for (auto const is_part : {true, false}) {
-        auto const opened =
-            open_below(below.value()->number(), is_part ? part_path(file) : final_path(file), O_PATH | O_NOFOLLOW);
+        auto const opened = open_below(below.value()->number(), is_part ? part_path(file) : final_path(file), O_PATH);
         if (!opened && opened.error() == errc::missing_file) continue;
         if (!opened) return failed(file, opened.error());
-        struct stat facts {};
+        struct stat facts{};
         if (::fstat(opened.value()->number(), &facts) != 0) return failed(file, error_of(errno));
         if (!S_ISREG(facts.st_mode)) return failed(file, errc::not_a_file);
         return std::optional{
@@ -174,19 +192,13 @@ result<void> disk_files::sync(std::span<file_number const> files) {
 
 void disk_files::drop_cache(file_number file) {
     windows_.drop(file);  // mapped pages would stay
-    if (auto const opened = open(file, false))
-        ::posix_fadvise(opened.value()->number(), 0, 0, POSIX_FADV_DONTNEED);
+    if (auto const opened = open(file, false)) ::posix_fadvise(opened.value()->number(), 0, 0, POSIX_FADV_DONTNEED);
 }
 
 result<std::optional<mapped_bytes>> disk_files::prepare(file_number file, std::uint64_t offset, std::size_t size) {
     if (!settings_.mapped) return std::nullopt;
     SHOAL_TRY(auto opened, open(file, true));
-    bool whole;
-    {
-        std::lock_guard const lock(mutex_);
-        whole = reserved_[file];
-    }
-    if (!whole) {
+    if (!is_reserved(file)) {
         auto const done = reserve(opened->number(), offset, size);
         // Without a reservation a full disk would show as a dead page: use buffers.
         if (!done && done.error() == std::errc::operation_not_supported) return std::nullopt;
@@ -197,22 +209,21 @@ result<std::optional<mapped_bytes>> disk_files::prepare(file_number file, std::u
     if (!made && (made.error() == errc::too_many_files || made.error() == std::errc::no_such_device))
         return std::nullopt;
     if (!made) return failed(file, made.error());
-    // madvise takes whole pages.
-    auto const bytes = made.value().bytes;
-    auto const page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    auto const begin = reinterpret_cast<std::uintptr_t>(bytes.data()) / page * page;
-    auto const end = reinterpret_cast<std::uintptr_t>(bytes.data() + bytes.size());
-    if (::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_WRITE) != 0) {
-        if (errno == EINVAL) return std::nullopt;  // before Linux 5.14
-        return failed(file, errno == EFAULT || errno == EHWPOISON ? make_error_code(errc::dead_page) : error_of(errno));
+    auto why = make_present(made.value().bytes);
+    if (why == EFAULT) {  // somebody cut the file after it was reserved
+        if (auto const done = reserve(opened->number(), offset, size); !done) return failed(file, done.error());
+        why = make_present(made.value().bytes);
     }
+    if (why == EINVAL) return std::nullopt;  // before Linux 5.14
+    if (why == EFAULT || why == EHWPOISON) return failed(file, errc::dead_page);
+    if (why != 0) return failed(file, error_of(why));
     return std::optional{std::move(made.value())};
 }
 
 void disk_files::map_for_reading(file_number file, std::uint64_t offset, std::size_t size) {
     if (!settings_.mapped || offset / window_size != (offset + size - 1) / window_size) return;
     auto const opened = open(file, false);
-    if (!opened) return;
+    if (!opened || !tells_residency(opened.value()->number())) return;
     auto const file_size = torrent_->content().files()[file].size;
     if (!windows_.map(opened.value()->number(), file, file_size, offset, size, false)) return;
     windows_.populate(file, offset, size);
@@ -233,9 +244,15 @@ result<std::optional<byte_vector>> disk_files::read_journal() {
     if (!journal_) return std::nullopt;
     return journal_->read();
 }
-result<void> disk_files::append_journal(byte_view record) { return journal_->append(record); }
-result<void> disk_files::replace_journal(byte_view journal) { return journal_->replace(journal); }
-result<void> disk_files::set_journal_aside() { return journal_->set_aside(); }
+result<void> disk_files::append_journal(byte_view record) {
+    return journal_->append(record);
+}
+result<void> disk_files::replace_journal(byte_view journal) {
+    return journal_->replace(journal);
+}
+result<void> disk_files::set_journal_aside() {
+    return journal_->set_aside();
+}
 
 std::string disk_files::last_failed_path() const {
     std::lock_guard const lock(mutex_);

@@ -101,7 +101,8 @@ private:
     void keep(file_number file, shared_descriptor opened, bool writable);
     void close_some(std::size_t count);  // least recently used first
     void forget(file_number file);
-    result<void> lock_content(int number);
+    result<void> lock_content(shared_descriptor content);  // its folder, or the single file
+    bool is_reserved(file_number file) const;
     result<void> reserve(int number, std::uint64_t offset, std::uint64_t size);
     std::error_code failed(file_number file, std::error_code why);  // notes the path
 

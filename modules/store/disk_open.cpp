@@ -56,7 +56,9 @@ result<void> rename_below(int root, std::string const& from, std::string const& 
 }
 }  // namespace
 
-std::string disk_files::final_path(file_number file) const { return torrent_->content().files()[file].joined(); }
+std::string disk_files::final_path(file_number file) const {
+    return torrent_->content().files()[file].joined();
+}
 
 std::string disk_files::part_path(file_number file) const {
     auto const path = final_path(file);
@@ -80,7 +82,7 @@ result<shared_descriptor> disk_files::root(bool create) {
     if (!torrent_->single_file()) {
         if (create && ::mkdirat(number, torrent_->name().c_str(), 0755) != 0 && errno != EEXIST) return error_of(errno);
         SHOAL_TRY(found, open_below(number, torrent_->name(), O_RDONLY | O_DIRECTORY));
-        SHOAL_TRY(lock_content(found->number()));
+        SHOAL_TRY(lock_content(found));
     }
     std::lock_guard const lock(mutex_);
     if (!root_) root_ = found;
@@ -168,9 +170,9 @@ result<void> disk_files::open_for_writing(file_number file, bool adopt, std::opt
     }
     if (!opened) return failed(file, opened.error());
     if (torrent_->single_file()) {
-        SHOAL_TRY(lock_content(opened.value()->number()));
+        SHOAL_TRY(lock_content(opened.value()));
     }
-    if (!reserve_size || reserved_[file]) return success();
+    if (!reserve_size || is_reserved(file)) return success();
     auto const done = reserve(opened.value()->number(), 0, *reserve_size);
     if (!done && done.error() == std::errc::operation_not_supported) return success();
     if (!done) return failed(file, done.error());
@@ -188,14 +190,19 @@ result<shared_descriptor> disk_files::open_new(int root, file_number file) {
     return opened;
 }
 
+bool disk_files::is_reserved(file_number file) const {
+    std::lock_guard const lock(mutex_);
+    return reserved_[file];
+}
+
 result<void> disk_files::reserve(int number, std::uint64_t offset, std::uint64_t size) {
-    struct stat before {};
+    struct stat before{};
     if (::fstat(number, &before) != 0) return error_of(errno);
     while (::fallocate(number, 0, static_cast<off_t>(offset), static_cast<off_t>(size)) != 0) {
         auto const why = errno;
         if (why == EINTR) continue;
         // What was reserved is given back, so that a full disk does not stay fuller for the attempt.
-        struct stat after {};
+        struct stat after{};
         if (::fstat(number, &after) == 0 && after.st_size > before.st_size && ::ftruncate(number, before.st_size) != 0)
             return error_of(errno);
         if (why == EOPNOTSUPP) return make_error_code(std::errc::operation_not_supported);
@@ -215,7 +222,7 @@ result<void> disk_files::complete(file_number file, std::uint64_t size) {
     if (!opened) {
         auto const final_one = open_file_below(at, final_path(file), O_RDONLY);
         if (final_one) {
-            struct stat facts {};
+            struct stat facts{};
             if (::fstat(final_one.value()->number(), &facts) != 0) return failed(file, error_of(errno));
             // A longer one begins like ours and still is somebody's own.
             if (static_cast<std::uint64_t>(facts.st_size) != size) return failed(file, errc::foreign_file);
@@ -226,7 +233,7 @@ result<void> disk_files::complete(file_number file, std::uint64_t size) {
         opened = open_new(at, file);
         if (!opened) return failed(file, opened.error());
     }
-    struct stat facts {};
+    struct stat facts{};
     if (::fstat(opened.value()->number(), &facts) != 0) return failed(file, error_of(errno));
     if (static_cast<std::uint64_t>(facts.st_size) < size) return failed(file, errc::truncated_file);
     if (static_cast<std::uint64_t>(facts.st_size) > size &&

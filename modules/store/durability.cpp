@@ -5,6 +5,7 @@ module;
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -19,7 +20,9 @@ namespace shoal::store {
 namespace {
 constexpr std::int64_t growth_lasts = 2 * std::chrono::nanoseconds(sync_interval_max).count();
 
-journal::stamp settled(file_status const& status) { return {status.size, status.modified, status.modified}; }
+journal::stamp settled(file_status const& status) {
+    return {status.size, status.modified, status.modified};
+}
 journal::stamp growing(file_status const& status, std::int64_t now) {
     return {status.size, status.modified, std::max(now, status.modified) + growth_lasts};
 }
@@ -133,7 +136,11 @@ result<void> store_state::recheck_suspects() {
 }
 
 result<void> store_state::sync() {
-    SHOAL_TRY(recheck_suspects());
+    auto const failed = [&](std::error_code why) {
+        if (++sync_failures >= sync_failures_max) disk_failing = true;
+        return why;
+    };
+    if (auto const checked = recheck_suspects(); !checked) return failed(checked.error());
     std::vector<piece_index> batch;
     std::vector<file_number> dirty;
     std::uint64_t bytes;
@@ -159,8 +166,7 @@ result<void> store_state::sync() {
             std::lock_guard const lock(mutex);
             put_back(suspects);
             for (auto const& [piece, receiving] : progress) receiving->suspect = true;
-            if (++sync_failures >= sync_failures_max) disk_failing = true;
-            return synced.error();
+            return failed(synced.error());
         }
         sync_failures = 0;
         disk_failing = false;

@@ -12,26 +12,46 @@ public:
     char const* name() const noexcept override { return "shoal.store"; }
     std::string message(int value) const override {
         switch (static_cast<errc>(value)) {
-            case errc::in_use: return "another process or torrent is using this content or its journal";
-            case errc::no_space: return "there is no space left on the disk";
-            case errc::foreign_file: return "a file of this name exists and does not belong to the torrent";
-            case errc::not_a_file: return "there is a folder or device where the torrent has a file";
-            case errc::symbolic_link: return "the path leads through a symbolic link or out of the torrent's folder";
-            case errc::missing_file: return "the file does not exist";
-            case errc::truncated_file: return "the file is shorter than it should be";
-            case errc::dead_page: return "the mapped file was truncated or its device is gone";
-            case errc::read_only: return "the content was opened for reading only";
-            case errc::bad_block: return "this is not a block of the piece";
-            case errc::window_lent: return "the block is being received in place";
-            case errc::piece_incomplete: return "the piece is not complete";
-            case errc::no_writer: return "nobody is receiving this piece";
-            case errc::already_held: return "the piece is verified already";
-            case errc::no_hash: return "the torrent has no hash for this piece";
-            case errc::too_many_files: return "too many open files or mappings";
-            case errc::sync_failed: return "the disk did not take the data that was written";
-            case errc::disk_failing: return "the disk fails again and again";
-            case errc::bad_journal: return "the journal is damaged or belongs to another torrent";
-            case errc::closed: return "the store is closed";
+            case errc::in_use:
+                return "another process or torrent is using this content or its journal";
+            case errc::no_space:
+                return "there is no space left on the disk";
+            case errc::foreign_file:
+                return "a file of this name exists and does not belong to the torrent";
+            case errc::not_a_file:
+                return "there is a folder or device where the torrent has a file";
+            case errc::symbolic_link:
+                return "the path leads through a symbolic link or out of the torrent's folder";
+            case errc::missing_file:
+                return "the file does not exist";
+            case errc::truncated_file:
+                return "the file is shorter than it should be";
+            case errc::dead_page:
+                return "the mapped file was truncated or its device is gone";
+            case errc::read_only:
+                return "the content was opened for reading only";
+            case errc::bad_block:
+                return "this is not a block of the piece";
+            case errc::window_lent:
+                return "the block is being received in place";
+            case errc::piece_incomplete:
+                return "the piece is not complete";
+            case errc::no_writer:
+                return "nobody is receiving this piece";
+            case errc::already_held:
+                return "the piece is verified already";
+            case errc::no_hash:
+                return "the torrent has no hash for this piece";
+            case errc::too_many_files:
+                return "too many open files or mappings";
+            case errc::sync_failed:
+                return "the disk did not take the data that was written";
+            case errc::disk_failing:
+                return "the disk fails again and again";
+            case errc::bad_journal:
+                return "the journal is damaged or belongs to another torrent";
+            case errc::closed:
+                return "the store is closed";
         }
         return "unknown store error";
     }

@@ -30,8 +30,8 @@ struct mapped_bytes {
     std::shared_ptr<void const> keep;
 };
 
-/// The disk as the store sees it: the content files by number, and one journal. [pool], any number of calls in parallel,
-/// where not said otherwise. Pad files and symbolic links are never asked for.
+/// The disk as the store sees it: the content files by number, and one journal. [pool], any number of calls in
+/// parallel, where not said otherwise. Pad files and symbolic links are never asked for.
 ///
 /// A file stands under its incomplete name (`X.part`) until `complete`; the incomplete name wins where both exist.
 /// Errors: `in_use`, `no_space`, `foreign_file`, `not_a_file`, `symbolic_link`, `missing_file`, `truncated_file`,

@@ -24,7 +24,7 @@ struct guarded_range {
 };
 // Read by the handler, which runs on the thread that faulted.
 thread_local guarded_range* volatile current = nullptr;
-struct sigaction previous_handler {};
+struct sigaction previous_handler{};
 
 void on_bus_error(int signal_number, siginfo_t* info, void* context) {
     auto const address = reinterpret_cast<std::uintptr_t>(info->si_addr);
@@ -59,7 +59,7 @@ void copy(void* context) {
     guarded_range guard;
     guard.low = low;
     guard.high = high;
-    guarded_range* volatile const outer = current;
+    guarded_range* const volatile outer = current;
     // 0: the mask is not saved, which spares a system call; the handler restores it.
     if (sigsetjmp(guard.resume, 0) != 0) {
         current = outer;
@@ -77,7 +77,7 @@ void copy(void* context) {
 void install_bus_guard() {
     static std::once_flag once;
     std::call_once(once, [] {
-        struct sigaction handler {};
+        struct sigaction handler{};
         handler.sa_sigaction = on_bus_error;
         handler.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
         sigemptyset(&handler.sa_mask);

@@ -14,7 +14,7 @@ export void install_bus_guard();
 /// bytes. Needs `install_bus_guard`. [any thread]
 export bool guarded_copy(std::byte* to, std::byte const* from, std::size_t size) noexcept;
 
-/// Calls `work(context)`, which reads `bytes`. False: a page of `bytes` is dead, and `work` was left half-way, so it must
-/// not lock, allocate, or own what needs a destructor.
+/// Calls `work(context)`, which reads `bytes`. False: a page of `bytes` is dead, and `work` was left half-way, so it
+/// must not lock, allocate, or own what needs a destructor.
 bool guarded(byte_view bytes, void (*work)(void* context), void* context) noexcept;
 }  // namespace shoal::store

@@ -17,7 +17,9 @@ constexpr std::size_t hot_size = 16 * 1024;
 constexpr std::array<std::byte, 64 * 1024> zero_bytes{};
 }  // namespace
 
-byte_view zeros() noexcept { return zero_bytes; }
+byte_view zeros() noexcept {
+    return zero_bytes;
+}
 
 piece_hasher::piece_hasher(metainfo::torrent const& torrent, piece_index piece) {
     if (torrent.has_v1()) v1_ = torrent.piece_hash(piece);
@@ -48,10 +50,13 @@ bool piece_hasher::update_mapped(byte_view bytes) noexcept {
         piece_hasher* hasher;
         byte_view bytes;
     } work{this, bytes};
-    return guarded(bytes, [](void* context) {
-        auto const& todo = *static_cast<job const*>(context);
-        todo.hasher->update(todo.bytes);
-    }, &work);
+    return guarded(
+        bytes,
+        [](void* context) {
+            auto const& todo = *static_cast<job const*>(context);
+            todo.hasher->update(todo.bytes);
+        },
+        &work);
 }
 
 bool piece_hasher::is_right() {

@@ -43,11 +43,7 @@ sha1_digest geometry_digest(metainfo::torrent const& of) {
 
 byte_vector header_of(metainfo::torrent const& of) {
     byte_vector header;
-    byte_writer{header}
-        .text(magic)
-        .be(version)
-        .bytes(of.swarm_hash().view())
-        .bytes(geometry_digest(of).view());
+    byte_writer{header}.text(magic).be(version).bytes(of.swarm_hash().view()).bytes(geometry_digest(of).view());
     return header;
 }
 
@@ -91,8 +87,10 @@ bool apply_stamps(claims& to, byte_view payload) {
 
 bool apply(claims& to, kind what, byte_view payload) {
     switch (what) {
-        case kind::held: return apply_pieces(to, payload);
-        case kind::stamps: return apply_stamps(to, payload);
+        case kind::held:
+            return apply_pieces(to, payload);
+        case kind::stamps:
+            return apply_stamps(to, payload);
         case kind::all_held:
             if (auto held = bitfield::parse(payload, to.held.size())) {
                 to.held = std::move(*held);

@@ -16,8 +16,9 @@ import shoal.metainfo;
 ///             2 stamps: file u32, size u64, modified i64, latest i64 each
 ///             3 all held: a wire bitfield, the first record only
 ///
-/// Numbers are big-endian. A checksum is the first 8 bytes of SHA-1 over the checksum before and the record. Records only
-/// add claims, so that a journal cut anywhere claims nothing that was not true; to take a claim back it is rewritten.
+/// Numbers are big-endian. A checksum is the first 8 bytes of SHA-1 over the checksum before and the record. Records
+/// only add claims, so that a journal cut anywhere claims nothing that was not true; to take a claim back it is
+/// rewritten.
 export namespace shoal::store::journal {
 inline constexpr std::uint32_t version = 1;
 /// Larger journals are refused: 2^21 pieces and 10^5 stamps take less than 3 MiB when rewritten.
@@ -35,7 +36,8 @@ struct stamp {
     bool is_settled() const noexcept { return latest == modified; }
     /// Whether a file that looks like this now can be the one that was stamped, changed by nobody but the store.
     bool covers(std::uint64_t size_now, std::int64_t modified_now) const noexcept {
-        return modified <= modified_now && modified_now <= latest && (is_settled() ? size_now == size : size_now >= size);
+        return modified <= modified_now && modified_now <= latest &&
+               (is_settled() ? size_now == size : size_now >= size);
     }
     friend bool operator==(stamp const&, stamp const&) = default;
 };
@@ -52,13 +54,13 @@ struct claims {
     bool torn = false;  ///< The last record is incomplete, as after a crash; it was left out. Rewrite before appending.
 };
 
-/// Reads a journal of this torrent. A file cut inside its last record, or with zeros in place of it, is `torn`; all else
-/// that is not as written fails with `errc::bad_journal`.
+/// Reads a journal of this torrent. A file cut inside its last record, or with zeros in place of it, is `torn`; all
+/// else that is not as written fails with `errc::bad_journal`.
 result<claims> parse(byte_view bytes, metainfo::torrent const& of);
 
 /// A whole new journal; `last` is set to its last checksum.
-byte_vector compose(metainfo::torrent const& of, bitfield const& held,
-                    std::vector<std::optional<stamp>> const& stamps, checksum& last);
+byte_vector compose(metainfo::torrent const& of, bitfield const& held, std::vector<std::optional<stamp>> const& stamps,
+                    checksum& last);
 
 // Records to append: each appends to `out` and moves `last` on.
 void append_held(byte_vector& out, checksum& last, std::vector<piece_index> const& pieces);

@@ -44,7 +44,9 @@ result<void> sync_folder_of(std::filesystem::path const& path) {
     return success();
 }
 
-std::filesystem::path with_suffix(std::filesystem::path path, char const* suffix) { return path += suffix; }
+std::filesystem::path with_suffix(std::filesystem::path path, char const* suffix) {
+    return path += suffix;
+}
 }  // namespace
 
 journal_file::journal_file(std::filesystem::path path) : path_(std::move(path)) {}
@@ -62,7 +64,7 @@ result<std::optional<byte_vector>> journal_file::read() {
     auto opened = open_path(path_, O_RDONLY);
     if (!opened && opened.error() == errc::missing_file) return std::nullopt;
     if (!opened) return opened.error();
-    struct stat facts {};
+    struct stat facts{};
     if (::fstat(opened.value()->number(), &facts) != 0) return error_of(errno);
     if (static_cast<std::size_t>(facts.st_size) > journal::size_max) return errc::bad_journal;
     byte_vector bytes(static_cast<std::size_t>(facts.st_size));

@@ -20,7 +20,8 @@ class mapping {
 public:
     /// From `offset` on, a multiple of the page size. Fails with `too_many_files` at the limit of the process.
     static result<std::shared_ptr<mapping>> of(int descriptor, std::uint64_t offset, std::size_t size, bool writable);
-    mapping(std::byte* base, std::size_t size, bool writable) noexcept : base_(base), size_(size), writable_(writable) {}
+    mapping(std::byte* base, std::size_t size, bool writable) noexcept
+        : base_(base), size_(size), writable_(writable) {}
     ~mapping();
     mapping(mapping const&) = delete;
     mapping& operator=(mapping const&) = delete;

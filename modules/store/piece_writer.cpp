@@ -30,7 +30,8 @@ result<void> choose(store_state& store, piece_progress& progress, std::span<bloc
         if (!block.in_place && progress.lent[index]) return errc::window_lent;
         progress.order.push_back(block);
     }
-    std::sort(progress.order.begin(), progress.order.end(), [](auto const& a, auto const& b) { return a.begin < b.begin; });
+    std::sort(progress.order.begin(), progress.order.end(),
+              [](auto const& a, auto const& b) { return a.begin < b.begin; });
     auto const same = [](auto const& a, auto const& b) { return a.begin == b.begin; };
     progress.order.erase(std::unique(progress.order.begin(), progress.order.end(), same), progress.order.end());
     return success();
@@ -50,8 +51,8 @@ void mark_written(store_state& store, piece_progress& progress, std::uint32_t be
 /// Writes buffers that follow each other in the piece, from `begin` on: one system call for each file.
 result<void> write_run(store_state& store, piece_progress& progress, std::uint32_t begin, std::uint32_t end) {
     auto const& run = progress.run;
-    std::size_t at = 0;      // the buffer that is next
-    std::size_t taken = 0;   // of it
+    std::size_t at = 0;     // the buffer that is next
+    std::size_t taken = 0;  // of it
     result<void> outcome = success();
     store.for_each_range({progress.piece, begin, end - begin}, [&](metainfo::file_range const& range, std::uint32_t) {
         progress.gather.clear();
@@ -132,7 +133,9 @@ piece_writer::~piece_writer() {
     if (at != store_.progress.end() && at->second == progress_) store_.progress.erase(at);
 }
 
-piece_index piece_writer::piece() const noexcept { return progress_->piece; }
+piece_index piece_writer::piece() const noexcept {
+    return progress_->piece;
+}
 
 result<void> piece_writer::write(std::span<block_data const> blocks) {
     if (store_.closed) return errc::closed;

@@ -23,8 +23,12 @@ import shoal.core;
 namespace shoal::store {
 namespace {
 constexpr std::size_t sector_size = 512;
-std::string final_name(file_number file) { return std::to_string(file); }
-std::string part_name(file_number file) { return std::to_string(file) + ".part"; }
+std::string final_name(file_number file) {
+    return std::to_string(file);
+}
+std::string part_name(file_number file) {
+    return std::to_string(file) + ".part";
+}
 constexpr auto journal_name = "journal";
 
 void put_bytes(byte_vector& into, std::uint64_t offset, byte_view bytes) {
@@ -132,7 +136,9 @@ simulated_files::simulated_files(std::shared_ptr<simulated_disk> disk) : disk_(s
     epoch_ = disk_->epoch_;
 }
 
-simulated_files::~simulated_files() { unlock(); }
+simulated_files::~simulated_files() {
+    unlock();
+}
 
 void simulated_files::unlock() {
     std::lock_guard const lock(disk_->mutex_);
@@ -230,7 +236,8 @@ result<void> simulated_files::complete(file_number file, std::uint64_t size) {
     auto const part = files.find(part_name(file));
     auto const whole = files.find(final_name(file));
     if (part == files.end()) {
-        if (whole != files.end()) return whole->second.now.size() == size ? result<void>(success()) : errc::foreign_file;
+        if (whole != files.end())
+            return whole->second.now.size() == size ? result<void>(success()) : errc::foreign_file;
         if (size != 0) return errc::missing_file;
         files[final_name(file)].modified = ++disk_->clock_;
         return success();

@@ -47,7 +47,7 @@ private:
         byte_vector durable;          // as of the last sync
         std::vector<write> unsynced;  // since then, in order
         std::int64_t modified = 0;
-        bool is_durable = false;      // it existed at the last sync
+        bool is_durable = false;  // it existed at the last sync
     };
     result<void> touch(std::uint64_t epoch);  // counts a call, fails it where asked; under mutex_
     std::uint64_t used() const;

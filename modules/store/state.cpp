@@ -29,8 +29,10 @@ store_state::store_state(std::shared_ptr<metainfo::torrent const> of, store_sett
       file_states(torrent->content().files().size()) {
     auto const& all = torrent->content().files();
     for (file_number file = 0; file < all.size(); ++file) {
-        if (is_real(file)) file_states[file].missing = torrent->content().pieces_of(file).count;
-        else if (!all[file].pad && !all[file].symlink) completable.push_back(file);
+        if (is_real(file))
+            file_states[file].missing = torrent->content().pieces_of(file).count;
+        else if (!all[file].pad && !all[file].symlink)
+            completable.push_back(file);
     }
 }
 
@@ -86,8 +88,10 @@ result<void> store_state::read(block_ref block, mutable_byte_view into) {
     for_each_range(block, [&](metainfo::file_range const& range, std::uint32_t begin) {
         if (!outcome) return;
         auto const part = into.subspan(begin, range.length);
-        if (is_real(range.file)) outcome = files->read(range.file, range.offset, part);
-        else std::fill(part.begin(), part.end(), std::byte{0});
+        if (is_real(range.file))
+            outcome = files->read(range.file, range.offset, part);
+        else
+            std::fill(part.begin(), part.end(), std::byte{0});
     });
     return outcome;
 }
@@ -106,8 +110,10 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
             if (file_states[range.file].ready || file_states[range.file].seen) return;
         }
         auto const status = files->status(range.file);
-        if (!status) outcome = status.error();
-        else if (!status.value()) there = false;
+        if (!status)
+            outcome = status.error();
+        else if (!status.value())
+            there = false;
         else {
             std::lock_guard const lock(mutex);
             file_states[range.file].seen = *status.value();

@@ -69,8 +69,7 @@ struct piece_progress {
 };
 
 struct store_state {
-    store_state(std::shared_ptr<metainfo::torrent const> of, store_settings with,
-                std::shared_ptr<back_end_files> on);
+    store_state(std::shared_ptr<metainfo::torrent const> of, store_settings with, std::shared_ptr<back_end_files> on);
 
     std::shared_ptr<metainfo::torrent const> const torrent;
     store_settings const settings;

@@ -1,7 +1,7 @@
 /// One torrent's content on disk: written, verified, served, and recorded so that nothing is lost.
 ///
-/// Calls are blocking and meant for a pool of threads ([pool]), but for a few that the network thread may make ([home]).
-/// The room has no threads, no coroutines and no event loop of its own.
+/// Calls are blocking and meant for a pool of threads ([pool]), but for a few that the network thread may make
+/// ([home]). The room has no threads, no coroutines and no event loop of its own.
 export module shoal.store;
 export import :error;      // errc
 export import :buffers;    // block_pool: where blocks arrive that cannot go straight into a mapping

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -90,7 +91,8 @@ struct sample {
     }
     bool is_in(fs::path const& directory) const {
         for (auto const& [path, bytes] : files)
-            if (!fs::is_regular_file(root(directory) / path) || read_file(root(directory) / path) != bytes) return false;
+            if (!fs::is_regular_file(root(directory) / path) || read_file(root(directory) / path) != bytes)
+                return false;
         return true;
     }
 };
@@ -98,8 +100,10 @@ struct sample {
 inline std::vector<std::string> split(std::string const& path) {
     std::vector<std::string> elements(1);
     for (auto const c : path) {
-        if (c == '/') elements.emplace_back();
-        else elements.back() += c;
+        if (c == '/')
+            elements.emplace_back();
+        else
+            elements.back() += c;
     }
     return elements;
 }
@@ -130,7 +134,8 @@ inline sample make_sample(std::vector<std::pair<std::string, std::size_t>> const
     auto const bytes = metainfo::make_torrent(source, options).value();
     made.torrent = std::make_shared<metainfo::torrent const>(metainfo::parse_torrent(bytes).value());
     for (auto const& file : made.torrent->content().files()) {
-        if (file.pad) made.linear.resize(made.linear.size() + file.size);
+        if (file.pad)
+            made.linear.resize(made.linear.size() + file.size);
         else {
             auto const& from = made.files.at(single_file ? sizes[0].first : file.joined());
             made.linear.insert(made.linear.end(), from.begin(), from.end());

@@ -119,9 +119,13 @@ TEST_CASE("no symbolic link is followed and no odd file opened", "[store]") {
             fs::create_directories(outside / "d");
             fs::create_directory_symlink(outside, root);
             break;
-        case 4: write_file(root / "d", random_bytes(5, 1)); break;       // a file where a folder should be
-        case 5: fs::create_directories(root / "d/a.part"); break;        // a folder where the file should be
-        case 6:                                                          // a pipe
+        case 4:
+            write_file(root / "d", random_bytes(5, 1));
+            break;  // a file where a folder should be
+        case 5:
+            fs::create_directories(root / "d/a.part");
+            break;  // a folder where the file should be
+        case 6:     // a pipe
             fs::create_directory(root / "d");
             REQUIRE(mkfifo((root / "d/a.part").c_str(), 0600) == 0);
             break;
@@ -192,8 +196,10 @@ TEST_CASE("a full disk refuses pieces, loses nothing, and works on when there is
             auto const blocks = blocks_of(content, piece);
             auto const written = writer->write(blocks);
             CHECK((written || written.error() == store::errc::no_space));
-            if (written) CHECK(writer->finish().value());
-            else ++refused;
+            if (written)
+                CHECK(writer->finish().value());
+            else
+                ++refused;
         }
         CHECK(refused > 0);
         CHECK(refused < content.count());

@@ -13,7 +13,9 @@ std::vector<piece_index> pieces(std::initializer_list<std::uint32_t> numbers) {
     for (auto const number : numbers) list.push_back(piece_index{number});
     return list;
 }
-bool claims_only(journal::claims const& claims, bitfield const& allowed) { return !claims.held.has_beyond(allowed); }
+bool claims_only(journal::claims const& claims, bitfield const& allowed) {
+    return !claims.held.has_beyond(allowed);
+}
 
 struct written {
     sample content = make_sample({{"a", 40'000}, {"b", 200'000}}, metainfo::format::v1, 16384);
@@ -92,8 +94,8 @@ TEST_CASE("a journal of another torrent, or with trailing bytes, is refused", "[
     for (int i = 0; i < 40; ++i) longer.push_back(std::byte{0x01});
     auto const read = journal::parse(longer, *made.content.torrent);
     if (read) CHECK(read.value().torn);
-    auto swapped = made.bytes;  // the records of two equal lengths exchanged
-    std::reverse(swapped.end() - 17, swapped.end());
+    auto swapped = made.bytes;  // the last record's piece number, most significant byte last
+    std::reverse(swapped.end() - 12, swapped.end() - 8);
     CHECK(journal::parse(swapped, *made.content.torrent).error() == store::errc::bad_journal);
 }
 

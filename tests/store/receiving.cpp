@@ -36,7 +36,8 @@ TEST_CASE("a torrent received in any order is on disk byte for byte", "[store]")
     }
     REQUIRE(disk->complete_files());
     CHECK(content.is_in(settings.directory));
-    for (std::uint32_t file = 0; file < content.torrent->content().files().size(); ++file) CHECK(disk->is_complete(file));
+    for (std::uint32_t file = 0; file < content.torrent->content().files().size(); ++file)
+        CHECK(disk->is_complete(file));
     REQUIRE(disk->close());
     // Nothing else was made, pad files least of all.
     std::size_t made = 0;
@@ -93,6 +94,34 @@ TEST_CASE("a lent window is reclaimed before its block comes another way", "[sto
     disk->reclaim(block);
     REQUIRE(writer->write(blocks));
     CHECK(writer->finish().value());
+}
+
+TEST_CASE("a file truncated while it is received into gives an error and is mended", "[store]") {
+    auto const content = make_sample({{"file", 200'000}}, metainfo::format::hybrid, 65536, true);
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    auto const disk = open_store(content, settings);
+    auto const piece = piece_index{1};
+    auto const block = content.torrent->pieces().block_at(piece, 0);
+    {
+        auto const writer = disk->begin(piece);
+        REQUIRE(disk->prepare(piece));
+        auto const window = disk->window(block);
+        REQUIRE(window);
+        fs::resize_file(settings.directory / "file.part", 0);
+        CHECK_FALSE(store::guarded_copy(window->data(), content.block(block).data(), window->size()));
+        store::block_data const arrived{0, *window, true};
+        CHECK(writer->write({&arrived, 1}).error() == store::errc::dead_page);
+    }
+    auto const writer = disk->begin(piece);
+    REQUIRE(disk->prepare(piece));
+    CHECK(disk->window(block));
+    disk->reclaim(block);
+    REQUIRE(writer->write(blocks_of(content, piece)));
+    CHECK(writer->finish().value());
+    for (auto const number : {0U, 2U, 3U}) REQUIRE(receive(*disk, content, number).value());
+    REQUIRE(disk->complete_files());
+    CHECK(content.is_in(settings.directory));
 }
 
 TEST_CASE("only blocks of the piece are written, and the first copy counts", "[store]") {

@@ -137,16 +137,25 @@ TEST_CASE("a file that differs in size or time from what was recorded is checked
     auto const time = fs::last_write_time(a);
     using namespace std::chrono_literals;
     switch (what) {
-        case 0: break;                                         // nothing: all believed
-        case 1: fs::last_write_time(a, time + 1s); break;      // touched
-        case 2: fs::last_write_time(a, time - 1h); break;      // an older copy
-        case 3: fs::resize_file(a, 131'071); break;            // cut
-        case 4: fs::remove(a); break;                          // gone
-        case 5:                                                // cut, with its time put back
+        case 0:
+            break;  // nothing: all believed
+        case 1:
+            fs::last_write_time(a, time + 1s);
+            break;  // touched
+        case 2:
+            fs::last_write_time(a, time - 1h);
+            break;  // an older copy
+        case 3:
+            fs::resize_file(a, 131'071);
+            break;  // cut
+        case 4:
+            fs::remove(a);
+            break;  // gone
+        case 5:     // cut, with its time put back
             fs::resize_file(a, 131'071);
             fs::last_write_time(a, time);
             break;
-        case 6:                                                // longer, with its time put back
+        case 6:  // longer, with its time put back
             fs::resize_file(a, 131'073);
             fs::last_write_time(a, time);
             break;
@@ -197,7 +206,8 @@ TEST_CASE("a damaged journal is kept aside and nothing of it is believed", "[sto
 
     auto const disk = open_store(content, settings);
     CHECK(disk->load().value().none());
-    for (std::uint32_t piece = 0; piece < content.count(); ++piece) REQUIRE(disk->check_piece(piece_index{piece}).value());
+    for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+        REQUIRE(disk->check_piece(piece_index{piece}).value());
     REQUIRE(disk->close());
     CHECK(fs::exists(settings.journal));
 }

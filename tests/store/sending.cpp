@@ -19,7 +19,8 @@ store::store_settings seeding(fs::path const& folder, back_end kind = back_end::
     return settings;
 }
 void check_all(store::chunk_store& disk, sample const& content) {
-    for (std::uint32_t piece = 0; piece < content.count(); ++piece) REQUIRE(disk.check_piece(piece_index{piece}).value());
+    for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+        REQUIRE(disk.check_piece(piece_index{piece}).value());
 }
 }  // namespace
 

@@ -29,7 +29,7 @@ bool run(store::chunk_store& into, sample const& content) {
         if (piece % 2 == 1 && !into.sync()) return false;
         if (!into.complete_files()) return false;
     }
-    return into.close().has_value();
+    return into.complete_files() && into.close();
 }
 
 bool is_on(store::simulated_disk const& disk, sample const& content) {
@@ -39,7 +39,9 @@ bool is_on(store::simulated_disk const& disk, sample const& content) {
     return true;
 }
 
-sample small_sample() { return make_sample({{"a", 40'000}, {"b", 0}, {"c", 90'000}}, metainfo::format::v1, 16384); }
+sample small_sample() {
+    return make_sample({{"a", 40'000}, {"b", 0}, {"c", 90'000}}, metainfo::format::v1, 16384);
+}
 }  // namespace
 
 TEST_CASE("after a power cut at any moment no piece is claimed that the disk lacks", "[store]") {
