@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <functional>
@@ -29,17 +30,20 @@ using picker::peer_slot;
 
 constexpr double mib = 1024.0 * 1024.0;
 
-/// The order in which an uplink serves the blocks that its unchoked peers asked for.
-enum class serving { round_robin, first_asked, least_complete, run_by_run };
+/// The order in which an uplink serves the blocks that its unchoked peers asked for; without either, in turn.
+struct serving {
+    bool whole_runs = true;
+    bool least_first = true;
+};
 
 struct rules {
     std::size_t seed_slots = 0;     // 0: the choker's own number
     std::size_t leecher_slots = 0;  // likewise
-    serving seed_serves = serving::run_by_run;
-    serving leecher_serves = serving::round_robin;
-    std::size_t depth_min = 4;    // requests outstanding to one peer, at least
-    double depth_seconds = 0.5;   // and at least what comes in this time
-    std::size_t depth_seed = 16;  // to the seed; 0: as for others
+    serving seed_serves{};
+    serving leecher_serves{};
+    std::size_t depth_min = 4;   // requests outstanding to one peer, at least
+    double depth_seconds = 0.5;  // and at least what comes in this time
+
     bool fast = true;
     bool seeding_order = false;  // leechers too give to those that were given least
 };
@@ -91,8 +95,9 @@ public:
 private:
     struct link {
         std::deque<block_ref> asked_of_me;  // by the other side, not yet sent
-        bool is_unchoked = false;           // I serve it
-        bool serves_me = false;             // it has said so
+        block_ref sent_last{};
+        bool is_unchoked = false;  // I serve it
+        bool serves_me = false;    // it has said so
         time_point last_unchoked{};
         std::uint64_t given = 0, got = 0;
         double rate_out = 0, rate_in = 0;  // bytes a second, fading
@@ -105,7 +110,7 @@ private:
         std::vector<link> links;
         double up = 0;
         bool is_here = false, is_sending = false;
-        std::uint32_t turn = 0;  // whom the uplink served last
+        choker::uplink line;
         std::uint64_t sent = 0;
     };
     struct event {
@@ -226,7 +231,6 @@ private:
         fade(l);
         auto depth =
             std::max(rules_.depth_min, static_cast<std::size_t>(l.rate_in * rules_.depth_seconds / block_length));
-        if (of == 0 && rules_.depth_seed != 0) depth = rules_.depth_seed;
         auto const outstanding = nodes_[me].blocks.outstanding(peer_slot{of});
         if (outstanding >= depth) return;
         std::vector<block_ref> blocks;
@@ -250,9 +254,11 @@ private:
         if (!to) return;
         auto const block = me.links[*to].asked_of_me.front();
         me.links[*to].asked_of_me.pop_front();
-        me.turn = *to;
+        me.links[*to].sent_last = block;
+        me.line.sent(block.length);
         me.is_sending = true;
         me.sent += block.length;
+        (i == 0 ? util_seed : util_leech)[static_cast<int>(now_)] += block.length;
         count(me.links[*to].rate_out, me.links[*to].given, me.links[*to], block.length);
         at(now_ + block.length / me.up, [this, i, to = *to, block] {
             nodes_[i].is_sending = false;
@@ -262,21 +268,24 @@ private:
     }
 
     std::optional<std::uint32_t> choose_receiver(std::uint32_t i) {
-        auto const& me = nodes_[i];
+        auto& me = nodes_[i];
         auto const how = i == 0 ? rules_.seed_serves : rules_.leecher_serves;
-        if (how == serving::run_by_run && !is_gone(me.turn) && !me.links[me.turn].asked_of_me.empty() &&
-            me.links[me.turn].asked_of_me.front().begin != 0) {
-            return me.turn;
+        std::vector<choker::waiting_peer> waiting;
+        for (std::uint32_t j = 0; j < nodes_.size(); ++j) {
+            auto const& l = me.links[j];
+            if (j == i || is_gone(j) || l.asked_of_me.empty()) continue;
+            auto const& next = l.asked_of_me.front();
+            auto const follows =
+                next.piece == l.sent_last.piece && next.begin == l.sent_last.begin + l.sent_last.length;
+            waiting.push_back(
+                {.id = j, .progress = how.least_first ? progress(i, j) : 0, .is_in_run = how.whole_runs && follows});
         }
-        std::optional<std::uint32_t> best;
-        auto const count = static_cast<std::uint32_t>(nodes_.size());
-        for (std::uint32_t step = 1; step <= count; ++step) {
-            auto const j = (me.turn + step) % count;
-            if (j == i || is_gone(j) || me.links[j].asked_of_me.empty()) continue;
-            if (how != serving::least_complete) return j;
-            if (!best || nodes_[j].blocks.have().count() < nodes_[*best].blocks.have().count()) best = j;
-        }
-        return best;
+        return me.line.next(waiting);
+    }
+
+    std::uint64_t progress(std::uint32_t i, std::uint32_t of) const {
+        return std::max(std::uint64_t{nodes_[of].blocks.have().count()} * scene_.piece_length,
+                        nodes_[i].links[of].given);
     }
 
     void arrived(std::uint32_t me, std::uint32_t from, block_ref block) {
@@ -333,11 +342,28 @@ private:
         total += bytes;
     }
 
+    /// When the uplinks could have sent so many bytes at the earliest, each from the time it joined.
+    double until_sent(double bytes) const {
+        double until = 0;
+        for (double step = 1000; step > 1e-6; step /= 2) {
+            auto sum = scene_.seed_up * (until + step);
+            for (std::uint32_t i = 1; i < nodes_.size(); ++i) {
+                sum += nodes_[i].up * std::max(0.0, until + step - scene_.joins_at(i));
+            }
+            if (sum < bytes) until += step;
+        }
+        return until;
+    }
+
     outcome summary() {
-        double sum = scene_.seed_up;
-        for (std::uint32_t i = 1; i < nodes_.size(); ++i) sum += nodes_[i].up;
+        if (std::getenv("UTIL")) {
+            for (auto& [t, b] : util_leech)
+                std::printf("%d:%.2f/%.2f ", t, util_seed[t] / scene_.seed_up, b / (scene_.leechers * mib));
+            std::puts("");
+        }
+
         auto const size = static_cast<double>(scene_.size);
-        auto const bound = std::max(size / scene_.seed_up, scene_.leechers * size / sum);
+        auto const bound = std::max(size / scene_.seed_up, until_sent(scene_.leechers * size));
         done_.resize(scene_.leechers, 1e9);
         auto const needed = scene_.leechers * size / block_length;
         return {done_.back() / bound, done_[done_.size() / 2] / bound, done_.front() / bound,
@@ -352,6 +378,7 @@ private:
     std::map<std::size_t, std::vector<block_ref>> asked_;  // what `me` waits for of `of`
     std::priority_queue<event> events_;
     double now_ = 0;
+    std::map<int, double> util_seed, util_leech;
     std::uint64_t order_ = 0;
     std::uint64_t wasted_ = 0;
 };
@@ -388,40 +415,42 @@ void add(std::string const& name, scene const& where, rules const& how) {
 
 int const registered = [] {
     scene const twelve;
-    add("12: defaults", twelve, {});
-    for (std::size_t const slots : {3, 4, 6, 8, 11}) {
-        add("12: leecher slots " + std::to_string(slots), twelve, {.leecher_slots = slots});
-    }
-    for (std::size_t const slots : {1, 2, 4, 6, 8, 12}) {
-        add("12: seed slots " + std::to_string(slots), twelve, {.seed_slots = slots});
-    }
-    for (std::size_t const depth : {1, 4, 16, 32}) {
-        add("12: depth " + std::to_string(depth), twelve, {.depth_min = depth, .depth_seconds = 0});
-    }
-    add("12: slow peers' rule for all", twelve, {.fast = false});
-    add("12: least complete first", twelve, {.leecher_serves = serving::least_complete});
-    add("12: seed block by block", twelve, {.seed_serves = serving::round_robin});
-    add("12: seed run by run, depth 8", twelve, {.seed_serves = serving::run_by_run, .depth_seed = 8});
-    add("12: seed run by run, depth 32", twelve, {.seed_serves = serving::run_by_run, .depth_seed = 32});
-    add("12: all run by run", twelve, {.leecher_serves = serving::run_by_run, .depth_min = 16});
-
     scene thirty{.leechers = 30};
     thirty.leecher_up = [](std::uint32_t i) { return std::array{0.25, 1.0, 3.0}[i % 3] * mib; };
     scene arriving{.leechers = 30};
     arriving.joins_at = [](std::uint32_t i) { return 0.5 * i; };
     scene staying{.leechers = 30};
     staying.leaves = [](std::uint32_t i) { return i % 3 == 0; };
-    scene hundred{.leechers = 100};
-    hundred.leecher_up = [](std::uint32_t i) { return std::array{0.25, 1.0, 3.0}[i % 3] * mib; };
-    for (auto const& [name, where] : {std::pair{"30 in 3 classes", thirty},
+    for (auto const& [name, where] : {std::pair{"12", twelve},
+                                      {"30 in 3 classes", thirty},
                                       {"30 arriving, 2 a second", arriving},
-                                      {"30, a third leaves", staying},
-                                      {"100 in 3 classes", hundred}}) {
-        for (std::size_t const slots : {0, 4, 8, 16, 32, 64}) {
-            auto const suffix = slots == 0 ? std::string{": defaults"} : ": slots " + std::to_string(slots);
-            add(name + suffix, where, {.seed_slots = slots, .leecher_slots = slots});
+                                      {"30, a third leaves", staying}}) {
+        auto const variant = [&](std::string const& what, rules const& how) { add(name + (": " + what), where, how); };
+        variant("defaults", {});
+        for (std::size_t const slots : {4, 8, 32}) {
+            variant("slots " + std::to_string(slots), {.seed_slots = slots, .leecher_slots = slots});
         }
+        variant("blocks in turn", {.seed_serves = {false, false}, .leecher_serves = {false, false}});
+        variant("blocks, least first", {.seed_serves = {false, true}, .leecher_serves = {false, true}});
+        variant("runs in turn", {.seed_serves = {true, false}, .leecher_serves = {true, false}});
+        for (std::size_t const depth : {1, 2, 8, 16}) {
+            variant("depth " + std::to_string(depth), {.depth_min = depth, .depth_seconds = 0});
+        }
+        variant("depth 1 s", {.depth_seconds = 1});
+        variant("slow peers' rule for all", {.fast = false});
+        variant("seeding order for all", {.seeding_order = true});
     }
+    for (std::uint32_t const kib : {32, 64, 128, 512, 1024, 2048}) {
+        scene other;
+        other.piece_length = kib * 1024;
+        add("12, pieces of " + std::to_string(kib) + " KiB", other, {});
+    }
+    scene large{.size = 256 * 1024 * 1024, .piece_length = 4 * 1024 * 1024};
+    add("12, 256 MiB, pieces of 4 MiB", large, {});
+    scene hundred = thirty;
+    hundred.leechers = 100;
+    add("100 in 3 classes", hundred, {});
+    add("100 in 3 classes: slots 32", hundred, {.seed_slots = 32, .leecher_slots = 32});
     return 0;
 }();
 }  // namespace

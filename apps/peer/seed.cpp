@@ -1,7 +1,62 @@
+module;
+#include <chrono>
+#include <coroutine>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
 module peer;
+import shoal.core;
+import shoal.engine;
+import shoal.metainfo;
+import shoal.net;
+import :moving;
 
 namespace shoal::cli {
-int run_seed(seed_options const&) {
-    return static_cast<int>(exit_status::failed);
+namespace {
+net::task<int> seed(mover& with, seed_options const& options, std::shared_ptr<metainfo::torrent const> content) {
+    auto& out = with.out;
+    auto const shown = escaped(content->name());
+    if (auto const listening = with.listen(); !listening)
+        co_return out.fail(exit_status::failed, "cannot listen on " + options.transfer.listen.to_string() + ": " +
+                                                    listening.error().message());
+    auto added = with.add(content, options.directory, false, {}, false);
+    if (!added) co_return out.fail(status_of(added.error()), shown + ": " + added.error().message());
+    std::vector<std::shared_ptr<watched>> const all{added.value()};
+    auto& transfer = *all.front()->transfer;
+
+    while (transfer.status().state == engine::transfer_state::checking && !with.stopped) {
+        with.show_progress(all);
+        co_await with.wait(redraw_interval);
+    }
+    if (with.stopped) co_return static_cast<int>(exit_status::incomplete);
+    auto const status = transfer.status();
+    if (status.error) co_return out.fail(status_of(status.error), shown + ": " + status.error.message());
+    if (status.pieces_have == 0) {
+        std::error_code error;
+        bool const is_there = std::filesystem::exists(options.directory / content->name(), error);
+        auto const where = escaped(options.directory.string());
+        co_return is_there ? out.fail(exit_status::mismatch, shown + ": no piece in " + where + " has its hash")
+                           : out.fail(exit_status::not_found, shown + ": not found in " + where);
+    }
+    if (status.pieces_have < status.pieces_total)
+        out.note(shown + ": " + std::to_string(status.pieces_total - status.pieces_have) + " of " +
+                 std::to_string(status.pieces_total) + " pieces are missing or bad; seeding the others");
+    out.event("start", {{"name", content->name()}, {"pieces", status.pieces_total}, {"have", status.pieces_have}});
+    while (!with.stopped) {
+        with.show_progress(all);
+        co_await with.wait(redraw_interval);
+    }
+    co_return static_cast<int>(exit_status::done);
+}
+}  // namespace
+
+int run_seed(seed_options const& options) {
+    output out{options.transfer.output};
+    auto [content, status] = load_torrent(options.torrent, out);
+    if (!content) return status;
+    mover with{options.transfer, out};
+    return with.run([&](mover& running) { return seed(running, options, content); });
 }
 }  // namespace shoal::cli

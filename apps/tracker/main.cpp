@@ -1,1 +1,208 @@
-int main() { return 0; }
+// The tracker program: options, log, signals. What it does is in shoal.hub.
+#include <csignal>
+
+#include <algorithm>
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "log.hpp"
+#include "options/layers.hpp"
+
+import shoal.asio;
+import shoal.core;
+import shoal.hub;
+import shoal.net;
+import shoal.options;
+
+namespace {
+using namespace shoal;
+using namespace std::chrono_literals;
+
+// spec/cli.md, "Exit status".
+constexpr int failed = 1;
+constexpr int wrong_usage = 2;
+constexpr int not_writable = 6;
+
+struct command_line {
+    std::vector<endpoint> listen;
+    std::string data;
+    std::optional<std::chrono::seconds> min_interval;
+    log::level least = log::level::info;
+    log::format shape = log::format::text;
+    bool is_quiet = false;
+    hub::settings how;
+};
+
+std::optional<std::chrono::seconds> parse_interval(std::string_view text) {
+    auto const length = options::parse_duration(text);
+    if (!length || *length < 1s || *length > 24h) return std::nullopt;
+    return std::chrono::floor<std::chrono::seconds>(*length);
+}
+
+/// Nothing when the program is to go on, else the exit status.
+std::optional<int> read_options(int argc, char** argv, command_line& out) {
+    CLI::App app{"Introduces BitTorrent peers to each other: announces and scrapes by HTTP and UDP.", "tracker"};
+    app.set_version_flag("--version", "tracker " SHOAL_VERSION);
+    options::add(app, "--listen", out.listen, options::parse_address, "an address IP:PORT or [IPv6]:PORT",
+                 "where to serve HTTP and UDP; repeatable; default 0.0.0.0:6969 [::]:6969")
+        ->type_name("ADDR:PORT");
+    app.add_option("--data", out.data, "folder for what is to outlive the process")->type_name("DIR");
+    options::add(app, "--interval", out.how.interval, parse_interval, "a duration from 1s to 24h",
+                 "when peers are to announce again; default 30m")
+        ->type_name("DURATION");
+    options::add(app, "--min-interval", out.min_interval, parse_interval, "a duration from 1s to 24h",
+                 "and not sooner than this; default 5m")
+        ->type_name("DURATION");
+    app.add_option("--peers-max", out.how.peers_max, "peers in one answer at most; default 200")
+        ->check(CLI::Range(1, 1000))
+        ->type_name("N");
+    options::add(app, "--memory-limit", out.how.bounds.memory_max, options::parse_size, "a size like 256MiB",
+                 "memory of the peer sets at most; default 256MiB")
+        ->type_name("SIZE");
+    app.add_option("--torrents-max", out.how.bounds.torrents_max, "torrents at most; default 1000000")->type_name("N");
+    app.add_option("--nodes-max", out.how.bounds.peers_max, "peers of all torrents at most; default 8000000")
+        ->type_name("N");
+    app.add_option("--requests-per-second", out.how.requests_per_second,
+                   "of one address, loopback excepted; 0 for no limit; default 50")
+        ->check(CLI::Range(0, 100'000))
+        ->type_name("N");
+    std::map<std::string, log::level> const levels{{"debug", log::level::debug},
+                                                   {"info", log::level::info},
+                                                   {"warning", log::level::warning},
+                                                   {"error", log::level::error},
+                                                   {"off", log::level::off}};
+    app.add_option("--log-level", out.least, "debug (each announce), info, warning, error, off")
+        ->transform(CLI::CheckedTransformer(levels))
+        ->type_name("LEVEL")
+        ->option_text("LEVEL");
+    std::map<std::string, log::format> const formats{{"text", log::format::text}, {"json", log::format::json}};
+    app.add_option("--log-format", out.shape, "text or json")
+        ->transform(CLI::CheckedTransformer(formats))
+        ->option_text("FORMAT");
+    app.add_flag("--quiet", out.is_quiet, "no log at all");
+    if (auto const status = options::read(app, argc, argv)) return status;
+
+    if (out.is_quiet) out.least = log::level::off;
+    out.how.min_interval = out.min_interval.value_or(std::min(out.how.min_interval, out.how.interval));
+    if (out.how.min_interval > out.how.interval) {
+        std::cerr << "tracker: --min-interval is longer than --interval\n";
+        return wrong_usage;
+    }
+    out.how.peers_default = std::min(out.how.peers_default, out.how.peers_max);
+    out.how.is_each_announce_logged = out.least == log::level::debug;
+    out.how.log = [](hub::log_level severity, std::string_view line) {
+        auto const to = severity == hub::log_level::debug  ? log::level::debug
+                        : severity == hub::log_level::info ? log::level::info
+                                                           : log::level::warning;
+        log::write(to, "log", line);
+    };
+    return std::nullopt;
+}
+
+/// Opens every address. Of the default addresses one that this machine does not have is passed over.
+std::optional<int> open(hub::hub& tracker, command_line const& how) {
+    auto const is_default = how.listen.empty();
+    auto const wanted =
+        is_default ? std::vector{*endpoint::parse("0.0.0.0:6969"), *endpoint::parse("[::]:6969")} : how.listen;
+    for (auto const& at : wanted) {
+        auto const bound = tracker.listen(at);
+        if (bound) continue;
+        auto const why = bound.error();
+        auto const is_missing =
+            why == std::errc::address_family_not_supported || why == std::errc::address_not_available;
+        if (is_default && !at.address.is_v4() && is_missing) {
+            log::write(log::level::warning, "log", "no IPv6 on this machine");
+            continue;
+        }
+        std::cerr << "tracker: cannot listen on " << at.to_string() << ": " << why.message() << '\n';
+        return failed;
+    }
+    return std::nullopt;
+}
+
+std::string addresses(hub::hub const& tracker) {
+    std::string line = "listening on";
+    for (auto const& at : tracker.bound())
+        line.append(" http://").append(at.to_string()).append("/announce udp://").append(at.to_string());
+    return line;
+}
+
+std::string summary(hub::counters const& numbers) {
+    return "stopped after " + std::to_string(numbers.http_announces) + " HTTP and " +
+           std::to_string(numbers.udp_announces) + " UDP announces; " + std::to_string(numbers.peers.torrents) +
+           " torrents, " + std::to_string(numbers.peers.peers_v4 + numbers.peers.peers_v6) + " peers known";
+}
+
+/// Serves until SIGTERM or SIGINT; a second signal ends the process at once.
+net::task<int> serve(hub::hub& tracker) {
+    auto const executor = co_await asio::this_coro::executor;
+    asio::signal_set signals{executor, SIGTERM, SIGINT};
+    net::task_group tasks{executor};
+    std::error_code ended;
+    auto const run = [&]() -> net::task<void> {
+        ended = co_await tracker.run();
+        signals.cancel();
+    };
+    tasks.spawn("hub", run());
+    log::write(log::level::info, "listening", addresses(tracker));
+    auto const [interrupted, number] = co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
+    signals.clear();
+    tasks.cancel();
+    co_await tasks.join();
+    if (interrupted) {
+        std::cerr << "tracker: " << ended.message() << '\n';
+        co_return failed;
+    }
+    log::write(log::level::info, "stopped", summary(tracker.numbers()));
+    co_return 0;
+}
+
+int run(command_line const& how) {
+    if (!how.data.empty()) {
+        std::error_code why;
+        std::filesystem::create_directories(how.data, why);
+        if (why) {
+            std::cerr << "tracker: cannot use " << escaped(how.data) << ": " << why.message() << '\n';
+            return not_writable;
+        }
+    }
+    asio::io_context io{1};
+    net::system_environment outside{io.get_executor(), 1};
+    hub::hub tracker{outside.get(), how.how};
+    if (auto const status = open(tracker, how)) return *status;
+    int status = failed;
+    std::exception_ptr thrown;
+    asio::co_spawn(io, serve(tracker), [&](std::exception_ptr why, int result) {
+        thrown = std::move(why);
+        status = result;
+    });
+    io.run();
+    if (thrown) std::rethrow_exception(thrown);
+    return status;
+}
+}  // namespace
+
+int main(int argc, char** argv) try {
+    std::signal(SIGPIPE, SIG_IGN);
+    command_line how;
+    if (auto const status = read_options(argc, argv, how)) return *status;
+    log::start(how.least, how.shape);
+    auto const status = run(how);
+    log::stop();
+    return status;
+} catch (std::exception const& why) {
+    std::cerr << "tracker: " << why.what() << '\n';
+    return failed;
+}

@@ -23,7 +23,7 @@ bool earns_slot(candidate const& peer) noexcept {
 }  // namespace
 
 std::size_t slots_for(std::uint64_t upload_limit) noexcept {
-    if (upload_limit == 0) return slots_unlimited;
+    if (upload_limit == 0) return slots_max;
     return std::clamp<std::size_t>(upload_limit / slot_rate, slots_min, slots_max);
 }
 

@@ -8,6 +8,7 @@ module;
 
 export module shoal.choker;
 export import :budget;  // bytes a second
+export import :uplink;  // whose blocks go out next
 import shoal.core;      // time_point
 
 export namespace shoal::choker {
@@ -34,7 +35,8 @@ struct choker_settings {
 /// Time between two rounds. Source: BEP 3, "choking and optimistic unchoking" (10 s).
 inline constexpr auto round_every = std::chrono::seconds{10};
 /// Least time between two rounds, however much changes: a change is answered within this. Bounds the work that a peer
-/// can cause by changing its mind; a whole second was seen to cost a swarm that starts together 5 % (docs/scheduling.md).
+/// can cause by changing its mind; a whole second was seen to cost a swarm that starts together 5 %
+/// (docs/scheduling.md).
 inline constexpr auto round_gap = std::chrono::milliseconds{100};
 /// How long the optimistic slot stays with one peer. Source: BEP 3 (30 s, long enough to show what it can upload).
 inline constexpr auto optimistic_every = std::chrono::seconds{30};
@@ -45,12 +47,13 @@ inline constexpr std::uint32_t new_peer_weight = 3;
 /// warns of fibrillation.
 inline constexpr auto slot_kept_for = std::chrono::seconds{10};
 
-/// Slots without an upload limit: enough that one slow peer in a few does not leave the uplink idle.
-inline constexpr std::size_t slots_unlimited = 16;
-/// One slot for each so many bytes a second of the limit: a piece then takes a second or two to pass.
-inline constexpr std::uint64_t slot_rate = 64 * 1024;
+/// Peers served at once, if the upload feeds so many. As long as `uplink` sends whole runs, more peers hardly slow a
+/// piece down, and fewer leave some waiting that then finish last. See docs/scheduling.md.
+inline constexpr std::size_t slots_max = 16;
+/// Even the slowest uplink serves a few, so that one peer that reads slowly does not idle it.
 inline constexpr std::size_t slots_min = 4;
-inline constexpr std::size_t slots_max = 64;
+/// Upload limit that makes one slot more: a block a second.
+inline constexpr std::uint64_t slot_rate = block_length;
 
 /// How many peers to serve at once with so many bytes a second (0 = unlimited). See docs/scheduling.md.
 std::size_t slots_for(std::uint64_t upload_limit) noexcept;

@@ -38,6 +38,7 @@ condition condition_of_system_error(int error_number) noexcept {
         case ETIMEDOUT:
         case ENETUNREACH:
         case ENETDOWN:
+        case ENETRESET:
         case EHOSTUNREACH:
         case EHOSTDOWN:
         case ENOBUFS:

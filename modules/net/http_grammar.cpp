@@ -29,13 +29,36 @@ errc reason(boost::system::error_code const& ec) {
     return errc::http_malformed;
 }
 
+/// A parser and how much of its header has been used up: Beast's own limit is not exact.
 template <class Parser>
-result<std::size_t> put(Parser& parser, byte_view bytes) {
-    boost::system::error_code ec;
-    auto const used = parser.put(boost::asio::const_buffer{bytes.data(), bytes.size()}, ec);
-    if (ec && ec != beast_http::make_error_code(beast_http::error::need_more)) return reason(ec);
-    return used;
-}
+struct counted_parser {
+    Parser parser;
+    std::size_t header_bytes = 0;
+
+    counted_parser(std::size_t header_max, std::size_t body_max) : header_limit(header_max) {
+        parser.header_limit(static_cast<std::uint32_t>(header_max));
+        parser.body_limit(body_max);
+    }
+
+    result<std::size_t> put(byte_view bytes) {
+        std::size_t used = 0;
+        while (used < bytes.size() && !parser.is_done()) {
+            auto const rest = bytes.subspan(used);
+            bool const in_header = !parser.is_header_done();
+            boost::system::error_code ec;
+            auto const count = parser.put(boost::asio::const_buffer{rest.data(), rest.size()}, ec);
+            if (ec && ec != beast_http::make_error_code(beast_http::error::need_more)) return reason(ec);
+            if (in_header) header_bytes += count;
+            if (header_bytes > header_limit) return errc::http_too_large;
+            used += count;
+            if (ec || count == 0) break;
+        }
+        return used;
+    }
+
+private:
+    std::size_t header_limit;
+};
 }  // namespace
 
 bool equal_without_case(std::string_view a, std::string_view b) noexcept {
@@ -45,7 +68,7 @@ bool equal_without_case(std::string_view a, std::string_view b) noexcept {
 
 struct request_grammar::parts {
     http_server_limits limits;
-    std::optional<beast_http::request_parser<beast_http::string_body>> parser;
+    std::optional<counted_parser<beast_http::request_parser<beast_http::string_body>>> counted;
     std::vector<http_field> fields;
     bool fresh = true;
 };
@@ -57,75 +80,75 @@ request_grammar::request_grammar(http_server_limits const& limits) : parts_(std:
 request_grammar::~request_grammar() = default;
 
 void request_grammar::next() {
-    auto& parser = parts_->parser.emplace();
-    parser.eager(true);
-    parser.header_limit(static_cast<std::uint32_t>(parts_->limits.header_bytes));
-    parser.body_limit(parts_->limits.body_bytes);
+    parts_->counted.emplace(parts_->limits.header_bytes, parts_->limits.body_bytes);
     parts_->fresh = true;
 }
 
 result<std::size_t> request_grammar::feed(byte_view bytes) {
-    auto const used = put(*parts_->parser, bytes);
+    auto const used = parts_->counted->put(bytes);
     if (used && used.value() > 0) parts_->fresh = false;
     return used;
 }
 
 bool request_grammar::done() const noexcept {
-    return parts_->parser->is_done();
+    return parts_->counted->parser.is_done();
 }
 bool request_grammar::fresh() const noexcept {
     return parts_->fresh;
 }
 bool request_grammar::keep_alive() const noexcept {
-    return parts_->parser->keep_alive();
+    return parts_->counted->parser.keep_alive();
 }
 bool request_grammar::is_old() const noexcept {
-    return parts_->parser->get().version() < 11;
+    return parts_->counted->parser.get().version() < 11;
 }
 
 http_request request_grammar::request() {
-    auto const& message = parts_->parser->get();
+    auto const& message = parts_->counted->parser.get();
     parts_->fields.clear();
     for (auto const& field : message) parts_->fields.push_back({to_view(field.name_string()), to_view(field.value())});
     return {to_view(message.method_string()), to_view(message.target()), parts_->fields, message.body(), {}};
 }
 
 struct reply_grammar::parts {
-    beast_http::response_parser<beast_http::string_body> parser;
-    http_limits limits;
+    explicit parts(http_limits const& given)
+        : counted(given.header_bytes, given.body_bytes), line_bytes(given.line_bytes) {}
+    counted_parser<beast_http::response_parser<beast_http::string_body>> counted;
+    std::size_t line_bytes;
 };
 
-reply_grammar::reply_grammar(http_limits const& limits) : parts_(std::make_unique<parts>()) {
-    parts_->limits = limits;
-    parts_->parser.eager(true);
-    parts_->parser.header_limit(static_cast<std::uint32_t>(limits.header_bytes));
-    parts_->parser.body_limit(limits.body_bytes);
-}
+reply_grammar::reply_grammar(http_limits const& limits) : parts_(std::make_unique<parts>(limits)) {}
 reply_grammar::~reply_grammar() = default;
 
 result<std::size_t> reply_grammar::feed(byte_view bytes) {
-    auto const used = put(parts_->parser, bytes);
+    auto& counted = parts_->counted;
+    bool const in_header = !counted.parser.is_header_done();
+    auto const used = counted.put(bytes);
     if (!used) return used;
-    if (parts_->parser.is_header_done()) return used;
-    // Beast looks at the header when it is complete; a single line may not take all of its room.
-    auto const text = as_text(bytes.subspan(used.value()));
-    if (text.size() - (text.rfind('\n') + 1) > parts_->limits.line_bytes) return errc::http_too_large;
+    // Beast knows the whole header's limit only. Lines come complete with the header; what is left over is the start
+    // of a line: of the header, of a chunk or of the trailer.
+    auto const rest = as_text(bytes.subspan(used.value()));
+    if (!counted.parser.is_done() && rest.size() - (rest.rfind('\n') + 1) > parts_->line_bytes)
+        return errc::http_too_large;
+    if (in_header && counted.parser.is_header_done())
+        for (auto const& field : counted.parser.get())
+            if (field.name_string().size() + field.value().size() > parts_->line_bytes) return errc::http_too_large;
     return used;
 }
 
 result<void> reply_grammar::end() {
     boost::system::error_code ec;
-    parts_->parser.put_eof(ec);
-    if (ec || !parts_->parser.is_done()) return errc::http_malformed;
+    parts_->counted.parser.put_eof(ec);
+    if (ec || !parts_->counted.parser.is_done()) return errc::http_malformed;
     return success();
 }
 
 bool reply_grammar::done() const noexcept {
-    return parts_->parser.is_done();
+    return parts_->counted.parser.is_done();
 }
 
 http_reply reply_grammar::take() {
-    auto message = parts_->parser.release();
+    auto message = parts_->counted.parser.release();
     http_reply reply;
     reply.status = static_cast<std::uint16_t>(message.result_int());
     for (auto const& field : message) reply.fields.emplace_back(field.name_string(), field.value());

@@ -33,7 +33,7 @@ constexpr std::size_t first_buffer = 2048;
 /// Responses to pipelined requests are written together up to here, bytes.
 constexpr std::size_t gathered_max = 64 * 1024;
 /// How long a refused client may go on sending, so that our answer is not lost in a reset.
-constexpr auto farewell = 1s;
+constexpr auto farewell = 200ms;
 
 std::string_view phrase(std::uint16_t status) noexcept {
     switch (status) {
@@ -96,6 +96,11 @@ ip_address customer(ip_address const& address) {
     std::array<std::byte, 16> bytes{};
     std::ranges::copy(address.bytes().first(8), bytes.begin());
     return *ip_address::from(bytes);
+}
+
+task<void> read_to_end(stream& from) {
+    byte_vector ignored(first_buffer);
+    while (co_await from.read_some(ignored)) {}
 }
 
 /// How many connections there are, in all and of each customer.
@@ -246,12 +251,9 @@ task<result<void>> http_server::state::refuse(connection& with, std::string& out
     http_response const response{.status = static_cast<std::uint16_t>(why == errc::http_too_large ? 413 : 400),
                                  .body = why.message() + "\n"};
     append_response(out, response, false, false, false);
-    with.deadline = outside.clock.now() + farewell;
     SHOAL_CO_TRY(co_await with.bytes->write_all(as_bytes(out)));
-    byte_vector ignored(first_buffer);
-    for (;;) {
-        SHOAL_CO_TRY(co_await with.bytes->read_some(ignored));
-    }
+    co_await ends_before(outside.clock, outside.clock.now() + farewell, read_to_end(*with.bytes));
+    co_return why;
 }
 
 task<http_response> http_server::state::answer(http_request const& request) {

@@ -101,6 +101,7 @@ bool connection::request(block_ref const& block, mutable_byte_view destination, 
     if (outstanding() == 0) last_block_ = now;
     requests_.add({.ref = block, .destination = destination.data(), .asked = now, .delivered_then = pipeline_.total()});
     send_range(message::request, block);
+    if (!waiting_since_) waiting_since_ = now;
     return true;
 }
 

@@ -13,13 +13,13 @@ export namespace shoal::wire {
 /// (`upload_only`).
 struct extension_handshake_message {
     /// Extension name to the id under which the sender wants its messages; 0 switches one off.
-    std::map<std::string, std::uint8_t> m;
-    std::optional<std::uint32_t> reqq;           ///< Requests the sender queues without dropping any.
-    std::optional<std::uint16_t> p;              ///< TCP port the sender listens on.
-    std::optional<std::string> v;                ///< Client name and version. A stranger's text: show it `escaped`.
-    std::optional<ip_address> yourip;            ///< The receiver's address as the sender sees it.
-    std::optional<std::uint32_t> metadata_size;  ///< Bytes of the info dictionary.
-    std::optional<bool> upload_only;             ///< The sender wants no data.
+    std::map<std::string, std::uint8_t> m{};
+    std::optional<std::uint32_t> reqq{};           ///< Requests the sender queues without dropping any.
+    std::optional<std::uint16_t> p{};              ///< TCP port the sender listens on.
+    std::optional<std::string> v{};                ///< Client name and version. A stranger's text: show it `escaped`.
+    std::optional<ip_address> yourip{};            ///< The receiver's address as the sender sees it.
+    std::optional<std::uint32_t> metadata_size{};  ///< Bytes of the info dictionary.
+    std::optional<bool> upload_only{};             ///< The sender wants no data.
     friend bool operator==(extension_handshake_message const&, extension_handshake_message const&) = default;
 };
 

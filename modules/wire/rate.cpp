@@ -44,15 +44,14 @@ void pipeline::delivered(std::uint32_t length, time_point asked, std::uint64_t d
     total_ += length;
     auto const took = std::max(seconds(now - asked), 1e-5);  // a clock may not have moved
     rate_.add(static_cast<double>(total_ - delivered_then) / took, now, std::chrono::seconds{2});
-    quickness_.add(1 / took, now, std::chrono::seconds{10});
+    shortest_ = shortest_ == 0 ? took : std::min(shortest_, took);
 }
 
 std::size_t pipeline::depth(std::size_t most) const noexcept {
     auto const floor = std::min<std::size_t>(pipeline_min, most);
     if (total_ == 0) return std::clamp<std::size_t>(pipeline_start, floor, most);
-    auto const round_trip = 1 / quickness_.value();
     // Twice the round trip: so the depth doubles until the line, not the number of requests, bounds the rate.
-    auto const ahead = std::max(2 * round_trip, round_trip + seconds(pipeline_ahead));
+    auto const ahead = std::max(2 * shortest_, shortest_ + seconds(pipeline_ahead));
     auto const blocks = std::min(rate_.value() * ahead / block_length, 1e6);
     return std::clamp(static_cast<std::size_t>(blocks) + pipeline_min, floor, most);
 }

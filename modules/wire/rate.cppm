@@ -46,7 +46,7 @@ public:
 
 private:
     std::uint64_t total_ = 0;
-    recent_max rate_;       // bytes a second
-    recent_max quickness_;  // one over seconds of a round trip
+    recent_max rate_;      // bytes a second
+    double shortest_ = 0;  // seconds, of all round trips: a queue of our own requests must not count as distance
 };
 }  // namespace shoal::wire

@@ -158,7 +158,7 @@ TEST_CASE("the first round is due at once, the next after the interval, sooner o
 }
 
 TEST_CASE("slots follow from the limit within their bounds", "[choker]") {
-    CHECK(slots_for(0) == slots_unlimited);
+    CHECK(slots_for(0) == slots_max);
     CHECK(slots_for(1) == slots_min);
     CHECK(slots_for(slot_rate * (slots_min + 1) - 1) == slots_min);
     CHECK(slots_for(slot_rate * (slots_min + 1)) == slots_min + 1);

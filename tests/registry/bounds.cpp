@@ -67,7 +67,7 @@ TEST_CASE("loopback addresses are not counted, and many of them are no burden", 
     CHECK(peers.scrape({}).leechers == 59'999);
 }
 
-TEST_CASE("a torrent holds peers up to its bound; then the one silent longest of a sample gives way", "[registry]") {
+TEST_CASE("a torrent holds peers up to its bound, then the one silent longest of a sample gives way", "[registry]") {
     registry::registry peers{with({.peers_per_torrent_max = 100})};
     for (std::uint32_t i = 0; i < 99; ++i) peers.announce(from({}, v4(i)), time_point{} + i * 20s);
     CHECK(peers.scrape({}).leechers == 99);
@@ -81,7 +81,7 @@ TEST_CASE("a torrent holds peers up to its bound; then the one silent longest of
     CHECK(std::set<endpoint>(newest.begin(), newest.end()).count(v4(149)) == 1);
 }
 
-TEST_CASE("torrents up to the bound; invented ones push each other out, a swarm stays", "[registry]") {
+TEST_CASE("torrents are held up to the bound: invented ones push each other out, a swarm stays", "[registry]") {
     registry::registry peers{with({.torrents_max = 100})};
     registry::dice random{1};
     auto const swarm = random_torrent(random);

@@ -1,0 +1,232 @@
+module;
+#include <algorithm>
+#include <boost/json/object.hpp>
+#include <chrono>
+#include <coroutine>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/try.hpp"
+
+module peer;
+import shoal.asio;
+import shoal.core;
+import shoal.engine;
+import shoal.hash;
+import shoal.metainfo;
+import shoal.net;
+import shoal.store;
+import :moving;
+
+namespace shoal::cli {
+namespace {
+/// Threads that hash and write: one for each core, and one more that waits for the disk.
+std::size_t worker_count() { return std::max(2u, std::thread::hardware_concurrency()); }
+
+engine::node_settings node_settings_from(transfer_options const& options) {
+    engine::node_settings settings;
+    settings.upload_limit = options.upload_limit;
+    settings.download_limit = options.download_limit;
+    if (!options.listen.address.is_unspecified()) settings.outgoing_from = options.listen.address;
+    return settings;
+}
+
+/// One journal for each torrent and place, so that several copies on one machine do not meet.
+std::filesystem::path journal_path(transfer_options const& options, metainfo::torrent const& content,
+                                   std::filesystem::path const& directory) {
+    auto const place = to_hex(hash::sha1_of(as_bytes(directory.string())).view().first(8));
+    return options.state / (to_hex(content.swarm_hash().view()) + "-" + place + ".journal");
+}
+
+std::string rate_text(double bytes_per_second) {
+    return size_text(static_cast<std::uint64_t>(bytes_per_second)) + "/s";
+}
+}  // namespace
+
+loaded_torrent load_torrent(std::filesystem::path const& file, output& out) {
+    auto const shown = escaped(file.string());
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(file, error))
+        return {nullptr, out.fail(exit_status::not_found, shown + ": no such torrent file")};
+    if (std::filesystem::file_size(file, error) > metainfo::limits{}.input_bytes_max)
+        return {nullptr, out.fail(exit_status::failed, shown + ": too large for a torrent file")};
+    std::ifstream stream{file, std::ios::binary};
+    std::string const bytes{std::istreambuf_iterator<char>{stream}, {}};
+    if (!stream) return {nullptr, out.fail(exit_status::failed, shown + ": cannot be read")};
+    auto parsed = metainfo::parse_torrent(as_bytes(bytes));
+    if (!parsed) return {nullptr, out.fail(exit_status::failed, shown + ": " + parsed.error().message())};
+    return {std::make_shared<metainfo::torrent const>(std::move(parsed.value())), 0};
+}
+
+exit_status status_of(std::error_code why) {
+    if (why == store::errc::no_space || why == store::errc::read_only || why == store::errc::foreign_file ||
+        why == store::errc::not_a_file || why == store::errc::symbolic_link || why == std::errc::permission_denied ||
+        why == std::errc::read_only_file_system)
+        return exit_status::not_writable;
+    if (why == store::errc::missing_file || why == std::errc::no_such_file_or_directory) return exit_status::not_found;
+    if (why == engine::errc::stopped) return exit_status::incomplete;
+    return exit_status::failed;
+}
+
+mover::mover(transfer_options const& options, output& output)
+    : out(output),
+      options_(options),
+      context_(1),
+      environment_(context_.get_executor(), worker_count()),
+      node_(environment_.get(), context_.get_executor(), node_settings_from(options)),
+      news_(context_.get_executor()),
+      signals_(context_.get_executor(), SIGINT, SIGTERM) {}
+
+mover::~mover() = default;
+
+int mover::run(std::function<net::task<int>(mover&)> command) {
+    int status = static_cast<int>(exit_status::failed);
+    std::exception_ptr broken;
+    auto const all = [&]() -> net::task<void> {
+        status = co_await command(*this);
+        signals_.cancel();
+        co_await node_.stop();
+    };
+    net::task_group tasks{context_.get_executor()};
+    tasks.on_failure = [&](std::string_view, std::exception_ptr const& why) { broken = why; };
+    tasks.spawn("signals", watch_signals());
+    tasks.spawn("command", all());
+    context_.run();
+    if (broken) std::rethrow_exception(broken);
+    return status;
+}
+
+net::task<void> mover::watch_signals() {
+    auto const [error, number] = co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (error) co_return;
+    std::signal(SIGINT, SIG_DFL);
+    std::signal(SIGTERM, SIG_DFL);
+    stopped = true;
+    wake();
+}
+
+result<void> mover::listen() {
+    auto const asked = options_.listen;
+    SHOAL_TRY(auto const bound, node_.listen(asked));
+    out.event("listening", {{"address", bound.to_string()}});
+    out.note("listening on " + bound.to_string());
+    return success();
+}
+
+result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent const> content,
+                                            std::filesystem::path const& directory, bool writable,
+                                            std::vector<bool> wanted_files, bool sequential) {
+    auto added = std::make_shared<watched>();
+    std::error_code ignored;
+    auto const place = std::filesystem::weakly_canonical(std::filesystem::absolute(directory), ignored);
+    engine::transfer_options options;
+    options.storage.directory = place;
+    options.storage.writable = writable;
+    options.storage.journal = journal_path(options_, *content, place);
+    options.connect = options_.connect;
+    options.trackers = options_.trackers;
+    options.wanted_files = std::move(wanted_files);
+    options.sequential = sequential;
+    options.peers_max = options_.peers_max;
+    options.on_event = [this, which = added.get()](engine::transfer_event const& happened) {
+        on_event(*which, happened);
+    };
+    added->content = content;
+    SHOAL_TRY(added->transfer, node_.add(content, std::move(options)));
+    return added;
+}
+
+net::task<void> mover::wait(std::chrono::milliseconds length) {
+    auto& clock = environment_.get().clock;
+    co_await clock.wait(news_, clock.now() + length);
+}
+
+void mover::on_event(watched& which, engine::transfer_event const& happened) {
+    namespace event = engine::event;
+    auto const name = escaped(which.content->name());
+    if (auto const* piece = std::get_if<event::piece_verified>(&happened)) {
+        if (out.json()) out.event("piece", {{"name", which.content->name()}, {"piece", to_number(piece->piece)}});
+    } else if (auto const* bad = std::get_if<event::piece_rejected>(&happened)) {
+        out.note(name + ": piece " + std::to_string(to_number(bad->piece)) + " failed its hash and is fetched again");
+    } else if (auto const* joined = std::get_if<event::peer_joined>(&happened)) {
+        which.was_reached = true;
+        if (out.json())
+            out.event("peer", {{"name", which.content->name()}, {"address", joined->remote.to_string()}, {"state", "joined"}});
+    } else if (auto const* left = std::get_if<event::peer_left>(&happened)) {
+        if (out.json())
+            out.event("peer", {{"name", which.content->name()},
+                               {"address", left->remote.to_string()},
+                               {"state", "left"},
+                               {"reason", left->why.message()}});
+    } else if (std::holds_alternative<event::completed>(happened)) {
+        which.is_complete = true;
+        wake();
+    } else if (auto const* failed = std::get_if<event::failed>(&happened)) {
+        out.note(name + ": " + failed->why.message());
+        wake();
+    } else if (std::holds_alternative<event::recovered>(happened)) {
+        out.note(name + ": goes on");
+    } else if (auto const* announced = std::get_if<event::announced>(&happened)) {
+        which.was_reached = true;
+        out.event("announce", {{"url", announced->url}, {"peers", announced->peers}});
+        if (!announced->warning.empty())
+            out.note("tracker " + escaped(announced->url) + " warns: " + escaped(announced->warning));
+    } else if (auto const* refused = std::get_if<event::announce_failed>(&happened)) {
+        out.note("tracker " + escaped(refused->url) + ": " + escaped(refused->why));
+    }
+}
+
+void mover::show_progress(std::vector<std::shared_ptr<watched>> const& all) {
+    auto const now = std::chrono::steady_clock::now();
+    std::uint64_t total = 0, left = 0;
+    double down = 0, up = 0;
+    std::size_t peers = 0;
+    bool is_checking = false;
+    std::uint32_t checked = 0, pieces = 0;
+    for (auto const& each : all) {
+        auto const status = each->transfer->status();
+        total += status.bytes_total;
+        left += status.bytes_left;
+        down += status.download_rate;
+        up += status.upload_rate;
+        peers += status.peers;
+        checked += status.pieces_checked;
+        pieces += status.pieces_total;
+        is_checking = is_checking || status.state == engine::transfer_state::checking;
+        if (out.json() && now >= next_progress_event_)
+            out.event("progress", {{"name", each->content->name()},
+                                   {"bytes_total", status.bytes_total},
+                                   {"bytes_left", status.bytes_left},
+                                   {"downloaded", status.downloaded},
+                                   {"uploaded", status.uploaded},
+                                   {"download_rate", static_cast<std::uint64_t>(status.download_rate)},
+                                   {"upload_rate", static_cast<std::uint64_t>(status.upload_rate)},
+                                   {"peers", status.peers}});
+    }
+    if (now >= next_progress_event_) next_progress_event_ = now + std::chrono::seconds{1};
+    if (is_checking) {
+        out.progress("checking what is there: piece " + std::to_string(checked) + " of " + std::to_string(pieces));
+        return;
+    }
+    auto const percent = total == 0 ? 100 : (total - left) * 100 / total;
+    std::string line = std::to_string(percent) + "% of " + size_text(total) + ", down " + rate_text(down) + ", up " +
+                       rate_text(up) + ", " + std::to_string(peers) + (peers == 1 ? " peer" : " peers");
+    if (left > 0 && down > 1)
+        line += ", " + std::to_string(static_cast<std::uint64_t>(static_cast<double>(left) / down) + 1) + " s left";
+    out.progress(line);
+}
+}  // namespace shoal::cli

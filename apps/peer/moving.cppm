@@ -1,0 +1,80 @@
+module;
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+/// What `seed` and `get` share: a node on an event loop, signals, events and the progress line.
+module peer:moving;
+import shoal.asio;
+import shoal.core;
+import shoal.engine;
+import shoal.metainfo;
+import shoal.net;
+import shoal.store;
+import :options;
+import :output;
+
+namespace shoal::cli {
+/// A torrent file read from disk, or the status to end with (it has been said why).
+using loaded_torrent = std::pair<std::shared_ptr<metainfo::torrent const>, int>;
+loaded_torrent load_torrent(std::filesystem::path const& file, output& out);
+
+/// The exit status that an error of the engine or the store deserves.
+exit_status status_of(std::error_code why);
+
+/// One transfer as the user sees it.
+struct watched {
+    std::shared_ptr<metainfo::torrent const> content;
+    std::shared_ptr<engine::transfer> transfer;
+    bool was_reached = false;  ///< A peer or a tracker answered.
+    bool is_complete = false;
+    std::optional<std::chrono::steady_clock::time_point> complete_since;
+};
+
+/// Runs a node, and on it the coroutine that a command is, until that ends. A first SIGINT or SIGTERM sets `stopped`
+/// and wakes it, a second one ends the program at once.
+class mover {
+public:
+    mover(transfer_options const& options, output& out);
+    ~mover();
+
+    /// Runs `command` and then stops the node. Returns what the command returned.
+    int run(std::function<net::task<int>(mover&)> command);
+
+    /// Listens as the options say, and says so.
+    result<void> listen();
+    /// Adds a torrent whose content is, or will be, below `directory`.
+    result<std::shared_ptr<watched>> add(std::shared_ptr<metainfo::torrent const> content,
+                                         std::filesystem::path const& directory, bool writable,
+                                         std::vector<bool> wanted_files, bool sequential);
+    /// Waits at most `length`; returns early when something happened or a signal came.
+    net::task<void> wait(std::chrono::milliseconds length);
+    void wake() { news_.notify(); }
+    /// Redraws the progress line and emits `progress` events.
+    void show_progress(std::vector<std::shared_ptr<watched>> const& all);
+
+    bool stopped = false;
+    output& out;
+
+private:
+    net::task<void> watch_signals();
+    void on_event(watched& which, engine::transfer_event const& happened);
+
+    transfer_options const& options_;
+    asio::io_context context_;
+    net::system_environment environment_;
+    engine::node node_;
+    net::signal news_;
+    asio::signal_set signals_;
+    std::chrono::steady_clock::time_point next_progress_event_{};
+};
+}  // namespace shoal::cli

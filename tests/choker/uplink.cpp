@@ -1,0 +1,75 @@
+#include <catch2/catch.hpp>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+import shoal.choker;
+
+using namespace shoal::choker;
+
+namespace {
+constexpr std::size_t block = 16 * 1024;
+}
+
+TEST_CASE("the uplink goes to the peer that has least", "[choker]") {
+    uplink line;
+    std::vector<waiting_peer> const waiting{
+        {.id = 1, .progress = 30}, {.id = 2, .progress = 10}, {.id = 3, .progress = 20}};
+    CHECK(line.next(waiting) == 2U);
+    CHECK(line.next({}) == std::nullopt);
+}
+
+TEST_CASE("a run is finished before another peer has its turn", "[choker]") {
+    uplink line;
+    std::vector<waiting_peer> waiting{{.id = 1, .progress = 10}, {.id = 2, .progress = 10}};
+    CHECK(line.next(waiting) == 1U);
+    line.sent(block);
+    waiting[0].progress = 99;
+    waiting[0].is_in_run = true;
+    CHECK(line.next(waiting) == 1U);
+    waiting[0].is_in_run = false;
+    CHECK(line.next(waiting) == 2U);
+}
+
+TEST_CASE("a run ends for others when its peer asks no more", "[choker]") {
+    uplink line;
+    std::vector<waiting_peer> const both{{.id = 1}, {.id = 2, .is_in_run = true}};
+    CHECK(line.next(both) == 1U);
+    std::vector<waiting_peer> const other{both[1]};
+    CHECK(line.next(other) == 2U);
+    CHECK(line.next(both) == 2U);
+}
+
+TEST_CASE("equals take turns", "[choker]") {
+    uplink line;
+    std::vector<waiting_peer> const waiting{{.id = 7}, {.id = 3}, {.id = 5}};
+    std::vector<std::uint32_t> served;
+    for (int i = 0; i < 6; ++i) served.push_back(*line.next(waiting));
+    CHECK(served == std::vector<std::uint32_t>{3, 5, 7, 3, 5, 7});
+}
+
+TEST_CASE("a run is cut at its limit", "[choker]") {
+    for (auto const [sent, goes_on] : {std::pair{run_max - 1, true}, {run_max, false}, {run_max + 1, false}}) {
+        uplink line;
+        std::vector<waiting_peer> waiting{{.id = 1}, {.id = 2}};
+        REQUIRE(line.next(waiting) == 1U);
+        line.sent(sent);
+        waiting[0].is_in_run = true;
+        CHECK((line.next(waiting) == 1U) == goes_on);
+    }
+}
+
+TEST_CASE("a peer that hides what it has is not served before others once it was given as much", "[choker]") {
+    uplink line;
+    std::uint64_t given = 0;
+    std::uint32_t turns = 0;
+    for (std::uint64_t honest = 0; honest < 50 * block; honest += block) {
+        while (line.next(std::vector<waiting_peer>{{.id = 1, .progress = given}, {.id = 2, .progress = honest}}) ==
+               1U) {
+            given += block;
+            ++turns;
+        }
+    }
+    CHECK(turns <= 51);
+}

@@ -1,0 +1,208 @@
+module;
+#include <algorithm>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+module shoal.testing;
+import shoal.asio;
+import shoal.core;
+import shoal.net;
+import :world;
+
+namespace shoal::testing {
+std::uint64_t repeatable_random::number() {  // splitmix64
+    auto z = state_ += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+double repeatable_random::fraction() {
+    return static_cast<double>(number() >> 11) * 0x1p-53;
+}
+
+void repeatable_random::fill(mutable_byte_view out) {
+    for (std::size_t i = 0; i < out.size(); i += 8) {
+        auto bits = number();
+        for (auto& byte : out.subspan(i, std::min<std::size_t>(8, out.size() - i))) {
+            byte = static_cast<std::byte>(bits);
+            bits >>= 8;
+        }
+    }
+}
+
+time_point simulated_clock::now() const {
+    return world_.now;
+}
+
+net::task<bool> simulated_clock::wait(net::signal& notice, time_point until) {
+    struct entry {
+        world& owner;
+        std::optional<world::event_key> key;
+        ~entry() {
+            if (key) owner.events.erase(*key);
+        }
+    } alarm{world_, {}};
+    for (;;) {
+        if (notice.take()) co_return true;
+        if (world_.now >= until) co_return false;
+        if (!alarm.key && until != time_point::max()) {
+            alarm.key = world_.at(until, [&notice, this] {
+                world_.note("wake");
+                notice.wake();
+            });
+        }
+        co_await notice.park();
+    }
+}
+
+simulated_host::simulated_host(world& world, std::size_t n, std::uint64_t seed)
+    : index(n),
+      address(ip_address::v4({10, 0, static_cast<std::uint8_t>((n + 1) >> 8), static_cast<std::uint8_t>(n + 1)})),
+      network(world, n),
+      random(seed),
+      outside{world.clock, network, random, world.workers} {}
+
+std::uint16_t simulated_host::free_port() {
+    do last_port = last_port == 65535 ? 49152 : static_cast<std::uint16_t>(last_port + 1);
+    while (listeners.contains(last_port) || datagrams.contains(last_port));
+    return last_port;
+}
+
+world::world(std::uint64_t s) : seed(s), random(s), clock(*this), workers(io.get_executor()), tasks(io.get_executor()) {
+    tasks.on_failure = [this](std::string_view, std::exception_ptr const& why) {
+        if (!failure) failure = why;
+    };
+}
+
+world::event_key world::at(time_point when, std::function<void()> what) {
+    event_key const key{std::max(when, now), ++event_count};
+    events.emplace(key, std::move(what));
+    return key;
+}
+
+void world::note(std::string_view kind, std::uint64_t a, std::uint64_t b, std::uint64_t c) {
+    auto const mix = [this](std::uint64_t value) { trace = (trace ^ value) * 0x100000001b3; };
+    mix(static_cast<std::uint64_t>(now.time_since_epoch().count()));
+    for (char const letter : kind) mix(static_cast<unsigned char>(letter));
+    for (auto const value : {a, b, c}) mix(value);
+}
+
+simulated_host& world::host(std::size_t n) {
+    while (hosts.size() <= n) {
+        hosts.push_back(std::make_unique<simulated_host>(*this, hosts.size(), seed * 1009 + hosts.size()));
+        index_of.emplace(hosts.back()->address, hosts.size() - 1);
+    }
+    return *hosts[n];
+}
+
+simulated_host* world::host_at(ip_address const& address) {
+    auto const found = index_of.find(address);
+    return found == index_of.end() ? nullptr : hosts[found->second].get();
+}
+
+bool world::are_apart(std::size_t a, std::size_t b) const {
+    return apart.contains(std::minmax(a, b));
+}
+
+duration world::latency(std::size_t a, std::size_t b) const {
+    return a == b ? duration{} : hosts[a]->link.latency + hosts[b]->link.latency;
+}
+
+void world::settle() {
+    io.restart();
+    while (io.poll() > 0) io.restart();
+}
+
+bool world::run(std::function<bool()> const& done, time_point limit) {
+    for (;;) {
+        settle();
+        if (failure) std::rethrow_exception(std::exchange(failure, nullptr));
+        if (done && done()) return true;
+        if (events.empty() || events.begin()->first.first > limit) break;
+        auto next = events.extract(events.begin());
+        now = next.key().first;
+        next.mapped()();
+    }
+    now = limit;
+    return false;
+}
+
+simulation::simulation(std::uint64_t seed) : world_(std::make_unique<world>(seed)) {}
+
+simulation::~simulation() {
+    asio::post(world_->io, [this] { world_->tasks.cancel(); });
+    try {
+        world_->run([this] { return world_->tasks.size() == 0; }, world_->now + std::chrono::hours{1});
+    } catch (...) {  // a failure that no run has thrown any more
+        world_->run([this] { return world_->tasks.size() == 0; }, world_->now + std::chrono::hours{1});
+    }
+}
+
+net::environment& simulation::host(std::size_t n) {
+    return world_->host(n).outside;
+}
+ip_address simulation::address_of(std::size_t n) {
+    return world_->host(n).address;
+}
+void simulation::connect_by(std::size_t n, host_link link) {
+    world_->host(n).link = link;
+}
+void simulation::set_faults(fault_rates rates) {
+    world_->faults = rates;
+}
+void simulation::name(std::string name, ip_address address) {
+    world_->names[std::move(name)].push_back(address);
+}
+
+void simulation::separate(std::size_t a, std::size_t b) {
+    world_->note("separate", a, b);
+    world_->apart.insert(std::minmax(a, b));
+}
+void simulation::rejoin(std::size_t a, std::size_t b) {
+    world_->note("rejoin", a, b);
+    world_->apart.erase(std::minmax(a, b));
+    deliver_held(*world_, a, b);
+}
+void simulation::reset_connections(std::size_t n) {
+    world_->note("reset all", n);
+    reset_all(*world_, n);
+}
+void simulation::after(duration delay, std::function<void()> what) {
+    world_->at(world_->now + delay, std::move(what));
+}
+
+asio::any_io_executor simulation::executor() {
+    return world_->io.get_executor();
+}
+void simulation::spawn(std::string name, net::task<void> work) {
+    world_->tasks.spawn(std::move(name), std::move(work));
+}
+bool simulation::run_until(std::function<bool()> done, duration limit) {
+    return world_->run(done, world_->now + limit);
+}
+void simulation::run_for(duration length) {
+    world_->run({}, world_->now + length);
+}
+time_point simulation::now() const noexcept {
+    return world_->now;
+}
+std::uint64_t simulation::seed() const noexcept {
+    return world_->seed;
+}
+std::uint64_t simulation::trace() const noexcept {
+    return world_->trace;
+}
+}  // namespace shoal::testing

@@ -1,0 +1,75 @@
+module;
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+export module shoal.testing:simulation;
+import shoal.asio;
+import shoal.core;
+import shoal.net;
+
+export namespace shoal::testing {
+/// How a host is connected to the others.
+struct host_link {
+    std::uint64_t upload = 0;    ///< Bytes per second, shared fairly by its connections; 0: no limit.
+    std::uint64_t download = 0;  ///< Bytes per second, first come first served; 0: no limit.
+    duration latency = std::chrono::milliseconds{5};  ///< One way to the middle; a path takes the sum of both ends'.
+};
+
+/// What goes wrong by chance, from the moment it is set.
+struct fault_rates {
+    std::uint64_t reset_after_mean = 0;  ///< A new connection breaks after about so many bytes; 0: never.
+    bool short_transfers = false;        ///< Reads and writes move random small counts of bytes.
+    double datagram_loss = 0;            ///< Fraction of datagrams that vanish.
+};
+
+/// A world of hosts on one thread and on a time of its own. The same seed and the same calls give the same events.
+///
+/// Streams keep their order, hold at most 256 KiB a direction, break and close as TCP does. Blocking work runs inline
+/// and takes no time. Names resolve as told by `name`. Datagrams are delayed and lost, but use no bandwidth.
+class simulation {
+public:
+    explicit simulation(std::uint64_t seed);
+    simulation(simulation const&) = delete;
+    simulation& operator=(simulation const&) = delete;
+    /// Cancels and joins what was spawned; everything that the tasks use has to outlive the simulation.
+    ~simulation();
+
+    // The world.
+    /// The outside as host `n` sees it, from 0; hosts appear when first named. Addresses are 10.0.0.1, 10.0.0.2, ...
+    net::environment& host(std::size_t n);
+    ip_address address_of(std::size_t n);
+    void connect_by(std::size_t n, host_link link);
+    void set_faults(fault_rates rates);
+    void name(std::string name, ip_address address);
+
+    // Things that happen.
+    /// Nothing passes between the two hosts, in either direction, until they are joined again. What was under way
+    /// arrives then; connection attempts go on waiting.
+    void separate(std::size_t a, std::size_t b);
+    void rejoin(std::size_t a, std::size_t b);
+    /// Every connection of the host is reset.
+    void reset_connections(std::size_t n);
+    /// Calls `what` after `delay`, between two events.
+    void after(duration delay, std::function<void()> what);
+
+    // Running.
+    asio::any_io_executor executor();
+    /// Starts a task that the simulation owns. An exception that escapes it is thrown by the call that runs it.
+    void spawn(std::string name, net::task<void> work);
+    /// Runs until `done`, asked after each event, says yes, or `limit` of simulated time has passed: then false.
+    bool run_until(std::function<bool()> done, duration limit);
+    void run_for(duration length);
+    time_point now() const noexcept;
+    std::uint64_t seed() const noexcept;
+    /// A hash of all events so far and their times: equal for equal runs.
+    std::uint64_t trace() const noexcept;
+
+private:
+    std::unique_ptr<struct world> world_;
+};
+}  // namespace shoal::testing

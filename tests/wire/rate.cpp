@@ -1,0 +1,117 @@
+#include <catch2/catch.hpp>
+#include <deque>
+
+#include "conversation.hpp"
+
+using namespace shoal;
+using namespace shoal::wire;
+using namespace shoal::wire::test;
+using namespace std::chrono_literals;
+
+namespace {
+/// A line that delivers `rate` bytes a second after `delay` each way, and the blocks asked over it.
+struct line {
+    double rate;
+    duration round_trip;
+
+    /// Runs for `length`; the share of the line that was used in its second half.
+    double used(duration length, std::size_t most = 2000) {
+        struct flight {
+            time_point asked, arrives;
+            std::uint64_t delivered_then;
+        };
+        pipeline core;
+        std::deque<flight> flights;
+        auto now = start;
+        auto free_at = start;  // when the line has sent what was asked
+        auto const per_block = std::chrono::duration_cast<duration>(std::chrono::duration<double>(block_length / rate));
+        std::uint64_t late_bytes = 0;
+        while (now - start < length) {
+            while (flights.size() < core.depth(most)) {
+                free_at = std::max(free_at, now + round_trip) + per_block;
+                flights.push_back({now, free_at, core.total()});
+            }
+            auto const first = flights.front();
+            flights.pop_front();
+            now = first.arrives;
+            core.delivered(block_length, first.asked, first.delivered_then, now);
+            if (now - start > length / 2) late_bytes += block_length;
+            depth = core.depth(most);
+        }
+        return static_cast<double>(late_bytes) / (rate * std::chrono::duration<double>(length / 2).count());
+    }
+    std::size_t depth = 0;
+};
+}  // namespace
+
+TEST_CASE("the pipeline fills every line soon", "[wire]") {
+    struct row {
+        double rate;
+        duration round_trip;
+        duration within;
+        double least;
+    };
+    for (auto const& [rate, round_trip, within, least] : std::vector<row>{
+             {2e9, 30us, 20ms, 0.95},   // loopback
+             {1e9, 1ms, 100ms, 0.95},   // ten gigabit
+             {12.5e6, 20ms, 1s, 0.95},  // a hundred megabit across a country
+             {12.5e6, 300ms, 6s, 0.9},  // and across the world
+             {1e5, 100ms, 10s, 0.9},    // a poor line
+         }) {
+        CAPTURE(rate, round_trip.count());
+        line over{rate, round_trip};
+        CHECK(over.used(within) >= least);
+    }
+}
+
+TEST_CASE("the pipeline of a slow line stays short", "[wire]") {
+    line over{1e5, 100ms};
+    over.used(20s);
+    CHECK(over.depth <= 12);
+    line slower{1e4, 100ms};
+    slower.used(60s);
+    CHECK(slower.depth <= 8);
+}
+
+TEST_CASE("the pipeline is bounded by what the peer queues", "[wire]") {
+    pipeline core;
+    CHECK(core.depth(2000) == pipeline_start);
+    CHECK(core.depth(10) == 10);
+    CHECK(core.depth(2) == 2);
+    line over{2e9, 30us};
+    over.used(20ms, 250);
+    CHECK(over.depth == 250);
+}
+
+TEST_CASE("a rate is right from the first second on and fades", "[wire]") {
+    rate_meter meter{start};
+    CHECK(meter.at(start) == 0);
+    auto now = start;
+    for (int i = 0; i < 100; ++i) {
+        now += 10ms;
+        meter.add(10'000, now);
+    }
+    CHECK(meter.at(now) == Approx(1e6).epsilon(0.05));
+    for (int i = 0; i < 3000; ++i) {
+        now += 10ms;
+        meter.add(20'000, now);
+    }
+    CHECK(meter.at(now) == Approx(2e6).epsilon(0.05));
+    CHECK(meter.at(now + 5s) == Approx(2e6 / 2.718).epsilon(0.05));
+    CHECK(meter.at(now + 100s) < 1);
+}
+
+TEST_CASE("rates and depth of a connection follow its blocks", "[wire]") {
+    leecher to;
+    REQUIRE(to.read(message_of(1)));
+    auto now = start;
+    for (std::uint32_t i = 0; i < block_count; ++i) {
+        REQUIRE(to.request(block_at(i), now));
+        now += 10ms;
+        REQUIRE(to.read(piece_of(block_at(i), data_of(block_at(i))), 64, now));
+    }
+    CHECK(to.core.download_rate(now) == Approx(1.6e6).epsilon(0.1));
+    CHECK(to.core.upload_rate(now) == 0);
+    CHECK(to.core.pipeline_depth() > pipeline_min);
+    CHECK(to.core.pipeline_depth() <= 250);
+}
