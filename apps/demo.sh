@@ -91,8 +91,10 @@ start_seed() {
 # percent LOG: how much of the torrent that peer has verified
 percent() {
     local line
+    grep -qa '"event":"complete"' "$1" && { echo 100; return; }
     line=$(grep -a '"event":"progress"' "$1" | tail -n 1)
-    [[ $line =~ \"verified\":([0-9]+) ]] && echo $((BASH_REMATCH[1] * 100 / size)) || echo 0
+    [[ $line =~ \"bytes_total\":([0-9]+),\"bytes_left\":([0-9]+) ]] || { echo 0; return; }
+    echo $(((BASH_REMATCH[1] - BASH_REMATCH[2]) * 100 / BASH_REMATCH[1]))
 }
 
 show_progress() {

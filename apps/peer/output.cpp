@@ -136,7 +136,7 @@ void output::progress(std::string_view line, boost::json::object fields) {
     if (!progress_due()) return;
     auto const now = std::chrono::steady_clock::now();
     next_progress_ = now + redraw_interval;
-    event("progress", std::move(fields));
+    if (!fields.empty()) event("progress", std::move(fields));
     if (options_.quiet) return;
     if (terminal_) return draw(line);
     if (now < next_plain_) return;

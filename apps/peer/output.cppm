@@ -56,8 +56,8 @@ public:
     /// One line of chatter on standard error.
     void note(std::string_view line);
     /// How far it is, on standard error: one redrawn line at a terminal, a plain line every `plain_interval` elsewhere.
-    /// With `--json` also an event `progress` with `fields`. Does nothing unless `progress_due`.
-    void progress(std::string_view line, boost::json::object fields);
+    /// With `--json` also an event `progress`, if there are `fields`. Does nothing unless `progress_due`.
+    void progress(std::string_view line, boost::json::object fields = {});
     /// Whether it is time for the next progress line: spares composing it.
     bool progress_due() const;
     /// Says why it failed, in one line on standard error (and as an event `error`), and passes the status on.
