@@ -27,7 +27,7 @@ struct settings {
     std::uint64_t total_size = 0;     ///< Bytes of the torrent.
     bool fast = false;                ///< Both handshakes had it.
     bool extensions = false;          ///< Both handshakes had it.
-    std::uint32_t reqq_own = 2000;    ///< Requests of the peer that we queue; we tell it in our extension handshake.
+    std::uint32_t reqq_own = 2000;    ///< Requests of the peer that we queue; told in our extension handshake.
     copy_function copy = plain_copy;  ///< The store gives one that survives a truncated file.
     wire::limits limits{};
 };
@@ -68,7 +68,9 @@ public:
     std::optional<any_event> next_event();
 
     // Sending. Each appends to what `unsent` shows. State changes that change nothing send nothing.
-    void choke();  ///< Also empties the queue of the peer's requests, with rejects under the fast extension.
+    /// Also empties the queue of the peer's requests, with rejects under the fast extension. Those that `next_upload`
+    /// has handed out are still owed a `send_block` or a `reject`.
+    void choke();
     void unchoke();
     void interested();
     void not_interested();
@@ -134,7 +136,7 @@ public:
     double upload_rate(time_point now) const { return upload_rate_.at(now); }      ///< Payload bytes a second.
     /// Blocks to keep in flight, from `pipeline_min` to what the peer queues. Grows at least twofold each round trip
     /// until the line is full.
-    std::size_t pipeline_depth() const;
+    std::size_t pipeline_depth(time_point now) const;
     wire::counters const& counters() const noexcept { return counters_; }
 
 private:
@@ -182,6 +184,7 @@ private:
     void send(message id, std::initializer_list<std::uint32_t> numbers = {});
     void send_range(message id, block_ref const& ref);
     bool drop_request(block_ref const& block);
+    void release_memory();
     std::size_t peer_queue() const noexcept;
     void emit(any_event event) { events_.push(std::move(event)); }
 
