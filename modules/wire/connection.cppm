@@ -22,6 +22,7 @@ import :outbox;
 import :requests;
 
 export namespace shoal::wire {
+/// The torrent has to be known: what a peer says before its metadata is there cannot be checked.
 struct settings {
     std::uint32_t piece_length = 0;   ///< Bytes, above 0.
     std::uint64_t total_size = 0;     ///< Bytes of the torrent.
@@ -60,7 +61,8 @@ public:
     /// Where the next bytes go, in order: header buffer, destination of the next expected block, next header... Returns
     /// how many of `places` were filled: at least 1, never an empty one. `places` must not be empty; 64 is a good size.
     std::size_t prepare(std::span<mutable_byte_view> places);
-    /// So many bytes came into the prepared places, in order. What stands in another place than it should is moved.
+    /// So many bytes came into the prepared places, in order. What stands in another place than it should is moved; so
+    /// a destination can hold any bytes until `event::block` tells its block, and belongs to one connection alone.
     result<void> commit(std::size_t count, time_point now);
     /// The same for who has bytes in hand. Not between `prepare` and `commit`.
     result<void> receive(byte_view bytes, time_point now);
