@@ -172,6 +172,7 @@ result<void> connection::wake(time_point now) {
         if (now - last_sent_ >= bounds.keep_alive_after) {
             outbox_.add(std::array<std::byte, 4>{});
             last_sent_ = now;
+            release_memory();
         }
     } else if (!waiting_since_) {
         waiting_since_ = now;
@@ -183,6 +184,15 @@ result<void> connection::wake(time_point now) {
         emit(event::snubbed{});
     }
     return success();
+}
+
+/// So long after the last word, what a busy time has left behind is given back.
+void connection::release_memory() {
+    if (uploads_.empty()) uploads_.clear();
+    if (events_.empty()) events_.clear();
+    requests_.release_memory();
+    spill_ = {};
+    if (part_ != part::body) body_ = {};
 }
 
 time_point connection::deadline() const {
@@ -206,8 +216,8 @@ std::size_t connection::request_room() const noexcept {
     return most > outstanding() ? most - outstanding() : 0;
 }
 
-std::size_t connection::pipeline_depth() const {
-    return pipeline_.depth(snubbed_ ? std::min<std::size_t>(pipeline_min, peer_queue()) : peer_queue());
+std::size_t connection::pipeline_depth(time_point now) const {
+    return pipeline_.depth(snubbed_ ? std::min<std::size_t>(pipeline_min, peer_queue()) : peer_queue(), now);
 }
 
 void connection::send(message id, std::initializer_list<std::uint32_t> numbers) {

@@ -22,12 +22,13 @@ import :outbox;
 import :requests;
 
 export namespace shoal::wire {
+/// The torrent has to be known: what a peer says before its metadata is there cannot be checked.
 struct settings {
     std::uint32_t piece_length = 0;   ///< Bytes, above 0.
     std::uint64_t total_size = 0;     ///< Bytes of the torrent.
     bool fast = false;                ///< Both handshakes had it.
     bool extensions = false;          ///< Both handshakes had it.
-    std::uint32_t reqq_own = 2000;    ///< Requests of the peer that we queue; we tell it in our extension handshake.
+    std::uint32_t reqq_own = 2000;    ///< Requests of the peer that we queue; told in our extension handshake.
     copy_function copy = plain_copy;  ///< The store gives one that survives a truncated file.
     wire::limits limits{};
 };
@@ -60,7 +61,8 @@ public:
     /// Where the next bytes go, in order: header buffer, destination of the next expected block, next header... Returns
     /// how many of `places` were filled: at least 1, never an empty one. `places` must not be empty; 64 is a good size.
     std::size_t prepare(std::span<mutable_byte_view> places);
-    /// So many bytes came into the prepared places, in order. What stands in another place than it should is moved.
+    /// So many bytes came into the prepared places, in order. What stands in another place than it should is moved; so
+    /// a destination can hold any bytes until `event::block` tells its block, and belongs to one connection alone.
     result<void> commit(std::size_t count, time_point now);
     /// The same for who has bytes in hand. Not between `prepare` and `commit`.
     result<void> receive(byte_view bytes, time_point now);
@@ -68,7 +70,9 @@ public:
     std::optional<any_event> next_event();
 
     // Sending. Each appends to what `unsent` shows. State changes that change nothing send nothing.
-    void choke();  ///< Also empties the queue of the peer's requests, with rejects under the fast extension.
+    /// Also empties the queue of the peer's requests, with rejects under the fast extension. Those that `next_upload`
+    /// has handed out are still owed a `send_block` or a `reject`.
+    void choke();
     void unchoke();
     void interested();
     void not_interested();
@@ -134,7 +138,7 @@ public:
     double upload_rate(time_point now) const { return upload_rate_.at(now); }      ///< Payload bytes a second.
     /// Blocks to keep in flight, from `pipeline_min` to what the peer queues. Grows at least twofold each round trip
     /// until the line is full.
-    std::size_t pipeline_depth() const;
+    std::size_t pipeline_depth(time_point now) const;
     wire::counters const& counters() const noexcept { return counters_; }
 
 private:
@@ -182,6 +186,7 @@ private:
     void send(message id, std::initializer_list<std::uint32_t> numbers = {});
     void send_range(message id, block_ref const& ref);
     bool drop_request(block_ref const& block);
+    void release_memory();
     std::size_t peer_queue() const noexcept;
     void emit(any_event event) { events_.push(std::move(event)); }
 

@@ -25,8 +25,6 @@ struct limits {
     std::uint32_t extension_max = 1024 * 1024;
     /// Messages we do not know, which are skipped without being kept.
     std::uint32_t unknown_max = 1024 * 1024;
-    /// Requests of the peer that wait to be served; what we announce as `reqq`, as libtorrent does.
-    std::uint32_t uploads_max = 2000;
     /// Our requests in flight, whatever the peer's `reqq` says: 32 MiB, the product of 2 GB/s and 16 ms.
     std::uint32_t requests_max = 2000;
     /// Requests in flight to a peer that tells no `reqq`. BEP 10: libtorrent's default.
@@ -39,7 +37,7 @@ struct limits {
     /// Messages that move nothing: keep-alives, flapping, known haves, suggestions, ports, unknown and extension
     /// messages. A sound client sends a few a second; 20 000 cost about a millisecond.
     budget_limit idle_messages{20'000, 200};
-    /// Requests that cannot be queued: while choked, or over `uploads_max`. A whole pipeline crosses a choke.
+    /// Requests that cannot be queued: while choked, or over `settings::reqq_own`. A whole pipeline crosses a choke.
     budget_limit excess_requests{10'000, 500};
     /// Bytes of our own messages, without blocks, that may wait for a peer that does not read.
     std::size_t unsent_max = 1024 * 1024;
@@ -59,7 +57,8 @@ struct limits {
 
 /// How many requests to keep in flight.
 inline constexpr std::uint32_t pipeline_min = 4;     ///< A line is never idle between two blocks.
-inline constexpr std::uint32_t pipeline_start = 16;  ///< Before anything was measured.
+inline constexpr std::uint32_t pipeline_start = 16;  ///< Before anything was measured, and at most after a pause.
+inline constexpr duration pipeline_pause = std::chrono::seconds{10};  ///< What was measured earlier may be wrong.
 /// Asked ahead beyond the round trip, so that a disk or a scheduler that pauses leaves the line busy.
 inline constexpr duration pipeline_ahead = std::chrono::milliseconds{250};
 

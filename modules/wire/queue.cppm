@@ -1,7 +1,5 @@
 module;
-#include <bit>
 #include <cstddef>
-#include <memory>
 #include <utility>
 #include <vector>
 

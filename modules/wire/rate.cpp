@@ -42,17 +42,20 @@ void recent_max::add(double sample, time_point now, duration span) {
 
 void pipeline::delivered(std::uint32_t length, time_point asked, std::uint64_t delivered_then, time_point now) {
     total_ += length;
+    last_ = now;
     auto const took = std::max(seconds(now - asked), 1e-5);  // a clock may not have moved
     rate_.add(static_cast<double>(total_ - delivered_then) / took, now, std::chrono::seconds{2});
     shortest_ = shortest_ == 0 ? took : std::min(shortest_, took);
 }
 
-std::size_t pipeline::depth(std::size_t most) const noexcept {
+std::size_t pipeline::depth(std::size_t most, time_point now) const noexcept {
     auto const floor = std::min<std::size_t>(pipeline_min, most);
     if (total_ == 0) return std::clamp<std::size_t>(pipeline_start, floor, most);
     // Twice the round trip: so the depth doubles until the line, not the number of requests, bounds the rate.
     auto const ahead = std::max(2 * shortest_, shortest_ + seconds(pipeline_ahead));
     auto const blocks = std::min(rate_.value() * ahead / block_length, 1e6);
-    return std::clamp(static_cast<std::size_t>(blocks) + pipeline_min, floor, most);
+    auto depth = static_cast<std::size_t>(blocks) + pipeline_min;
+    if (now - last_ > pipeline_pause) depth = std::min<std::size_t>(depth, pipeline_start);
+    return std::clamp(depth, floor, most);
 }
 }  // namespace shoal::wire

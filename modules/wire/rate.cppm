@@ -42,10 +42,11 @@ public:
     /// Bytes of all blocks so far.
     std::uint64_t total() const noexcept { return total_; }
     /// Blocks, `pipeline_min` at least. `most` bounds it.
-    std::size_t depth(std::size_t most) const noexcept;
+    std::size_t depth(std::size_t most, time_point now) const noexcept;
 
 private:
     std::uint64_t total_ = 0;
+    time_point last_{};
     recent_max rate_;      // bytes a second
     double shortest_ = 0;  // seconds, of all round trips: a queue of our own requests must not count as distance
 };

@@ -143,7 +143,9 @@ result<void> connection::end_part(time_point now) {
     begin_header();
     if (ended == part::body) {
         body_have_ = 0;
-        return on_message(body_, now);
+        auto answer = on_message(body_, now);
+        if (body_.capacity() > 4 * body_step) body_ = {};
+        return answer;
     }
     if (!arriving_) return success();
     auto const request = *std::exchange(arriving_, std::nullopt);

@@ -33,6 +33,10 @@ public:
     bool cancel(block_ref const& ref);
     /// The wanted request at or after place `from`, and moves `from` behind it; nothing at the end.
     open_request const* next_wanted(std::size_t& from) const;
+    /// Gives back what more requests once needed, when there are none.
+    void release_memory() {
+        if (rows_.empty()) rows_.clear();
+    }
     /// Takes the first request out, wanted or cancelled; nothing when none is left.
     std::optional<open_request> take_first();
 

@@ -27,7 +27,7 @@ struct line {
         auto const per_block = std::chrono::duration_cast<duration>(std::chrono::duration<double>(block_length / rate));
         std::uint64_t late_bytes = 0;
         while (now - start < length) {
-            while (flights.size() < core.depth(most)) {
+            while (flights.size() < core.depth(most, now)) {
                 free_at = std::max(free_at, now + round_trip) + per_block;
                 flights.push_back({now, free_at, core.total()});
             }
@@ -36,7 +36,7 @@ struct line {
             now = first.arrives;
             core.delivered(block_length, first.asked, first.delivered_then, now);
             if (now - start > length / 2) late_bytes += block_length;
-            depth = core.depth(most);
+            depth = core.depth(most, now);
         }
         return static_cast<double>(late_bytes) / (rate * std::chrono::duration<double>(length / 2).count());
     }
@@ -75,12 +75,25 @@ TEST_CASE("the pipeline of a slow line stays short", "[wire]") {
 
 TEST_CASE("the pipeline is bounded by what the peer queues", "[wire]") {
     pipeline core;
-    CHECK(core.depth(2000) == pipeline_start);
-    CHECK(core.depth(10) == 10);
-    CHECK(core.depth(2) == 2);
+    CHECK(core.depth(2000, start) == pipeline_start);
+    CHECK(core.depth(10, start) == 10);
+    CHECK(core.depth(2, start) == 2);
     line over{2e9, 30us};
     over.used(20ms, 250);
     CHECK(over.depth == 250);
+}
+
+TEST_CASE("after a pause the pipeline starts anew", "[wire]") {
+    pipeline core;
+    auto now = start;
+    for (int i = 0; i < 1000; ++i) {
+        auto const then = core.total();
+        now += 1ms;
+        core.delivered(block_length, now - 1ms, then, now);
+    }
+    CHECK(core.depth(2000, now) > 200);
+    CHECK(core.depth(2000, now + 10s) > 200);
+    CHECK(core.depth(2000, now + 11s) == pipeline_start);
 }
 
 TEST_CASE("a rate is right from the first second on and fades", "[wire]") {
@@ -112,6 +125,6 @@ TEST_CASE("rates and depth of a connection follow its blocks", "[wire]") {
     }
     CHECK(to.core.download_rate(now) == Approx(1.6e6).epsilon(0.1));
     CHECK(to.core.upload_rate(now) == 0);
-    CHECK(to.core.pipeline_depth() > pipeline_min);
-    CHECK(to.core.pipeline_depth() <= 250);
+    CHECK(to.core.pipeline_depth(now) > pipeline_min);
+    CHECK(to.core.pipeline_depth(now) <= 250);
 }

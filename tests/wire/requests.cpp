@@ -240,7 +240,7 @@ TEST_CASE("a peer that sends no block is snubbed, until it sends one", "[wire]")
     REQUIRE(to.core.wake(start + 40s));
     CHECK(events(to.core) == lines{"snubbed"});
     CHECK(to.core.is_snubbed());
-    CHECK(to.core.pipeline_depth() == pipeline_min);
+    CHECK(to.core.pipeline_depth(start + 40s) == pipeline_min);
     REQUIRE(to.core.wake(start + 60s));
     CHECK(events(to.core).empty());
     CHECK(to.core.deadline() > start + 60s);

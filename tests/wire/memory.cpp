@@ -1,0 +1,107 @@
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <new>
+
+#include "conversation.hpp"
+
+using namespace shoal;
+using namespace shoal::wire;
+using namespace shoal::wire::test;
+
+namespace {
+std::size_t allocations = 0;
+std::size_t held = 0;  // bytes, roughly
+}  // namespace
+
+void* operator new(std::size_t size) {
+    ++allocations;
+    auto* const place = static_cast<std::size_t*>(std::malloc(size + alignof(std::max_align_t)));
+    if (!place) throw std::bad_alloc{};
+    *place = size;
+    held += size;
+    return reinterpret_cast<std::byte*>(place) + alignof(std::max_align_t);
+}
+void operator delete(void* place) noexcept {
+    if (!place) return;
+    auto* const whole = reinterpret_cast<std::size_t*>(static_cast<std::byte*>(place) - alignof(std::max_align_t));
+    held -= *whole;
+    std::free(whole);
+}
+void operator delete(void* place, std::size_t) noexcept {
+    operator delete(place);
+}
+
+TEST_CASE("a steady flow of blocks allocates next to nothing, on neither end", "[wire]") {
+    leecher to;
+    connection from{defaults(), start};
+    from.unchoke();
+    drain(from);
+    auto const data = data_of(block_at(0));
+    for (std::uint32_t i = 0; i < 16; ++i) to.places[block_at(i)].resize(block_length);
+    REQUIRE(to.core.receive(message_of(1), start));
+    while (to.core.next_event()) continue;
+
+    std::array<byte_view, 64> runs;
+    std::array<mutable_byte_view, 64> places;
+    auto const round = [&] {
+        for (std::uint32_t i = 0; i < 16; ++i) to.core.request(block_at(i), to.places[block_at(i)], start);
+        bool fine = true;
+        for (auto const count = to.core.unsent(runs); auto const& run : std::span{runs}.first(count)) {
+            fine = fine && from.receive(run, start);
+            to.core.sent(run.size(), start);
+        }
+        while (from.next_event()) continue;
+        while (auto const ref = from.next_upload()) from.send_block(*ref, data);
+        while (auto const count = from.unsent(runs)) {
+            to.core.prepare(places);
+            std::size_t place = 0, bytes = 0;
+            for (auto const& run : std::span{runs}.first(count))  // the first place may be a part of a header
+                for (auto left = run; !left.empty();) {
+                    auto const part = std::min(left.size(), places[place].size());
+                    std::copy_n(left.begin(), part, places[place].begin());
+                    places[place] = places[place].subspan(part);
+                    place += places[place].empty();
+                    left = left.subspan(part);
+                    bytes += part;
+                }
+            from.sent(bytes, start);
+            fine = fine && to.core.commit(bytes, start);
+            while (to.core.next_event()) continue;
+        }
+        return fine;
+    };
+    for (int i = 0; i < 50; ++i) REQUIRE(round());
+    auto const before = allocations;
+    bool fine = true;
+    for (int i = 0; i < 1000; ++i) fine = fine && round();
+    auto const after = allocations;
+    CHECK(fine);
+    CHECK(after - before <= 10);  // of 16 000 blocks: a chunk of the outbox now and then
+    CHECK(to.core.counters().moved == 0);
+    CHECK(to.core.counters().predicted == 1050 * 16);
+}
+
+TEST_CASE("a quiet connection holds little, also after a busy time", "[wire]") {
+    auto const before = held;
+    auto one = std::make_unique<connection>(defaults(), start);
+    CHECK(held - before < 12 * 1024);
+
+    byte_vector place(block_length);
+    {
+        byte_vector requests;
+        for (std::uint32_t i = 0; i < 2000; ++i) byte_writer{requests}.bytes(range_of(6, block_at(i % block_count)));
+        one->unchoke();
+        REQUIRE(one->receive(requests, start));
+        REQUIRE(one->receive(message_of(1), start));
+        REQUIRE(one->receive(message_of(20, byte_vector(1024 * 1024 - 1, std::byte{1})), start));
+        for (std::uint32_t i = 0; i < 250; ++i) REQUIRE(one->request({piece_index{0}, 0, block_length}, place, start));
+        one->choke();
+        drain(*one);
+        for (int i = 0; i < 250; ++i) REQUIRE(one->receive(range_of(16, {piece_index{0}, 0, block_length}), start));
+        while (one->next_event()) continue;
+        REQUIRE(one->receive({}, start));
+    }
+    REQUIRE(one->wake(start + std::chrono::seconds{100}));
+    drain(*one, start + std::chrono::seconds{100});
+    CHECK(held - before - place.capacity() < 20 * 1024);
+}
