@@ -48,8 +48,10 @@ std::uint32_t swarm::pieces_checked() const {
 
 net::task<void> swarm::start_up() {
     std::optional<result<std::unique_ptr<store::chunk_store>>> opened;
-    co_await net::on_pool(node.outside.workers,
-                          [&] { opened.emplace(store::chunk_store::open(content, options_.storage)); });
+    co_await net::on_pool(node.outside.workers, [&] {
+        opened.emplace(options_.files ? store::chunk_store::open(content, options_.storage, options_.files)
+                                      : store::chunk_store::open(content, options_.storage));
+    });
     if (!*opened) {
         storage_failed(opened->error());
         checked_.notify();

@@ -25,6 +25,7 @@ export namespace shoal::engine {
 /// What to do with a torrent.
 struct transfer_options {
     store::store_settings storage;      ///< Where the content lies and its journal.
+    std::shared_ptr<store::back_end_files> files;  ///< Instead of the disk; empty: the disk, as `storage` says.
     std::vector<endpoint> connect;      ///< Peers to try first.
     std::vector<std::string> trackers;  ///< Besides those of the torrent; each a tier of its own.
     std::vector<bool> wanted_files;     ///< One for each file; empty: all.
