@@ -34,6 +34,8 @@ inline constexpr std::size_t receive_budget = 24u << 20;
 inline constexpr std::size_t send_budget = 8u << 20;
 /// Bytes handed to the wire core before the socket took them: two full sends, so that a choke soon takes effect.
 inline constexpr std::size_t send_watermark = 256u << 10;
+/// The same where the upload is limited: the socket's buffer should not hold what others could have had.
+inline constexpr std::size_t send_watermark_limited = 32u << 10;
 /// Blocks that one trip to the disk brings in for a peer.
 inline constexpr std::size_t blocks_per_disk_read = 16;
 /// Blocks gathered by one system call. 2 or 3 are fastest, 4 exactly (64 KiB) slowest: TOOLCHAIN.md, docs/benchmarks.

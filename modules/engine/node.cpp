@@ -51,7 +51,10 @@ node_state::node_state(net::environment around, asio::any_io_executor executor, 
       key(static_cast<std::uint32_t>(outside.random.next())),
       upload(settings.upload_limit, outside.clock.now()),
       download(settings.download_limit, outside.clock.now()),
-      tasks(home) {}
+      uploads_waiting(home),
+      tasks(home) {
+    if (is_upload_limited()) tasks.spawn("share upload", share_upload());
+}
 
 wire::handshake node_state::handshake_for(info_hash const& hash) const {
     wire::handshake ours;
@@ -85,6 +88,39 @@ net::task<void> node_state::greet(std::unique_ptr<net::stream> stranger) {
     if (!theirs) co_return;
     if (auto const found = swarms.find(theirs.value().hash); found != swarms.end())
         found->second->adopt(std::move(stranger), theirs.value());
+}
+
+net::task<void> node_state::share_upload() {
+    std::vector<choker::waiting_peer> waiting;
+    std::vector<peer_session*> sessions;
+    for (;;) {
+        if (auto const now = this->now(); upload.available(now) == 0) {
+            co_await outside.clock.sleep_until(upload.ready_at(block_length, now));
+            continue;
+        }
+        waiting.clear();
+        sessions.clear();
+        bool all_seeding = true;
+        for (auto const& each : transfers) {
+            for (auto* session : each->work_->sessions()) {
+                if (!session) continue;
+                auto const candidate = session->waiting();
+                if (!candidate) continue;
+                waiting.push_back(*candidate);
+                sessions.push_back(session);
+                all_seeding = all_seeding && session->is_served_by_seed();
+            }
+        }
+        auto const chosen = uplink.next(waiting, all_seeding);
+        if (!chosen) {
+            co_await uploads_waiting.wait();
+            continue;
+        }
+        auto const at = std::ranges::find(waiting, *chosen, &choker::waiting_peer::id) - waiting.begin();
+        sessions[static_cast<std::size_t>(at)]->grant();
+        upload.take(block_length, now());
+        uplink.sent(block_length);
+    }
 }
 
 node::node(net::environment outside, asio::any_io_executor home, node_settings settings)

@@ -51,8 +51,9 @@ wire::settings conversation_settings(swarm const& owner, wire::handshake const& 
 }  // namespace
 
 peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wire::handshake const& theirs,
-                           endpoint at, bool is_outgoing, picker::peer_slot number)
-    : slot(number),
+                           endpoint at, bool is_outgoing, picker::peer_slot at_slot)
+    : number(owner.node.sessions_so_far++),
+      slot(at_slot),
       remote(stream->remote()),
       listens_at(at),
       id(theirs.id),
@@ -142,6 +143,7 @@ void peer_session::handle(wire::any_event& happened) {
                        swarm_.retry_peers();
                    },
                    [&](event::snubbed&) { return_requests(); },
+                   [&](event::requested&) { swarm_.node.uploads_waiting.notify(); },
                    [&](event::extension_handshake&) {
                        auto const& theirs = core.peer_extensions();
                        if (theirs.p && !outgoing && listens_at.port == 0) {
@@ -235,7 +237,7 @@ void peer_session::tick(time_point now) {
 net::task<std::error_code> peer_session::write() {
     std::array<byte_view, 2 * blocks_per_send + 2> runs;
     for (;;) {
-        if (auto loaded = co_await load_uploads(); !loaded) co_return loaded.error();
+        co_await load_uploads();
         auto const count = core.unsent(runs);
         if (count == 0) {
             co_await output_.wait();
@@ -249,47 +251,62 @@ net::task<std::error_code> peer_session::write() {
             swarm_.uploaded += sending_.front().length;
             sending_.pop_front();
         }
+        if (swarm_.node.is_upload_limited()) swarm_.node.uploads_waiting.notify();
     }
 }
 
-/// Hands blocks that the peer asked for to the core, up to the watermark and the upload limit.
-net::task<result<void>> peer_session::load_uploads() {
-    auto& budget = swarm_.node.upload;
+/// Whether the next block may go out now. A limited upload is handed out by `node_state::share_upload`.
+bool peer_session::may_upload() const noexcept {
+    return core.uploads_queued() > 0 && core.unsent_bytes() < send_watermark &&
+           (!swarm_.node.is_upload_limited() || granted_ > 0);
+}
+
+/// The next block that the peer asked for and that we have.
+std::optional<block_ref> peer_session::next_upload() {
+    while (auto const block = core.next_upload()) {
+        if (swarm_.picker.have().test(block->piece)) {
+            if (granted_ > 0) --granted_;
+            last_upload_ = *block;
+            return block;
+        }
+        core.reject(*block);
+    }
+    return std::nullopt;
+}
+
+/// Hands blocks that the peer asked for to the core, up to the watermark.
+net::task<void> peer_session::load_uploads() {
     std::vector<block_ref> absent;
-    while (core.uploads_queued() > 0 && core.unsent_bytes() < send_watermark) {
-        auto const now = swarm_.node.now();
-        if (budget.available(now) == 0) {
-            if (core.unsent_bytes() > 0) break;  // what else there is to say does not wait for the limit
-            co_await swarm_.node.outside.clock.wait(output_, budget.ready_at(block_length, now));
-            continue;
-        }
-        auto const block = core.next_upload();
+    while (may_upload()) {
+        auto const block = next_upload();
         if (!block) break;
-        if (!swarm_.picker.have().test(block->piece)) {
-            core.reject(*block);
-            continue;
-        }
-        budget.take(block->length, now);
         if (auto resident = swarm_.store->view(*block)) {
             core.send_block(*block, resident->bytes);
             sending_.push_back({std::move(resident->keep), {}, block->length});
             continue;
         }
-        absent.assign(1, *block);
         // The pool brings it in, and what the peer asked for after it: one trip for many blocks.
-        while (absent.size() < blocks_per_disk_read && core.uploads_queued() > 0 && budget.available(now) > 0) {
-            auto const next = core.next_upload();
+        absent.assign(1, *block);
+        while (absent.size() < blocks_per_disk_read && may_upload()) {
+            auto const next = next_upload();
             if (!next) break;
-            if (!swarm_.picker.have().test(next->piece)) {
-                core.reject(*next);
-                continue;
-            }
-            budget.take(next->length, now);
             absent.push_back(*next);
         }
         co_await send_from_disk(absent);
     }
-    co_return success();
+}
+
+bool peer_session::is_served_by_seed() const noexcept { return swarm_.picker.complete(); }
+
+std::optional<choker::waiting_peer> peer_session::waiting() const {
+    if (core.uploads_queued() <= granted_ || core.unsent_bytes() >= send_watermark_limited) return std::nullopt;
+    auto const& pieces = swarm_.content->pieces();
+    choker::waiting_peer self;
+    self.id = number;
+    self.progress = std::max(std::uint64_t{core.peer_pieces().count()} * pieces.piece_length(), uploaded);
+    self.is_in_run = last_upload_.length > 0 &&
+                     last_upload_.begin + last_upload_.length < pieces.piece_size(last_upload_.piece);
+    return self;
 }
 
 net::task<void> peer_session::send_from_disk(std::span<block_ref const> blocks) {

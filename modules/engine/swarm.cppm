@@ -73,6 +73,9 @@ struct node_state {
     store::block_pool sending{send_budget};
     choker::rate_budget upload;
     choker::rate_budget download;
+    choker::uplink uplink;         ///< Whose turn it is, where the upload is limited.
+    net::signal uploads_waiting;   ///< A peer asked for something, or its socket has room again.
+    std::uint32_t sessions_so_far = 0;
     std::unordered_map<info_hash, swarm*> swarms;
     std::vector<std::shared_ptr<transfer>> transfers;
     std::size_t handshakes = 0;
@@ -82,6 +85,9 @@ struct node_state {
     time_point now() const { return outside.clock.now(); }
     net::task<void> accept(std::unique_ptr<net::listener> at);
     net::task<void> greet(std::unique_ptr<net::stream> stranger);
+    /// Hands out the limited upload, block by block, to one session after another.
+    net::task<void> share_upload();
+    bool is_upload_limited() const noexcept { return settings.upload_limit != 0; }
     /// The identity of this node towards a torrent.
     wire::handshake handshake_for(info_hash const& hash) const;
 };
@@ -107,7 +113,16 @@ public:
     void flush() { output_.notify(); }
     void update_interest();
     void tick(time_point now);
+    /// As a candidate for the next block of the limited upload; nothing when it could send none.
+    std::optional<choker::waiting_peer> waiting() const;
+    /// It may send one block more.
+    void grant() {
+        ++granted_;
+        flush();
+    }
+    bool is_served_by_seed() const noexcept;
 
+    std::uint32_t const number;  ///< Of all sessions of the node, in order.
     picker::peer_slot const slot;
     endpoint const remote;
     endpoint listens_at;  ///< Where others can reach it; port 0 while unknown.
@@ -130,7 +145,9 @@ private:
     };
     net::task<std::error_code> read();
     net::task<std::error_code> write();
-    net::task<result<void>> load_uploads();
+    net::task<void> load_uploads();
+    bool may_upload() const noexcept;
+    std::optional<block_ref> next_upload();
     net::task<void> send_from_disk(std::span<block_ref const> blocks);
     void handle(wire::any_event& happened);
     std::optional<pending> take_pending(block_ref block);
@@ -142,6 +159,8 @@ private:
     std::vector<lent_buffer> retired_;  // a read may still be aimed at them; freed after the next commit
     std::deque<sending> sending_;
     std::uint64_t sent_blocks_ = 0;
+    std::size_t granted_ = 0;   // blocks, where the upload is limited
+    block_ref last_upload_{};
     std::error_code why_;
 };
 
@@ -180,6 +199,7 @@ public:
     /// What we said we have cannot be read: the piece is given up, and the file looked at.
     void content_failed(piece_index piece, std::error_code why);
     void fill_all();
+    std::vector<peer_session*> const& sessions() const noexcept { return sessions_; }  ///< By slot, with gaps.
     void tell(transfer_event const& happened);
     bool is_running() const noexcept {
         return state_ == transfer_state::downloading || state_ == transfer_state::seeding;

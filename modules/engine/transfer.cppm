@@ -19,6 +19,7 @@ import :events;
 
 namespace shoal::engine {
 class swarm;
+struct node_state;
 }  // namespace shoal::engine
 
 export namespace shoal::engine {
@@ -81,7 +82,7 @@ public:
     net::task<void> stop();
 
 private:
-
+    friend struct node_state;
     std::unique_ptr<swarm> work_;
 };
 }  // namespace shoal::engine
