@@ -21,6 +21,9 @@ void* operator new(std::size_t size) {
     held += size;
     return reinterpret_cast<std::byte*>(place) + alignof(std::max_align_t);
 }
+void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
+    return operator new(size);
+}
 void operator delete(void* place) noexcept {
     if (!place) return;
     auto* const whole = reinterpret_cast<std::size_t*>(static_cast<std::byte*>(place) - alignof(std::max_align_t));
