@@ -173,7 +173,7 @@ void peer_session::update_interest() {
 void peer_session::fill() {
     if (!swarm_.wants_data() || core.is_choked()) return;
     auto const now = swarm_.node.now();
-    auto const depth = core.is_snubbed() ? std::size_t{1} : core.pipeline_depth();
+    auto const depth = core.is_snubbed() ? std::size_t{1} : core.pipeline_depth(now);
     auto const outstanding = core.outstanding();
     if (outstanding >= depth) return;
     auto const room = std::min(depth - outstanding, core.request_room());
