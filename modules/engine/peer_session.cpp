@@ -176,26 +176,23 @@ void peer_session::fill() {
     auto const depth = core.is_snubbed() ? std::size_t{1} : core.pipeline_depth(now);
     auto const outstanding = core.outstanding();
     if (outstanding >= depth) return;
-    auto const room = std::min(depth - outstanding, core.request_room());
-    static thread_local std::vector<block_ref> chosen;  // kept for its memory alone
-    static thread_local std::vector<lent_buffer> buffers;
-    chosen.clear();
-    while (buffers.size() < room) {
-        lent_buffer next{swarm_.node.receiving};
-        if (!next) break;
-        buffers.push_back(std::move(next));
+    auto const free_buffers = (receive_budget - std::min(receive_budget, swarm_.node.receiving.lent_bytes())) / block_length;
+    auto const room = std::min({depth - outstanding, core.request_room(), free_buffers});
+    if (room == 0) {
+        swarm_.node.is_starved = swarm_.node.is_starved || free_buffers == 0;
+        return;
     }
     bool const is_fast = depth * std::uint64_t{block_length} >= swarm_.content->pieces().piece_length();
-    if (!buffers.empty()) swarm_.picker.pick(slot, buffers.size(), is_fast, chosen);
+    auto& chosen = swarm_.node.chosen;
+    chosen.clear();
+    swarm_.picker.pick(slot, room, is_fast, chosen);
     for (auto const block : chosen) {
-        auto buffer = std::move(buffers.back());
-        buffers.pop_back();
-        if (core.request(block, buffer.bytes().first(block.length), now))
+        lent_buffer buffer{swarm_.node.receiving};
+        if (buffer && core.request(block, buffer.bytes().first(block.length), now))
             pending_.push_back({block, std::move(buffer)});
         else
             swarm_.picker.returned(slot, block);
     }
-    buffers.clear();
     if (!chosen.empty()) flush();
 }
 

@@ -76,6 +76,7 @@ struct node_state {
     choker::uplink uplink;         ///< Whose turn it is, where the upload is limited.
     net::signal uploads_waiting;   ///< A peer asked for something, or its socket has room again.
     std::uint32_t sessions_so_far = 0;
+    std::vector<block_ref> chosen;  ///< Of one `fill`; kept for its memory.
     std::unordered_map<info_hash, swarm*> swarms;
     std::vector<std::shared_ptr<transfer>> transfers;
     std::size_t handshakes = 0;
