@@ -1,8 +1,11 @@
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -40,8 +43,9 @@ content const& content_in(metainfo::format format) {
     source.single_file = true;
     source.files.push_back({{"content"}, content_size, false});
     source.read = [&](std::size_t, std::uint64_t offset, mutable_byte_view into) -> result<std::size_t> {
-        std::memcpy(into.data(), one.bytes.data() + offset, into.size());
-        return into.size();
+        auto const count = std::min<std::size_t>(into.size(), content_size - offset);
+        std::memcpy(into.data(), one.bytes.data() + offset, count);
+        return count;
     };
     metainfo::make_options options;
     options.format = format;

@@ -104,7 +104,7 @@ public:
 
     /// The pieces that the journal proves: recorded, and every file they touch has the size and time of modification
     /// that were recorded with them. None when it is missing, damaged (it is then set aside as `.bad`) or stale. Call
-    /// it once, first. [pool]
+    /// it once, first: a store that does not load replaces the journal when it first writes. [pool]
     result<bitfield> load();
     /// Reads and hashes one piece; when it is right the store holds it. False also where a file is missing or too
     /// short. [pool], any number in parallel. Fails with `no_hash`, or when the disk does.
