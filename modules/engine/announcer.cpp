@@ -117,6 +117,7 @@ net::task<result<announce::announce_reply>> announcer::over_http(std::string url
     limits.body_bytes = announce::reply_bytes_max;
     limits.total = announce_timeout;
     limits.user_agent = swarm_.node.settings.client;
+    limits.connect_from = swarm_.node.settings.outgoing_from;
     SHOAL_CO_TRY(auto got, co_await net::http_get(swarm_.node.outside, announce::announce_target(url, request), limits));
     SHOAL_CO_TRY(auto said, announce::parse_http_reply(as_bytes(got.body)));
     if (auto* refused = std::get_if<announce::failure>(&said)) {

@@ -5,6 +5,7 @@ module;
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -89,6 +90,7 @@ struct http_limits {
     /// Asked with each address about to be connected to, redirects included; empty allows all. Source: J1, J2.
     std::function<bool(ip_address const& address, std::string_view url)> may_connect;
     std::string user_agent;  ///< Empty: none is sent.
+    std::optional<ip_address> connect_from;  ///< The local address to use; for hosts of its family.
 };
 
 /// A reply, its body whole and free of transfer coding.

@@ -97,8 +97,10 @@ task<result<std::unique_ptr<stream>>> reach(environment& outside, destination co
             why = errc::refused_address;
             continue;
         }
+        auto from = limits.connect_from;
+        if (from && from->is_v4() != addresses[i].is_v4()) from.reset();
         auto connected = co_await with_deadline(outside.clock, outside.clock.now() + connect_wait,
-                                                outside.network.connect({addresses[i], to.port}, std::nullopt));
+                                                outside.network.connect({addresses[i], to.port}, from));
         if (!connected) {
             why = connected.error();
             continue;
