@@ -149,6 +149,7 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
     };
     added->content = content;
     SHOAL_TRY(added->transfer, node_.add(content, std::move(options)));
+    watched_.push_back(added);
     return added;
 }
 

@@ -75,5 +75,6 @@ private:
     engine::node node_;
     net::signal news_;
     asio::signal_set signals_;
+    std::vector<std::shared_ptr<watched>> watched_;  // events come until the node has stopped
 };
 }  // namespace shoal::cli
