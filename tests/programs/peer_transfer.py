@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""The peer program from outside, moving files: seed, get, resume, signals, limits, exit statuses.
+
+    peer_transfer.py PEER TRACKER [NAME...]
+"""
+import json
+import os
+import pathlib
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PEER = TRACKER = ""
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
+DONE, FAILED, NOT_FOUND, MISMATCH, NOT_WRITABLE, INCOMPLETE = 0, 1, 3, 5, 6, 7
+PATIENCE = 60  # seconds that any one wait may take, with sanitizers on a busy machine
+
+
+class Program:
+    """A running program, its output read line by line."""
+
+    def __init__(self, *command, **options):
+        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, env=CLEAN, **options)
+        self.seen = b""
+
+    def wait_for(self, text):
+        """Reads until a line has `text`, and returns that line."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            for line in self.seen.split(b"\n")[:-1]:
+                if text.encode() in line:
+                    return line.decode()
+            if select.select([self.process.stdout], [], [], 0.5)[0]:
+                got = os.read(self.process.stdout.fileno(), 65536)
+                if not got:
+                    break
+                self.seen += got
+        raise AssertionError(f"no {text!r} in {self.seen.decode(errors='replace')}")
+
+    def end(self, number=None):
+        """Sends a signal, or none, and returns the exit status."""
+        if number:
+            self.process.send_signal(number)
+        self.seen += self.process.communicate(timeout=PATIENCE)[0]
+        return self.process.returncode
+
+
+class Transfer(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="shoal-transfer-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.share = self.folder / "there" / "share"
+        (self.share / "nested").mkdir(parents=True)
+        (self.share / "large.bin").write_bytes(os.urandom(6_000_000))
+        (self.share / "nested" / "übersicht.txt").write_bytes(os.urandom(70_001))
+        (self.share / "empty").write_bytes(b"")
+        self.torrent = self.create(self.share)
+        self.out = self.folder / "out"
+
+    def create(self, source, *options):
+        torrent = self.folder / f"{source.name}-{len(options)}.torrent"
+        subprocess.run([PEER, "create", source, "-o", torrent, "--piece-length", "64KiB", "--quiet", *options],
+                       check=True, env=CLEAN, stdout=subprocess.DEVNULL)
+        return torrent
+
+    def start(self, *command, **options):
+        program = Program(*command, **options)
+
+        def stop():
+            if program.process.poll() is None:
+                program.process.kill()
+            program.process.wait()
+            program.process.stdout.close()
+        self.addCleanup(stop)
+        return program
+
+    def seed(self, *options, torrent=None):
+        """A running seed and its address."""
+        program = self.start(PEER, "seed", torrent or self.torrent, self.share.parent, "--listen", "127.0.0.1:0",
+                             "--state", self.folder / "seed-state", "--json", *options)
+        address = json.loads(program.wait_for('"listening"'))["address"]
+        program.wait_for('"start"')
+        return program, address
+
+    def get(self, *options, torrent=None, **more):
+        return self.start(PEER, "get", torrent or self.torrent, "-o", self.out, "--listen", "127.0.0.1:0",
+                          "--state", self.folder / "get-state", "--json", *options, **more)
+
+    def same(self):
+        theirs = {path.relative_to(self.share): path.read_bytes() for path in self.share.rglob("*") if path.is_file()}
+        root = self.out / "share"
+        ours = {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        return theirs == ours
+
+    def test_a_get_ends_with_status_0_when_every_file_is_there_under_its_name(self):
+        seed, address = self.seed()
+        get = self.get("--connect", address)
+        self.assertEqual(get.end(), DONE, get.seen)
+        self.assertTrue(self.same())
+        self.assertIn(b'"complete"', get.seen)
+        self.assertEqual(seed.end(signal.SIGTERM), DONE)
+
+    def test_peers_find_each_other_through_the_tracker_alone(self):
+        tracker = self.start(TRACKER, "--listen", "127.0.0.1:0", "--data", self.folder / "tracker")
+        line = tracker.wait_for("listening")
+        for scheme in ("http", "udp"):
+            with self.subTest(scheme=scheme):
+                url = next(word for word in line.split() if word.startswith(scheme + "://127.0.0.1"))
+                if not url.endswith("/announce"):
+                    url += "/announce"
+                seed, _ = self.seed("--tracker", url)
+                seed.wait_for('"announce"')
+                get = self.get("--tracker", url)
+                self.assertEqual(get.end(), DONE, get.seen)
+                self.assertTrue(self.same())
+                seed.end(signal.SIGTERM)
+                shutil.rmtree(self.out)
+                shutil.rmtree(self.folder / "get-state")
+        self.assertEqual(tracker.end(signal.SIGTERM), DONE)
+
+    def test_a_signal_ends_a_get_with_status_7_and_it_goes_on_from_there(self):
+        _, address = self.seed("--upload-limit", "2MB")
+        get = self.get("--connect", address)
+        get.wait_for('"piece"')
+        self.assertEqual(get.end(signal.SIGTERM), INCOMPLETE, get.seen)
+        self.assertTrue((self.out / "share" / "large.bin.part").exists())
+        again = self.get("--connect", address)
+        self.assertEqual(again.end(), DONE, again.seen)
+        complete = json.loads(again.wait_for('"complete"'))
+        self.assertLess(complete["downloaded"], complete["bytes"])
+        self.assertTrue(self.same())
+
+    def test_a_get_that_was_killed_goes_on_and_loses_nothing(self):
+        _, address = self.seed("--upload-limit", "3MB")
+        for _ in range(3):
+            get = self.get("--connect", address)
+            get.wait_for('"piece"')
+            get.end(signal.SIGKILL)
+        again = self.get("--connect", address)
+        self.assertEqual(again.end(), DONE, again.seen)
+        self.assertTrue(self.same())
+
+    def test_two_processes_cannot_fetch_into_one_place(self):
+        _, address = self.seed("--upload-limit", "1MB")
+        first = self.get("--connect", address)
+        first.wait_for('"piece"')
+        second = self.get("--connect", address)
+        self.assertEqual(second.end(), FAILED, second.seen)
+        self.assertIn(b"another process", second.seen.lower())
+        self.assertEqual(first.end(signal.SIGTERM), INCOMPLETE)
+
+    def test_a_time_limit_ends_a_get_with_status_7(self):
+        get = self.get("--connect", "127.0.0.1:1", "--timeout", "1s")
+        self.assertEqual(get.end(), INCOMPLETE, get.seen)
+
+    def test_select_takes_some_files_only(self):
+        _, address = self.seed()
+        get = self.get("--connect", address, "--select", "*.txt")
+        self.assertEqual(get.end(), DONE, get.seen)
+        self.assertEqual((self.out / "share/nested/übersicht.txt").read_bytes(),
+                         (self.share / "nested/übersicht.txt").read_bytes())
+        self.assertFalse((self.out / "share/large.bin").exists())
+        none = self.get("--connect", address, "--select", "*.zip")
+        self.assertEqual(none.end(), NOT_FOUND, none.seen)
+
+    def test_several_targets_are_fetched_at_once(self):
+        other = self.share.parent / "second.bin"
+        other.write_bytes(os.urandom(300_000))
+        torrent = self.create(other)
+        _, first = self.seed()
+        second = self.start(PEER, "seed", torrent, other.parent, "--listen", "127.0.0.1:0", "--state",
+                            self.folder / "other-state", "--json")
+        second_address = json.loads(second.wait_for('"listening"'))["address"]
+        get = self.get(torrent, "--connect", first, "--connect", second_address)
+        self.assertEqual(get.end(), DONE, get.seen)
+        self.assertTrue(self.same())
+        self.assertEqual((self.out / "second.bin").read_bytes(), other.read_bytes())
+
+    def test_a_seed_without_its_data_says_so(self):
+        (self.share / "large.bin").write_bytes(bytes(6_000_000))
+        (self.share / "nested" / "übersicht.txt").write_bytes(bytes(70_001))
+        wrong = self.start(PEER, "seed", self.torrent, self.share.parent, "--state", self.folder / "s")
+        self.assertEqual(wrong.end(), MISMATCH, wrong.seen)
+        shutil.rmtree(self.share)
+        missing = self.start(PEER, "seed", self.torrent, self.share.parent, "--state", self.folder / "s")
+        self.assertEqual(missing.end(), NOT_FOUND, missing.seen)
+
+    def test_a_folder_that_cannot_be_written_is_status_6(self):
+        _, address = self.seed()
+        self.out.write_text("a file where the folder should be")
+        get = self.get("--connect", address)
+        self.assertEqual(get.end(), NOT_WRITABLE, get.seen)
+
+    def test_a_v2_torrent_is_refused_in_plain_words(self):
+        torrent = self.create(self.share, "--format", "v2")
+        get = self.get(torrent=torrent)
+        self.assertEqual(get.end(), FAILED, get.seen)
+        self.assertIn(b"v2 only", get.seen)
+
+    def test_a_file_cut_under_a_seeder_ends_nobody(self):
+        seed, address = self.seed("--upload-limit", "2MB")
+        get = self.get("--connect", address)
+        get.wait_for('"piece"')
+        kept = (self.share / "large.bin").read_bytes()
+        os.truncate(self.share / "large.bin", 100_000)
+        self.assertIsNone(seed.process.poll())
+        (self.share / "large.bin").write_bytes(kept)
+        self.assertEqual(get.end(), DONE, get.seen)
+        self.assertTrue(self.same())
+        self.assertEqual(seed.end(signal.SIGTERM), DONE, seed.seen)
+
+    def test_a_few_file_descriptors_are_enough(self):
+        _, address = self.seed()
+        few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+        get = self.get("--connect", address, preexec_fn=few)
+        self.assertEqual(get.end(), DONE, get.seen)
+        self.assertTrue(self.same())
+
+
+if __name__ == "__main__":
+    PEER, TRACKER = sys.argv[1:3]
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
