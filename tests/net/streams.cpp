@@ -227,7 +227,10 @@ TEST_CASE("a listener without free descriptors waits without spinning and then s
     on_machine([](net::environment& env) -> net::task<void> {
         auto listener = env.network.listen({*ip_address::parse("127.0.0.1"), 0}).value();
         auto client = co_await env.network.connect(listener->local(), std::nullopt);
-        co_await env.clock.sleep(0ms);  // the sanitizers then know its type, and open nothing while starved
+        net::task_group group{co_await asio::this_coro::executor};
+        group.spawn("nothing",
+                    env.clock.sleep(0ms));  // the sanitizers then know the types, and open nothing while starved
+        co_await group.join();
         rlimit before{};
         ::getrlimit(RLIMIT_NOFILE, &before);
         int const next_free = ::dup(0);
@@ -239,7 +242,6 @@ TEST_CASE("a listener without free descriptors waits without spinning and then s
             auto got = co_await listener->accept();
             if (got) accepted = std::move(got).value();
         };
-        net::task_group group{co_await asio::this_coro::executor};
         group.spawn("accept", serve());
         auto const cpu = std::clock();
         co_await env.clock.sleep(500ms);
