@@ -87,8 +87,7 @@ int run_create(create_options const& options) {
     making.threads = options.threads;
     making.progress = [&out](std::uint64_t done, std::uint64_t total) { show_progress(out, done, total); };
     making.stop = signals.token();
-    out.event("start",
-              {{"name", source.name}, {"files", content.files().size()}, {"size", content.total_size()}});
+    out.event("start", {{"name", source.name}, {"files", content.files().size()}, {"size", content.total_size()}});
 
     auto const made = metainfo::make_torrent(source, making);
     if (!made && made.error() == metainfo::errc::stopped)

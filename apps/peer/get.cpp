@@ -1,10 +1,10 @@
 module;
+#include <fnmatch.h>
 #include <algorithm>
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
 #include <filesystem>
-#include <fnmatch.h>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -41,13 +41,16 @@ std::vector<bool> wanted_files(metainfo::torrent const& content, std::vector<std
     return wanted;
 }
 
-bool wants_to_seed(get_options const& options) { return options.seed || options.seed_ratio || options.seed_time; }
+bool wants_to_seed(get_options const& options) {
+    return options.seed || options.seed_ratio || options.seed_time;
+}
 
 bool has_seeded_enough(get_options const& options, watched const& each) {
     auto const status = each.transfer->status();
     bool is_enough = false;
     if (options.seed_ratio)
-        is_enough = static_cast<double>(status.uploaded) >= *options.seed_ratio * static_cast<double>(status.bytes_total);
+        is_enough =
+            static_cast<double>(status.uploaded) >= *options.seed_ratio * static_cast<double>(status.bytes_total);
     if (options.seed_time && each.complete_since)
         is_enough = is_enough || wall_clock::now() - *each.complete_since >= *options.seed_time;
     return is_enough;

@@ -35,7 +35,9 @@ import :moving;
 namespace shoal::cli {
 namespace {
 /// Threads that hash and write: one for each core, and one more that waits for the disk.
-std::size_t worker_count() { return std::max(2u, std::thread::hardware_concurrency()); }
+std::size_t worker_count() {
+    return std::max(2u, std::thread::hardware_concurrency());
+}
 
 engine::node_settings node_settings_from(transfer_options const& options) {
     engine::node_settings settings;
@@ -165,7 +167,8 @@ void mover::on_event(watched& which, engine::transfer_event const& happened) {
     } else if (auto const* joined = std::get_if<event::peer_joined>(&happened)) {
         which.was_reached = true;
         if (out.json())
-            out.event("peer", {{"name", which.content->name()}, {"address", joined->remote.to_string()}, {"state", "joined"}});
+            out.event("peer",
+                      {{"name", which.content->name()}, {"address", joined->remote.to_string()}, {"state", "joined"}});
     } else if (auto const* left = std::get_if<event::peer_left>(&happened)) {
         if (out.json())
             out.event("peer", {{"name", which.content->name()},
@@ -218,7 +221,8 @@ void mover::show_progress(std::vector<std::shared_ptr<watched>> const& all) {
                                      {"peers", peers},
                                      {"pieces_checked", checked}};
     if (is_checking) {
-        out.progress("checking what is there: piece " + std::to_string(checked) + " of " + std::to_string(pieces), fields);
+        out.progress("checking what is there: piece " + std::to_string(checked) + " of " + std::to_string(pieces),
+                     fields);
         return;
     }
     auto const percent = total == 0 ? 100 : (total - left) * 100 / total;

@@ -9,7 +9,9 @@ module shoal.core;
 
 namespace shoal {
 namespace {
-constexpr std::uint64_t mask_of(std::uint32_t index) noexcept { return std::uint64_t{1} << (63 - index % 64); }
+constexpr std::uint64_t mask_of(std::uint32_t index) noexcept {
+    return std::uint64_t{1} << (63 - index % 64);
+}
 }  // namespace
 
 bitfield::bitfield(std::uint32_t size, bool value) : size_(size), words_((std::size_t{size} + 63) / 64) {

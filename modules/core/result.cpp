@@ -12,9 +12,12 @@ public:
     char const* name() const noexcept override { return "shoal.condition"; }
     std::string message(int value) const override {
         switch (static_cast<condition>(value)) {
-            case condition::peer_fault: return "the other side is at fault";
-            case condition::local_fault: return "this machine or its user is at fault";
-            case condition::transient: return "it may work later";
+            case condition::peer_fault:
+                return "the other side is at fault";
+            case condition::local_fault:
+                return "this machine or its user is at fault";
+            case condition::transient:
+                return "it may work later";
         }
         return "unknown condition";
     }
@@ -42,8 +45,10 @@ condition condition_of_system_error(int error_number) noexcept {
         case EHOSTUNREACH:
         case EHOSTDOWN:
         case ENOBUFS:
-        case ECANCELED: return condition::transient;
-        default: return condition::local_fault;
+        case ECANCELED:
+            return condition::transient;
+        default:
+            return condition::local_fault;
     }
 }
 

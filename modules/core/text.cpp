@@ -46,7 +46,12 @@ std::optional<char32_t> take_code_point(std::string_view& text) noexcept {
     if (text.empty()) return std::nullopt;
     auto const at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     auto const lead = at(0);
-    std::size_t const length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    std::size_t const length = lead < 0x80   ? 1
+                               : lead < 0xc2 ? 0
+                               : lead < 0xe0 ? 2
+                               : lead < 0xf0 ? 3
+                               : lead < 0xf5 ? 4
+                                             : 0;
     if (length == 0 || text.size() < length) return std::nullopt;
     char32_t value = length == 1 ? lead : lead & (0x7fU >> length);
     for (std::size_t i = 1; i < length; ++i) {

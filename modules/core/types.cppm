@@ -19,7 +19,9 @@ using duration = std::chrono::steady_clock::duration;
 
 /// Which piece of a torrent, from 0. Comes from the geometry or from a checked message, so it is in range.
 enum class piece_index : std::uint32_t {};
-constexpr std::uint32_t to_number(piece_index index) noexcept { return static_cast<std::uint32_t>(index); }
+constexpr std::uint32_t to_number(piece_index index) noexcept {
+    return static_cast<std::uint32_t>(index);
+}
 
 /// The unit of request: 16 KiB, shorter only at the end of a torrent. Source: BEP 3, "peer messages".
 inline constexpr std::uint32_t block_length = 16 * 1024;

@@ -49,7 +49,7 @@ net::task<void> announcer::run() {
         bool is_answered = false;
         for (std::size_t i = 0; i < urls_.size() && !is_answered; ++i) {
             auto const url = urls_[i];
-            auto const what = known_at_ != url ? announce::event::started
+            auto const what = known_at_ != url                      ? announce::event::started
                               : std::exchange(is_completed_, false) ? announce::event::completed
                                                                     : announce::event::none;
             auto const reply = co_await announce(url, what);
@@ -118,7 +118,8 @@ net::task<result<announce::announce_reply>> announcer::over_http(std::string url
     limits.total = announce_timeout;
     limits.user_agent = swarm_.node.settings.client;
     limits.connect_from = swarm_.node.settings.outgoing_from;
-    SHOAL_CO_TRY(auto got, co_await net::http_get(swarm_.node.outside, announce::announce_target(url, request), limits));
+    SHOAL_CO_TRY(auto got,
+                 co_await net::http_get(swarm_.node.outside, announce::announce_target(url, request), limits));
     SHOAL_CO_TRY(auto said, announce::parse_http_reply(as_bytes(got.body)));
     if (auto* refused = std::get_if<announce::failure>(&said)) {
         reason_ = refused->reason;
@@ -138,8 +139,7 @@ net::task<result<announce::announce_reply>> announcer::over_udp(std::string url,
     endpoint local{is_v4 ? ip_address::v4({0, 0, 0, 0}) : ip_address::v6({}), 0};
     if (auto const from = swarm_.node.settings.outgoing_from; from && from->is_v4() == is_v4) local.address = *from;
     SHOAL_CO_TRY(auto socket, outside.network.open_datagram(local));
-    announce::udp_client client{outside.random.next(),
-                                is_v4 ? announce::udp_family::v4 : announce::udp_family::v6};
+    announce::udp_client client{outside.random.next(), is_v4 ? announce::udp_family::v4 : announce::udp_family::v6};
     client.announce(std::move(request), path, outside.clock.now());
     std::array<net::datagram, 8> arrived;
     for (;;) {

@@ -41,9 +41,9 @@ struct announce_failed {
     std::string why;  ///< The tracker's words are a stranger's: escape them.
 };
 }  // namespace event
-using transfer_event = std::variant<event::checked, event::piece_verified, event::piece_rejected, event::completed,
-                                    event::failed, event::recovered, event::peer_joined, event::peer_left,
-                                    event::announced, event::announce_failed>;
+using transfer_event =
+    std::variant<event::checked, event::piece_verified, event::piece_rejected, event::completed, event::failed,
+                 event::recovered, event::peer_joined, event::peer_left, event::announced, event::announce_failed>;
 /// Called on the home executor; must not block and must not destroy the transfer.
 using transfer_observer = std::function<void(transfer_event const&)>;
 }  // namespace shoal::engine

@@ -81,8 +81,8 @@ net::task<void> node_state::greet(std::unique_ptr<net::stream> stranger) {
     };
     counted const while_here{handshakes};
     std::array<std::byte, wire::handshake_length> hello;
-    auto const heard = co_await net::with_deadline(outside.clock, outside.clock.now() + handshake_timeout,
-                                                   stranger->read_all(hello));
+    auto const heard =
+        co_await net::with_deadline(outside.clock, outside.clock.now() + handshake_timeout, stranger->read_all(hello));
     if (!heard) co_return;
     auto const theirs = wire::parse_handshake(hello);
     if (!theirs) co_return;
@@ -128,7 +128,9 @@ node::node(net::environment outside, asio::any_io_executor home, node_settings s
 
 node::~node() = default;
 
-peer_id const& node::id() const noexcept { return state_->id; }
+peer_id const& node::id() const noexcept {
+    return state_->id;
+}
 
 result<endpoint> node::listen(endpoint at) {
     SHOAL_TRY(auto listener, state_->outside.network.listen(at));

@@ -167,7 +167,8 @@ void peer_session::update_interest() {
             core.not_interested();
         flush();
     }
-    if (swarm_.picker.complete() && swarm_.is_running() && swarm_.picker.is_seed(slot)) close(make_error_code(errc::not_needed));
+    if (swarm_.picker.complete() && swarm_.is_running() && swarm_.picker.is_seed(slot))
+        close(make_error_code(errc::not_needed));
 }
 
 void peer_session::fill() {
@@ -176,7 +177,8 @@ void peer_session::fill() {
     auto const depth = core.is_snubbed() ? std::size_t{1} : core.pipeline_depth(now);
     auto const outstanding = core.outstanding();
     if (outstanding >= depth) return;
-    auto const free_buffers = (receive_budget - std::min(receive_budget, swarm_.node.receiving.lent_bytes())) / block_length;
+    auto const free_buffers =
+        (receive_budget - std::min(receive_budget, swarm_.node.receiving.lent_bytes())) / block_length;
     auto const room = std::min({depth - outstanding, core.request_room(), free_buffers});
     if (room == 0) {
         swarm_.node.is_starved = swarm_.node.is_starved || free_buffers == 0;
@@ -293,7 +295,9 @@ net::task<void> peer_session::load_uploads() {
     }
 }
 
-bool peer_session::is_served_by_seed() const noexcept { return swarm_.picker.complete(); }
+bool peer_session::is_served_by_seed() const noexcept {
+    return swarm_.picker.complete();
+}
 
 std::optional<choker::waiting_peer> peer_session::waiting() const {
     if (core.uploads_queued() <= granted_ || core.unsent_bytes() >= send_watermark_limited) return std::nullopt;
@@ -301,8 +305,8 @@ std::optional<choker::waiting_peer> peer_session::waiting() const {
     choker::waiting_peer self;
     self.id = number;
     self.progress = std::max(std::uint64_t{core.peer_pieces().count()} * pieces.piece_length(), uploaded);
-    self.is_in_run = last_upload_.length > 0 &&
-                     last_upload_.begin + last_upload_.length < pieces.piece_size(last_upload_.piece);
+    self.is_in_run =
+        last_upload_.length > 0 && last_upload_.begin + last_upload_.length < pieces.piece_size(last_upload_.piece);
     return self;
 }
 

@@ -71,7 +71,9 @@ swarm::swarm(node_state& owner, std::shared_ptr<metainfo::torrent const> what, t
 
 swarm::~swarm() = default;
 
-void swarm::start() { tasks_.spawn("start", start_up()); }
+void swarm::start() {
+    tasks_.spawn("start", start_up());
+}
 
 net::task<void> swarm::stop() {
     if (has_stopped_ || is_stopping_) co_return;
@@ -105,7 +107,9 @@ net::task<result<void>> swarm::when_checked() {
 }
 
 net::task<result<void>> swarm::when_completed() {
-    auto const is_final = [this] { return error_ && error_ != store::errc::no_space && !is(error_, condition::transient); };
+    auto const is_final = [this] {
+        return error_ && error_ != store::errc::no_space && !is(error_, condition::transient);
+    };
     while (!is_complete_ && !is_final() && !has_stopped_) co_await completed_.wait();
     completed_.notify();
     if (is_complete_) co_return success();

@@ -73,8 +73,8 @@ struct node_state {
     store::block_pool sending{send_budget};
     choker::rate_budget upload;
     choker::rate_budget download;
-    choker::uplink uplink;         ///< Whose turn it is, where the upload is limited.
-    net::signal uploads_waiting;   ///< A peer asked for something, or its socket has room again.
+    choker::uplink uplink;        ///< Whose turn it is, where the upload is limited.
+    net::signal uploads_waiting;  ///< A peer asked for something, or its socket has room again.
     std::uint32_t sessions_so_far = 0;
     std::vector<block_ref> chosen;  ///< Of one `fill`; kept for its memory.
     std::unordered_map<info_hash, swarm*> swarms;
@@ -160,7 +160,7 @@ private:
     std::vector<lent_buffer> retired_;  // a read may still be aimed at them; freed after the next commit
     std::deque<sending> sending_;
     std::uint64_t sent_blocks_ = 0;
-    std::size_t granted_ = 0;   // blocks, where the upload is limited
+    std::size_t granted_ = 0;  // blocks, where the upload is limited
     block_ref last_upload_{};
     std::error_code why_;
 };

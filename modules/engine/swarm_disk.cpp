@@ -32,7 +32,7 @@ import :swarm;
 namespace shoal::engine {
 struct swarm::check_state {
     std::vector<piece_index> pieces;
-    std::vector<char> is_right;       // one for each of `pieces`; each element has one writer
+    std::vector<char> is_right;  // one for each of `pieces`; each element has one writer
     std::atomic<std::size_t> next{0}, done{0};
     std::atomic<bool> stop{false};
     std::size_t running = 0;

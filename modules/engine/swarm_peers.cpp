@@ -96,8 +96,7 @@ void swarm::hold_choke_round(time_point now) {
         choker::candidate each;
         each.id = picker::to_number(session->slot);
         each.is_interested = core.peer_is_interested();
-        each.is_upload_only =
-            picker.is_seed(session->slot) || core.peer_extensions().upload_only.value_or(false);
+        each.is_upload_only = picker.is_seed(session->slot) || core.peer_extensions().upload_only.value_or(false);
         each.is_unchoked = !core.is_choking();
         each.is_snubbed = core.is_snubbed();
         each.download_rate = static_cast<std::uint64_t>(core.download_rate(now));

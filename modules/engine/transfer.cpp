@@ -24,11 +24,25 @@ namespace shoal::engine {
 transfer::transfer(std::unique_ptr<swarm> work) noexcept : work_(std::move(work)) {}
 transfer::~transfer() = default;
 
-metainfo::torrent const& transfer::content() const noexcept { return *work_->content; }
-transfer_status transfer::status() const { return work_->status(); }
-std::vector<peer_status> transfer::peers() const { return work_->peers(); }
-net::task<result<void>> transfer::checked() { return work_->when_checked(); }
-net::task<result<void>> transfer::completed() { return work_->when_completed(); }
-void transfer::connect(std::vector<endpoint> const& peers) { work_->add_peers(peers); }
-net::task<void> transfer::stop() { return work_->stop(); }
+metainfo::torrent const& transfer::content() const noexcept {
+    return *work_->content;
+}
+transfer_status transfer::status() const {
+    return work_->status();
+}
+std::vector<peer_status> transfer::peers() const {
+    return work_->peers();
+}
+net::task<result<void>> transfer::checked() {
+    return work_->when_checked();
+}
+net::task<result<void>> transfer::completed() {
+    return work_->when_completed();
+}
+void transfer::connect(std::vector<endpoint> const& peers) {
+    work_->add_peers(peers);
+}
+net::task<void> transfer::stop() {
+    return work_->stop();
+}
 }  // namespace shoal::engine

@@ -25,13 +25,13 @@ struct node_state;
 export namespace shoal::engine {
 /// What to do with a torrent.
 struct transfer_options {
-    store::store_settings storage;      ///< Where the content lies and its journal.
+    store::store_settings storage;                 ///< Where the content lies and its journal.
     std::shared_ptr<store::back_end_files> files;  ///< Instead of the disk; empty: the disk, as `storage` says.
-    std::vector<endpoint> connect;      ///< Peers to try first.
-    std::vector<std::string> trackers;  ///< Besides those of the torrent; each a tier of its own.
-    std::vector<bool> wanted_files;     ///< One for each file; empty: all.
-    bool sequential = false;            ///< Pieces in order instead of rarest first.
-    std::size_t peers_max = 0;          ///< Connections; 0 for `peers_max_default`.
+    std::vector<endpoint> connect;                 ///< Peers to try first.
+    std::vector<std::string> trackers;             ///< Besides those of the torrent; each a tier of its own.
+    std::vector<bool> wanted_files;                ///< One for each file; empty: all.
+    bool sequential = false;                       ///< Pieces in order instead of rarest first.
+    std::size_t peers_max = 0;                     ///< Connections; 0 for `peers_max_default`.
     transfer_observer on_event;
 };
 

@@ -89,7 +89,7 @@ struct http_limits {
     duration total = std::chrono::seconds{30};  ///< Name, connection, redirects and body together.
     /// Asked with each address about to be connected to, redirects included; empty allows all. Source: J1, J2.
     std::function<bool(ip_address const& address, std::string_view url)> may_connect;
-    std::string user_agent;  ///< Empty: none is sent.
+    std::string user_agent;                  ///< Empty: none is sent.
     std::optional<ip_address> connect_from;  ///< The local address to use; for hosts of its family.
 };
 

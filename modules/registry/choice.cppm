@@ -1,7 +1,9 @@
 module;
+#include <algorithm>
 #include <cstdint>
 
 export module shoal.registry:choice;
+import :peer_set;
 
 namespace shoal::registry {
 /// Pseudo-random numbers from a seed (splitmix64): quick and fair, and no secret.
@@ -38,5 +40,24 @@ void choose(dice& random, std::uint32_t range, std::uint32_t count, Visit&& visi
         visit(static_cast<std::uint32_t>(at < range ? at : at - range));
         begin = end;
     }
+}
+
+/// Chooses up to `wanted` positions of `from` for an asker who stands at `self`, or at `none`. One who is complete gets
+/// leechers; anyone else gets seeders and leechers, half of each while there are enough of both.
+export template <class Set, class Visit>
+void choose_peers(dice& random, Set const& from, std::uint32_t self, bool is_complete, std::uint32_t wanted,
+                  Visit&& visit) {
+    auto take = [&](std::uint32_t first, std::uint32_t last, std::uint32_t count) {
+        auto const is_inside = first <= self && self < last;
+        choose(random, last - first - (is_inside ? 1 : 0), count, [&](std::uint32_t at) {
+            at += first;
+            visit(is_inside && at >= self ? at + 1 : at);
+        });
+    };
+    auto const leechers = from.size() - from.seeders() - (from.seeders() <= self && self < from.size() ? 1 : 0);
+    auto const seeders_least = wanted - std::min(wanted, leechers);
+    auto const seeders = is_complete ? 0 : std::min(from.seeders(), std::max(wanted / 2, seeders_least));
+    take(0, from.seeders(), seeders);
+    take(from.seeders(), from.size(), wanted - seeders);
 }
 }  // namespace shoal::registry

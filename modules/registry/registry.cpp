@@ -66,32 +66,13 @@ struct shard {
         return torrents.size() * sizeof(torrent) + free_places.capacity() * sizeof(std::uint32_t) + index.memory();
     }
 };
-
-/// Chooses up to `wanted` peers for an asker who stands at `self` (or nowhere). One who is complete gets leechers;
-/// anyone else gets seeders and leechers, half of each while there are enough.
-template <std::size_t Size>
-void choose_peers(peer_set<Size> const& from, std::uint32_t self, bool is_complete, std::uint32_t wanted, dice& random,
-                  std::vector<endpoint>& out) {
-    auto take = [&](std::uint32_t first, std::uint32_t last, std::uint32_t count) {
-        auto const is_inside = first <= self && self < last;
-        choose(random, last - first - (is_inside ? 1 : 0), count, [&](std::uint32_t at) {
-            at += first;
-            if (is_inside && at >= self) ++at;
-            out.push_back(endpoint_of(from[at]));
-        });
-    };
-    auto const leechers = from.size() - from.seeders() - (from.seeders() <= self && self < from.size() ? 1 : 0);
-    auto const seeders_least = wanted - std::min(wanted, leechers);
-    auto const seeders = is_complete ? 0 : std::min(from.seeders(), std::max(wanted / 2, seeders_least));
-    take(0, from.seeders(), seeders);
-    take(from.seeders(), from.size(), wanted - seeders);
-}
 }  // namespace
 
 class registry::state {
 public:
     explicit state(options const& how) : how_(how), random_(how.seed), shards_(std::max(1U, how.shard_count)) {
-        how_.bounds.peers_per_torrent_max = std::min(how_.bounds.peers_per_torrent_max, slot_index::none);
+        how_.bounds.peers_per_torrent_max = std::min(how_.bounds.peers_per_torrent_max, none);
+        how_.bounds.peers_per_address_max = std::max(how_.bounds.peers_per_address_max, 1U);
     }
 
     outcome announce(announcement const& from, time_point now);
@@ -227,17 +208,16 @@ std::vector<endpoint> registry::state::choose_for(torrent const& in, std::uint32
     std::vector<endpoint> peers;
     auto const wanted = from.peers_wanted;
     peers.reserve(std::min(wanted, in.size()));
+    auto const give_from = [&](auto const& set, std::uint32_t asker) {
+        auto const missing = wanted - static_cast<std::uint32_t>(peers.size());
+        choose_peers(random_, set, asker, from.is_complete, missing,
+                     [&](std::uint32_t at) { peers.push_back(endpoint_of(set[at])); });
+    };
     auto const is_v4 = from.peer.address.is_v4();
-    if (is_v4)
-        choose_peers(in.v4, self, from.is_complete, wanted, random_, peers);
-    else if (in.v6)
-        choose_peers(*in.v6, self, from.is_complete, wanted, random_, peers);
-    auto const left = wanted - static_cast<std::uint32_t>(peers.size());
-    if (from.usable == families::own || left == 0) return peers;
-    if (!is_v4)
-        choose_peers(in.v4, none, from.is_complete, left, random_, peers);
-    else if (in.v6)
-        choose_peers(*in.v6, none, from.is_complete, left, random_, peers);
+    auto const both = from.usable == families::both;
+    if (is_v4) give_from(in.v4, self);
+    if (in.v6 && (!is_v4 || both)) give_from(*in.v6, is_v4 ? none : self);
+    if (!is_v4 && both) give_from(in.v4, none);
     return peers;
 }
 

@@ -8,8 +8,8 @@
 
 #include <catch2/catch.hpp>
 #include <chrono>
-#include <csignal>
 #include <coroutine>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
