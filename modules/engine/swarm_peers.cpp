@@ -157,7 +157,7 @@ void swarm::connect_more(time_point now) {
         if (known.is_busy || known.is_banned || known.try_at > now) continue;
         known.is_busy = true;
         ++connecting_;
-        tasks_.spawn("connect " + at.to_string(), connect(at));
+        spawn("connect " + at.to_string(), connect(at));
     }
 }
 
@@ -219,7 +219,7 @@ net::task<std::error_code> swarm::converse_with(endpoint to) {
 
 void swarm::adopt(std::unique_ptr<net::stream> stream, wire::handshake const& theirs) {
     if (!is_running()) return;
-    tasks_.spawn("peer " + stream->remote().to_string(), answer(std::move(stream), theirs));
+    spawn("peer " + stream->remote().to_string(), answer(std::move(stream), theirs));
 }
 
 net::task<void> swarm::answer(std::unique_ptr<net::stream> stream, wire::handshake theirs) {
