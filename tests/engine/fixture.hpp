@@ -67,6 +67,16 @@ public:
         co_return co_await net::with_deadline(outside.clock, outside.clock.now() + 15s, what->checked());
     }
 
+    /// Adds a torrent to somebody who has it in `folder`, and waits until it can be asked for.
+    net::task<std::shared_ptr<engine::transfer>> give(party& who, testing::content const& what, fs::path folder) {
+        transfer_options options;
+        options.storage.directory = std::move(folder);
+        options.storage.writable = false;
+        auto added = who.node->add(what.torrent, std::move(options)).value();
+        (void)co_await checked(added);
+        co_return added;
+    }
+
     net::environment& outside;
     asio::any_io_executor home;
 

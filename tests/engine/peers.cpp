@@ -13,14 +13,14 @@ TEST_CASE("when the seeder leaves, the leecher goes on as soon as another comes"
     on_machine([&](machine& here) -> net::task<void> {
         auto& first = here.start({.upload_limit = 2'000'000});
         auto& leecher = here.start();
-        (void)first.node->add(content.torrent, giving(from.path())).value();
+        (void)co_await here.give(first, content, from.path());
         auto const fetched = leecher.node->add(content.torrent, fetching(to.path(), {first.at})).value();
         CHECK(co_await here.comes_true([&] { return fetched->status().pieces_have >= 20; }));
         co_await first.node->stop();
         CHECK(co_await here.comes_true([&] { return fetched->status().peers == 0; }));
         CHECK(fetched->status().state == engine::transfer_state::downloading);
         auto& second = here.start();
-        (void)second.node->add(content.torrent, giving(from.path())).value();
+        (void)co_await here.give(second, content, from.path());
         fetched->connect({second.at});
         CHECK(co_await here.completed(fetched));
         CHECK(content.is_in(to.path()));
@@ -33,7 +33,7 @@ TEST_CASE("whoever asks for a torrent that the node does not have learns nothing
     content.place(from.path());
     on_machine([&](machine& here) -> net::task<void> {
         auto& seeder = here.start();
-        auto const given = seeder.node->add(content.torrent, giving(from.path())).value();
+        auto const given = co_await here.give(seeder, content, from.path());
         CHECK(co_await here.checked(given));
         auto stream = (co_await here.outside.network.connect(seeder.at, std::nullopt)).value();
         wire::handshake hello;
@@ -66,7 +66,7 @@ TEST_CASE("a peer that sends a wrong block is banned, and the rest comes from th
             auto const fetched = leecher.node->add(content.torrent, std::move(options)).value();
             CHECK(co_await here.comes_true([&] { return events.left_with(engine::errc::banned); }));
             auto& seeder = here.start();
-            (void)seeder.node->add(content.torrent, giving(from.path())).value();
+            (void)co_await here.give(seeder, content, from.path());
             fetched->connect({seeder.at});
             CHECK(co_await here.completed(fetched));
             CHECK(content.is_in(to.path()));

@@ -12,7 +12,7 @@ TEST_CASE("a limited rate is used and held", "[engine]") {
     on_machine([&](machine& here) -> net::task<void> {
         auto& seeder = here.start({.upload_limit = is_upload ? limit : 0});
         auto& leecher = here.start({.download_limit = is_upload ? 0 : limit});
-        (void)seeder.node->add(content.torrent, giving(from.path())).value();
+        (void)co_await here.give(seeder, content, from.path());
         auto const fetched = leecher.node->add(content.torrent, fetching(to.path(), {seeder.at})).value();
         CHECK(co_await here.comes_true([&] { return fetched->status().downloaded > limit / 4; }));
         auto& clock = here.outside.clock;

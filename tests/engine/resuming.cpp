@@ -20,7 +20,7 @@ TEST_CASE("what is there already is not fetched again", "[engine]") {
     on_machine([&](machine& here) -> net::task<void> {
         auto& seeder = here.start();
         auto& leecher = here.start();
-        (void)seeder.node->add(content.torrent, giving(from.path())).value();
+        (void)co_await here.give(seeder, content, from.path());
         auto const fetched = leecher.node->add(content.torrent, fetching(to.path(), {seeder.at})).value();
         CHECK(co_await here.checked(fetched));
         CHECK(fetched->status().bytes_left > 0);
@@ -37,7 +37,7 @@ TEST_CASE("a transfer that is stopped goes on later where it was", "[engine]") {
     on_machine([&](machine& here) -> net::task<void> {
         auto& seeder = here.start({.upload_limit = 2'000'000});
         auto& first = here.start();
-        (void)seeder.node->add(content.torrent, giving(from.path())).value();
+        (void)co_await here.give(seeder, content, from.path());
         auto const begun = first.node->add(content.torrent, fetching(to.path(), {seeder.at})).value();
         CHECK(co_await here.comes_true([&] { return begun->status().pieces_have >= 20; }));
         co_await begun->stop();

@@ -41,7 +41,7 @@ TEST_CASE("a tracker brings peers together and hears of start, completion and en
             auto& seeder = here.start();
             auto& leecher = here.start();
             known = seeder.at;
-            (void)seeder.node->add(content.torrent, giving(from.path())).value();
+            (void)co_await here.give(seeder, content, from.path());
             auto const fetched = leecher.node->add(content.torrent, fetching(to.path())).value();
             CHECK(co_await here.completed(fetched));
             CHECK(content.is_in(to.path()));

@@ -12,7 +12,7 @@ TEST_CASE("a folder passes from one node to another, byte for byte", "[engine]")
         happenings events;
         auto& seeder = here.start();
         auto& leecher = here.start();
-        auto const given = seeder.node->add(content.torrent, giving(from.path())).value();
+        auto const given = co_await here.give(seeder, content, from.path());
         auto options = fetching(to.path(), {seeder.at});
         options.on_event = events.keep();
         auto const fetched = leecher.node->add(content.torrent, std::move(options)).value();
@@ -41,8 +41,8 @@ TEST_CASE("a node moves several torrents at once, both ways", "[engine]") {
         auto& other = here.start();
         auto options = fetching(b.path(), {one.at});
         options.storage.journal = b.path() / ".journal1";
-        (void)one.node->add(first.torrent, giving(a.path())).value();
-        (void)other.node->add(second.torrent, giving(b.path())).value();
+        (void)co_await here.give(one, first, a.path());
+        (void)co_await here.give(other, second, b.path());
         auto const to_other = other.node->add(first.torrent, std::move(options)).value();
         auto const to_one = one.node->add(second.torrent, fetching(a.path(), {other.at})).value();
         CHECK(co_await here.completed(to_other));
@@ -62,7 +62,7 @@ TEST_CASE("only the files that are wanted are fetched", "[engine]") {
     on_machine([&](machine& here) -> net::task<void> {
         auto& seeder = here.start();
         auto& leecher = here.start();
-        (void)seeder.node->add(content.torrent, giving(from.path())).value();
+        (void)co_await here.give(seeder, content, from.path());
         auto options = fetching(to.path(), {seeder.at});
         options.wanted_files.assign(files.size(), false);
         options.wanted_files[wanted] = true;

@@ -206,7 +206,10 @@ private:
 
     void happened(peer& who, engine::transfer_event const& what) {
         namespace event = engine::event;
-        if (auto const* verified = std::get_if<event::piece_verified>(&what)) check_piece(who, verified->piece);
+        if (auto const* verified = std::get_if<event::piece_verified>(&what)) {
+            who.is_complete = false;  // a disk that failed can cost pieces of a complete content
+            check_piece(who, verified->piece);
+        }
         if (std::holds_alternative<event::piece_rejected>(what)) {
             ++rejected_pieces_;
             if (!with_.corrupt_blocks) complain(name(who) + " rejected a piece although nobody lies");
@@ -240,16 +243,20 @@ private:
     }
 
     void check_content(peer const& who) {
-        if (!who.is_complete && !who.is_seeder) return;
+        if (!has_all(who)) return;
         auto const& files = content_.torrent->content().files();
         for (std::size_t i = 0; i < files.size(); ++i)
             if (!files[i].pad && who.disk->content(std::to_string(i)) != content_.files[i])
                 complain(name(who) + " is complete with a wrong file " + std::to_string(i));
     }
 
+    bool has_all(peer const& who) const {
+        return who.is_seeder || (who.is_complete && !who.is_changing && who.transfer->status().bytes_left == 0);
+    }
     bool is_done() const {
-        return std::ranges::all_of(
-            peers_, [](auto const& each) { return each.is_seeder || (each.is_complete && !each.is_changing); });
+        if (std::ranges::any_of(peers_, [](auto const& each) { return !each.is_seeder && !each.is_complete; }))
+            return false;  // asked after every event: what costs little comes first
+        return std::ranges::all_of(peers_, [this](auto const& each) { return has_all(each); });
     }
 
     net::task<void> keep_introducing() {
