@@ -66,7 +66,7 @@ wire::handshake node_state::handshake_for(info_hash const& hash) const {
 net::task<void> node_state::accept(std::unique_ptr<net::listener> at) {
     for (;;) {
         auto stranger = co_await at->accept();
-        if (!stranger) co_return;
+        if (!stranger || is_stopping) co_return;
         if (handshakes >= handshakes_max) continue;  // closes it
         ++handshakes;
         tasks.spawn("handshake", greet(std::move(stranger.value())));
@@ -157,6 +157,7 @@ result<std::shared_ptr<transfer>> node::add(std::shared_ptr<metainfo::torrent co
 }
 
 net::task<void> node::stop() {
+    state_->is_stopping = true;
     state_->tasks.cancel();
     co_await state_->tasks.join();
     net::task_group stopping{state_->home};

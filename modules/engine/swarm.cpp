@@ -72,12 +72,19 @@ swarm::swarm(node_state& owner, std::shared_ptr<metainfo::torrent const> what, t
 swarm::~swarm() = default;
 
 void swarm::start() {
-    tasks_.spawn("start", start_up());
+    spawn("start", start_up());
+}
+
+void swarm::spawn(std::string name, net::task<void> work) {
+    if (!is_stopping_) tasks_.spawn(std::move(name), std::move(work));
 }
 
 net::task<void> swarm::stop() {
-    if (has_stopped_ || is_stopping_) co_return;
-    is_stopping_ = true;
+    if (std::exchange(is_stopping_, true)) {
+        while (!has_stopped_) co_await checked_.wait();
+        checked_.notify();  // whoever waits besides us
+        co_return;
+    }
     tasks_.cancel();
     stop_checking();
     co_await tasks_.join();
@@ -186,6 +193,7 @@ void swarm::fill_all() {
 }
 
 void swarm::block_arrived(peer_session& from, block_ref block, lent_buffer buffer) {
+    if (is_stopping_) return;  // nobody would write it
     also_asked_.clear();
     auto const arrival = picker.received(from.slot, block, also_asked_);
     for (auto const other : also_asked_)
@@ -197,7 +205,7 @@ void swarm::block_arrived(peer_session& from, block_ref block, lent_buffer buffe
     auto& work = work_[to_number(block.piece)];
     if (!work) {
         work = std::make_unique<piece_work>(node.home);
-        tasks_.spawn("write piece", write_piece(block.piece, *work));
+        spawn("write piece", write_piece(block.piece, *work));
     }
     work->arrived.emplace_back(block, std::move(buffer));
     if (!std::exchange(work->has_news, true)) work_with_news_.push_back(work.get());

@@ -80,7 +80,8 @@ struct node_state {
     std::unordered_map<info_hash, swarm*> swarms;
     std::vector<std::shared_ptr<transfer>> transfers;
     std::size_t handshakes = 0;
-    bool is_starved = false;  ///< Some session got no buffer: fill again when one comes back.
+    bool is_stopping = false;  ///< No stranger is listened to any more.
+    bool is_starved = false;   ///< Some session got no buffer: fill again when one comes back.
     net::task_group tasks;
 
     time_point now() const { return outside.clock.now(); }
@@ -203,7 +204,7 @@ public:
     std::vector<peer_session*> const& sessions() const noexcept { return sessions_; }  ///< By slot, with gaps.
     void tell(transfer_event const& happened);
     bool is_running() const noexcept {
-        return state_ == transfer_state::downloading || state_ == transfer_state::seeding;
+        return !is_stopping_ && (state_ == transfer_state::downloading || state_ == transfer_state::seeding);
     }
     bool wants_data() const noexcept { return state_ == transfer_state::downloading; }
     std::size_t peer_count() const noexcept { return session_count_; }
@@ -226,6 +227,9 @@ private:
     struct check_state;
     /// Keeps a session in the table while its coroutine runs.
     class registration;
+
+    /// Starts a task, unless we are stopping: then nobody would cancel it.
+    void spawn(std::string name, net::task<void> work);
 
     // Start-up and disk: swarm_disk.cpp.
     net::task<void> start_up();

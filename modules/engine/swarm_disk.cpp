@@ -72,11 +72,11 @@ net::task<void> swarm::start_up() {
         files_ready_.notify();
     else if (picker.complete())
         is_complete_ = true, completed_.notify();
-    tasks_.spawn("keep files", keep_files());
-    tasks_.spawn("look after content", look_after_content());
-    tasks_.spawn("choke rounds", hold_choke_rounds());
-    for (auto& each : announcers_) tasks_.spawn("announce", each->run());
-    tasks_.spawn("keep time", keep_time());
+    spawn("keep files", keep_files());
+    spawn("look after content", look_after_content());
+    spawn("choke rounds", hold_choke_rounds());
+    for (auto& each : announcers_) spawn("announce", each->run());
+    spawn("keep time", keep_time());
     connect_more(node.now());
 }
 
@@ -97,7 +97,7 @@ net::task<result<void>> swarm::check_pieces() {
     auto const state = checking_;
     state->running = std::min(node.outside.workers.size(), state->pieces.size());
     net::signal& all_done = files_ready_;  // nobody else waits for it yet
-    for (std::size_t i = 0, n = state->running; i < n; ++i) tasks_.spawn("check pieces", check_on_pool(state));
+    for (std::size_t i = 0, n = state->running; i < n; ++i) spawn("check pieces", check_on_pool(state));
     while (state->running > 0) co_await all_done.wait();
     for (std::size_t i = 0; i < state->pieces.size(); ++i)
         if (state->is_right[i]) picker.set_have(state->pieces[i]);

@@ -157,7 +157,7 @@ void swarm::connect_more(time_point now) {
         if (known.is_busy || known.is_banned || known.try_at > now) continue;
         known.is_busy = true;
         ++connecting_;
-        tasks_.spawn("connect " + at.to_string(), connect(at));
+        spawn("connect " + at.to_string(), connect(at));
     }
 }
 
@@ -219,7 +219,7 @@ net::task<std::error_code> swarm::converse_with(endpoint to) {
 
 void swarm::adopt(std::unique_ptr<net::stream> stream, wire::handshake const& theirs) {
     if (!is_running()) return;
-    tasks_.spawn("peer " + stream->remote().to_string(), answer(std::move(stream), theirs));
+    spawn("peer " + stream->remote().to_string(), answer(std::move(stream), theirs));
 }
 
 net::task<void> swarm::answer(std::unique_ptr<net::stream> stream, wire::handshake theirs) {
@@ -267,11 +267,13 @@ net::task<std::error_code> swarm::run_session(std::unique_ptr<net::stream> strea
     co_return why;
 }
 
-/// Bans the one peer that sent all of a bad piece. When several did, the picker asks one peer for all of it next, so
-/// that the next failure has one culprit and no honest peer is ever banned.
+/// Bans the one peer that sent all of a bad piece. When several did, or one of them has left, the picker asks one peer
+/// for all of it next, so that the next failure has one culprit and no honest peer is ever banned.
 void swarm::blame(piece_index piece) {
+    auto const sent = picker.contributors(piece);
+    if (sent.size() < content->pieces().block_count(piece)) return;
     std::set<picker::peer_slot> senders;
-    for (auto const& each : picker.contributors(piece)) senders.insert(each.peer);
+    for (auto const& each : sent) senders.insert(each.peer);
     if (senders.size() != 1) return;
     auto const slot = picker::to_number(*senders.begin());
     if (slot < sessions_.size() && sessions_[slot]) ban(*sessions_[slot]);

@@ -1,0 +1,121 @@
+#include <catch2/catch.hpp>
+
+#include "fixture.hpp"
+using namespace fixture;
+
+TEST_CASE("a folder passes from one node to another, byte for byte", "[engine]") {
+    auto const format = GENERATE(metainfo::format::v1, metainfo::format::hybrid);
+    auto const content = some_content(format);
+    testing::temporary_folder from, to;
+    content.place(from.path());
+    on_machine([&](machine& here) -> net::task<void> {
+        happenings events;
+        auto& seeder = here.start();
+        auto& leecher = here.start();
+        auto const given = co_await here.give(seeder, content, from.path());
+        auto options = fetching(to.path(), {seeder.at});
+        options.on_event = events.keep();
+        auto const fetched = leecher.node->add(content.torrent, std::move(options)).value();
+        CHECK(co_await here.completed(fetched));
+        CHECK(content.is_in(to.path()));
+        auto const status = fetched->status();
+        CHECK(status.state == engine::transfer_state::seeding);
+        CHECK(status.bytes_left == 0);
+        CHECK(status.failed_pieces == 0);
+        CHECK(status.pieces_have == content.torrent->pieces().piece_count());
+        CHECK(events.all<engine::event::completed>().size() == 1);
+        CHECK(events.all<engine::event::piece_verified>().size() == status.pieces_have);
+        CHECK(given->status().uploaded >= content.torrent->pieces().total_size() - 100);
+        CHECK(content.is_in(from.path()));
+    });
+}
+
+TEST_CASE("a node moves several torrents at once, both ways", "[engine]") {
+    auto const first = some_content(metainfo::format::hybrid, 1);
+    auto const second = some_content(metainfo::format::v1, 2);
+    testing::temporary_folder a, b;
+    first.place(a.path());
+    second.place(b.path());
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& one = here.start();
+        auto& other = here.start();
+        auto options = fetching(b.path(), {one.at});
+        options.storage.journal = b.path() / ".journal1";
+        (void)co_await here.give(one, first, a.path());
+        (void)co_await here.give(other, second, b.path());
+        auto const to_other = other.node->add(first.torrent, std::move(options)).value();
+        auto const to_one = one.node->add(second.torrent, fetching(a.path(), {other.at})).value();
+        CHECK(co_await here.completed(to_other));
+        CHECK(co_await here.completed(to_one));
+        CHECK(first.is_in(b.path()));
+        CHECK(second.is_in(a.path()));
+    });
+}
+
+TEST_CASE("only the files that are wanted are fetched", "[engine]") {
+    auto const content = some_content();  // hybrid: every file starts on a piece of its own
+    testing::temporary_folder from, to;
+    content.place(from.path());
+    auto const& files = content.torrent->content().files();
+    std::size_t wanted = 0;
+    while (files[wanted].joined() != "deep/er/b") ++wanted;
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& seeder = here.start();
+        auto& leecher = here.start();
+        (void)co_await here.give(seeder, content, from.path());
+        auto options = fetching(to.path(), {seeder.at});
+        options.wanted_files.assign(files.size(), false);
+        options.wanted_files[wanted] = true;
+        auto const fetched = leecher.node->add(content.torrent, std::move(options)).value();
+        CHECK(co_await here.completed(fetched));
+        CHECK(fetched->status().pieces_have ==
+              content.torrent->content().pieces_of(static_cast<std::uint32_t>(wanted)).count);
+    });
+    CHECK(fs::file_size(content.path_of(to.path(), wanted)) == content.files[wanted].size());
+    for (std::size_t i = 0; i < files.size(); ++i)
+        if (!files[i].pad && i != wanted && files[i].size > 0) CHECK_FALSE(fs::exists(content.path_of(to.path(), i)));
+}
+
+TEST_CASE("a torrent of v2 alone is refused in plain words", "[engine]") {
+    auto const content = some_content(metainfo::format::v2);
+    testing::temporary_folder to;
+    on_machine([&](machine& here) -> net::task<void> {
+        auto const added = here.start().node->add(content.torrent, fetching(to.path()));
+        REQUIRE_FALSE(added);
+        CHECK(added.error() == engine::errc::v2_only);
+        CHECK(added.error().message().size() > 10);
+        co_return;
+    });
+}
+
+TEST_CASE("a torrent is added once", "[engine]") {
+    auto const content = some_content();
+    testing::temporary_folder to;
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& node = *here.start().node;
+        CHECK(node.add(content.torrent, fetching(to.path())));
+        auto const again = node.add(content.torrent, fetching(to.path()));
+        REQUIRE_FALSE(again);
+        CHECK(again.error() == engine::errc::already_added);
+        co_return;
+    });
+}
+
+TEST_CASE("peers that both have everything part", "[engine]") {
+    auto const content = some_content();
+    testing::temporary_folder from;
+    content.place(from.path());
+    on_machine([&](machine& here) -> net::task<void> {
+        happenings events;
+        auto& one = here.start();
+        auto& other = here.start();
+        auto const at_one = one.node->add(content.torrent, giving(from.path())).value();
+        auto options = giving(from.path());
+        options.connect = {one.at};
+        options.on_event = events.keep();
+        auto const at_other = other.node->add(content.torrent, std::move(options)).value();
+        CHECK(co_await here.comes_true([&] { return !events.all<engine::event::peer_left>().empty(); }));
+        CHECK(co_await here.comes_true([&] { return at_one->status().peers + at_other->status().peers == 0; }));
+        CHECK(at_other->status().downloaded + at_other->status().uploaded == 0);
+    });
+}
