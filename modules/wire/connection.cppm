@@ -173,6 +173,7 @@ private:
     result<void> on_unchoke(time_point now);
     result<void> on_interest(bool is, time_point now);
     result<void> on_have(byte_view payload, time_point now);
+    result<void> on_late_bitfield(bitfield pieces, time_point now);
     result<void> on_pieces(bitfield pieces);
     result<void> on_request(byte_view payload, time_point now);
     result<void> on_cancel(byte_view payload, time_point now);
@@ -224,7 +225,9 @@ private:
     bool interested_ = false;
     bool peer_interested_ = false;
     bool snubbed_ = false;
-    bool opening_ = true;  // the peer may still say what it has
+    /// Whether the peer may still say what it has, has just said it, or has gone on to other messages.
+    enum class phase : std::uint8_t { opening, told, talking };
+    phase phase_ = phase::opening;
     bitfield peer_pieces_;
     std::vector<piece_index> allowed_fast_;
     open_requests requests_;

@@ -24,7 +24,7 @@ public:
             case errc::bad_bitfield:
                 return "the peer sent a bitfield with spare bits set";
             case errc::late_bitfield:
-                return "the peer sent a bitfield in the middle of the conversation";
+                return "the peer said anew what it has in the middle of the conversation";
             case errc::not_negotiated:
                 return "the peer used the fast extension without having it negotiated";
             case errc::unasked_reject:

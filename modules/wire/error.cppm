@@ -11,7 +11,7 @@ enum class errc {
     too_long,                 ///< A message is longer than any we accept.
     out_of_range,             ///< A piece, an offset or a length lies outside the torrent.
     bad_bitfield,             ///< A bitfield with spare bits set.
-    late_bitfield,            ///< A bitfield, have-all or have-none after the conversation had begun.
+    late_bitfield,            ///< Have-all, have-none or a bitfield that adds nothing, after the start.
     not_negotiated,           ///< A message of the fast extension without the fast extension.
     unasked_reject,           ///< A reject of a request that was never sent.
     unasked_blocks,           ///< Too many blocks that were never asked for.

@@ -15,7 +15,7 @@ struct not_interested {};  ///< The peer wants nothing of ours.
 struct have {
     piece_index piece;
 };
-/// What the peer had at the start: its bitfield, have-all or have-none. At most once, before any other.
+/// All that the peer has: its bitfield, have-all or have-none, at the start; later only a bitfield that adds pieces.
 struct has {
     bitfield pieces;
 };

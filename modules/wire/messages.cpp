@@ -76,7 +76,7 @@ result<void> connection::on_message_start(time_point now) {
             return success();
         case message::bitfield:
             if (length != (std::size_t{peer_pieces_.size()} + 7) / 8 || length == 0) return errc::bad_length;
-            if (!opening_) return errc::late_bitfield;
+            if (phase_ == phase::told) return errc::late_bitfield;
             return body();
         case message::extended:
             if (!settings_.extensions) break;
@@ -91,8 +91,8 @@ result<void> connection::on_message_start(time_point now) {
 }
 
 result<void> connection::on_message(byte_view payload, time_point now) {
-    auto const was_opening = opening_;
-    if (message_ != message::extended && message_ != message::port) opening_ = false;
+    auto const was = phase_;
+    if (message_ != message::extended && message_ != message::port) phase_ = phase::talking;
     switch (message_) {
         case message::choke:
             return on_choke(now);
@@ -107,11 +107,12 @@ result<void> connection::on_message(byte_view payload, time_point now) {
         case message::bitfield: {
             auto pieces = bitfield::parse(payload, peer_pieces_.size());
             if (!pieces) return errc::bad_bitfield;
+            if (was == phase::talking) return on_late_bitfield(std::move(*pieces), now);
             return on_pieces(std::move(*pieces));
         }
         case message::have_all:
         case message::have_none:
-            if (!was_opening) return errc::late_bitfield;
+            if (was != phase::opening) return errc::late_bitfield;
             return on_pieces(bitfield{peer_pieces_.size(), message_ == message::have_all});
         case message::request:
             return on_request(payload, now);
@@ -147,7 +148,7 @@ result<void> connection::on_block_header(source& from) {
     block_ref const ref{.piece = piece_index{load_be<std::uint32_t>(head.subspan(5))},
                         .begin = load_be<std::uint32_t>(head.subspan(9)),
                         .length = load_be<std::uint32_t>(head) - 9};
-    opening_ = false;
+    phase_ = phase::talking;
     if (!is_inside(ref)) return errc::out_of_range;
     begin_header();
     auto const request = requests_.answer(ref);
@@ -203,7 +204,17 @@ result<void> connection::on_have(byte_view payload, time_point now) {
     return success();
 }
 
+/// aria2 sends one bitfield in the place of many have messages. So one that only adds is right at any time.
+result<void> connection::on_late_bitfield(bitfield pieces, time_point now) {
+    if (peer_pieces_.has_beyond(pieces) || !pieces.has_beyond(peer_pieces_)) return errc::late_bitfield;
+    if (!idle_messages_.take(now)) return errc::flood;
+    peer_pieces_ = pieces;
+    emit(event::has{std::move(pieces)});
+    return success();
+}
+
 result<void> connection::on_pieces(bitfield pieces) {
+    phase_ = phase::told;
     peer_pieces_ = pieces;
     emit(event::has{std::move(pieces)});
     return success();

@@ -215,7 +215,7 @@ void connection::begin_header() noexcept {
 }
 
 void connection::begin_block(open_request const& request) {
-    opening_ = false;
+    phase_ = phase::talking;
     part_ = part::block;
     left_ = request.ref.length;
     arriving_ = request;

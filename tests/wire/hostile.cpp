@@ -169,13 +169,35 @@ TEST_CASE("a bitfield is exact, first, and alone", "[wire]") {
         for (auto const& second : {good, all, nothing}) CHECK(answer(joined({first, second})) == errc::late_bitfield);
     for (auto const& first : {message_of(4, {0}), message_of(0), message_of(1), message_of(2), message_of(17, {1}),
                               piece_of(block_at(0), data_of(block_at(0)))})
-        for (auto const& second : {good, all, nothing}) CHECK(answer(joined({first, second})) == errc::late_bitfield);
+        for (auto const& second : {all, nothing}) CHECK(answer(joined({first, second})) == errc::late_bitfield);
 
     auto const extension = message_of(20, as_bytes(std::string_view{"\0de", 3}));
     auto const port = message_of(9, byte_vector{std::byte{1}, std::byte{2}});
     auto const unknown = message_of(21, byte_vector(48));
     for (auto const& before : {extension, port, byte_vector(4), unknown, joined({extension, port, byte_vector(4)})})
         for (auto const& first : {good, all, nothing}) CHECK(answer(joined({before, first})) == fine);
+}
+
+TEST_CASE("a bitfield may stand for many have messages, as aria2 sends it, when it only adds pieces", "[wire]") {
+    auto const bits = [](int first, int second) {
+        return message_of(5, byte_vector{static_cast<std::byte>(first), static_cast<std::byte>(second)});
+    };
+    auto const interested = message_of(2);
+    auto const have = message_of(4, {0});
+    CHECK(answer(joined({interested, have, bits(0xc0, 0)})) == fine);
+    CHECK(answer(joined({bits(0x80, 0), interested, bits(0xc0, 0), bits(0xe0, 0)})) == fine);
+    CHECK(answer(joined({interested, have, bits(0x80, 0)})) == errc::late_bitfield);           // adds nothing
+    CHECK(answer(joined({interested, have, bits(0x60, 0)})) == errc::late_bitfield);           // takes piece 0 back
+    CHECK(answer(joined({interested, have, bits(0xff, 0xe0)})) == errc::bad_bitfield);         // a spare bit
+    CHECK(answer(joined({bits(0x80, 0), bits(0xc0, 0), interested})) == errc::late_bitfield);  // two at once
+
+    connection leecher{defaults(), start};
+    REQUIRE(leecher.receive(joined({interested, have, bits(0xc0, 0)}), start));
+    std::optional<bitfield> told;
+    while (auto const happened = leecher.next_event())
+        if (auto const* has = std::get_if<event::has>(&*happened)) told = has->pieces;
+    REQUIRE(told.has_value());
+    CHECK(told->count() == 2);
 }
 
 TEST_CASE("what the peer had is told once, as it said it", "[wire]") {
