@@ -104,7 +104,9 @@ net::task<int> get(mover& with, get_options const& options,
         if (is_done) co_return static_cast<int>(exit_status::done);
         bool const is_all_here = std::ranges::all_of(all, [](auto const& each) { return each->is_complete; });
         auto const now = wall_clock::now();
-        if (with.stopped) co_return static_cast<int>(is_all_here ? exit_status::done : exit_status::incomplete);
+        if (with.stopped && is_all_here) co_return static_cast<int>(exit_status::done);
+        if (with.stopped)
+            co_return out.fail(exit_status::incomplete, "stopped before it was complete; start again to go on");
         if (options.timeout && now - started >= *options.timeout && !is_all_here)
             co_return out.fail(exit_status::incomplete, "not complete in the time given; start again to go on");
         if (!is_reached && now - started >= unreachable_after)
@@ -119,6 +121,7 @@ net::task<int> get(mover& with, get_options const& options,
 
 int run_get(get_options const& options) {
     output out{options.transfer.output};
+    if (asks_too_much(options.transfer, out)) return static_cast<int>(exit_status::failed);
     std::vector<std::shared_ptr<metainfo::torrent const>> contents;
     for (auto const& target : options.targets) {
         if (target.starts_with("magnet:") || target.starts_with("http://") || target.starts_with("https://"))

@@ -74,6 +74,12 @@ loaded_torrent load_torrent(std::filesystem::path const& file, output& out) {
     return {std::make_shared<metainfo::torrent const>(std::move(parsed.value())), 0};
 }
 
+bool asks_too_much(transfer_options const& options, output& out) {
+    if (options.encryption != encryption::require) return false;
+    out.fail(exit_status::failed, "--encryption require: connections cannot be encrypted yet");
+    return true;
+}
+
 exit_status status_of(std::error_code why) {
     if (why == store::errc::no_space || why == store::errc::read_only || why == store::errc::foreign_file ||
         why == store::errc::not_a_file || why == store::errc::symbolic_link || why == std::errc::permission_denied ||

@@ -28,6 +28,9 @@ namespace shoal::cli {
 using loaded_torrent = std::pair<std::shared_ptr<metainfo::torrent const>, int>;
 loaded_torrent load_torrent(std::filesystem::path const& file, output& out);
 
+/// Whether the options ask for what would be unsafe to leave out and is not built yet; it has been said then.
+bool asks_too_much(transfer_options const& options, output& out);
+
 /// The exit status that an error of the engine or the store deserves.
 exit_status status_of(std::error_code why);
 

@@ -54,6 +54,7 @@ net::task<int> seed(mover& with, seed_options const& options, std::shared_ptr<me
 
 int run_seed(seed_options const& options) {
     output out{options.transfer.output};
+    if (asks_too_much(options.transfer, out)) return static_cast<int>(exit_status::failed);
     auto [content, status] = load_torrent(options.torrent, out);
     if (!content) return status;
     mover with{options.transfer, out};

@@ -204,6 +204,11 @@ class Transfer(unittest.TestCase):
         self.assertEqual(get.end(), FAILED, get.seen)
         self.assertIn(b"v2 only", get.seen)
 
+    def test_encryption_that_is_required_is_not_quietly_left_out(self):
+        get = self.get("--encryption", "require")
+        self.assertEqual(get.end(), FAILED, get.seen)
+        self.assertIn(b"encrypt", get.seen)
+
     def test_a_file_cut_under_a_seeder_ends_nobody(self):
         seed, address = self.seed("--upload-limit", "2MB")
         get = self.get("--connect", address)
