@@ -16,6 +16,7 @@ import shoal.engine;
 import shoal.metainfo;
 import shoal.net;
 import shoal.store;
+import :files;
 import :moving;
 
 namespace shoal::cli {
@@ -126,9 +127,7 @@ int run_get(get_options const& options) {
     for (auto const& target : options.targets) {
         if (target.starts_with("magnet:") || target.starts_with("http://") || target.starts_with("https://"))
             return out.fail(exit_status::failed, "magnet links and URLs cannot be fetched yet: give a torrent file");
-        auto [content, status] = load_torrent(target, out);
-        if (!content) return status;
-        contents.push_back(std::move(content));
+        contents.push_back(std::make_shared<metainfo::torrent const>(load_torrent(target)));
     }
     mover with{options.transfer, out};
     return with.run([&](mover& running) { return get(running, options, contents); });

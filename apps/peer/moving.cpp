@@ -8,9 +8,7 @@ module;
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,21 +56,6 @@ std::string rate_text(double bytes_per_second) {
     return size_text(static_cast<std::uint64_t>(bytes_per_second)) + "/s";
 }
 }  // namespace
-
-loaded_torrent load_torrent(std::filesystem::path const& file, output& out) {
-    auto const shown = escaped(file.string());
-    std::error_code error;
-    if (!std::filesystem::is_regular_file(file, error))
-        return {nullptr, out.fail(exit_status::not_found, shown + ": no such torrent file")};
-    if (std::filesystem::file_size(file, error) > metainfo::limits{}.input_bytes_max)
-        return {nullptr, out.fail(exit_status::failed, shown + ": too large for a torrent file")};
-    std::ifstream stream{file, std::ios::binary};
-    std::string const bytes{std::istreambuf_iterator<char>{stream}, {}};
-    if (!stream) return {nullptr, out.fail(exit_status::failed, shown + ": cannot be read")};
-    auto parsed = metainfo::parse_torrent(as_bytes(bytes));
-    if (!parsed) return {nullptr, out.fail(exit_status::failed, shown + ": " + parsed.error().message())};
-    return {std::make_shared<metainfo::torrent const>(std::move(parsed.value())), 0};
-}
 
 bool asks_too_much(transfer_options const& options, output& out) {
     if (options.encryption != encryption::require) return false;

@@ -24,10 +24,6 @@ import :options;
 import :output;
 
 namespace shoal::cli {
-/// A torrent file read from disk, or the status to end with (it has been said why).
-using loaded_torrent = std::pair<std::shared_ptr<metainfo::torrent const>, int>;
-loaded_torrent load_torrent(std::filesystem::path const& file, output& out);
-
 /// Whether the options ask for what would be unsafe to leave out and is not built yet; it has been said then.
 bool asks_too_much(transfer_options const& options, output& out);
 

@@ -11,6 +11,7 @@ import shoal.core;
 import shoal.engine;
 import shoal.metainfo;
 import shoal.net;
+import :files;
 import :moving;
 
 namespace shoal::cli {
@@ -55,8 +56,7 @@ net::task<int> seed(mover& with, seed_options const& options, std::shared_ptr<me
 int run_seed(seed_options const& options) {
     output out{options.transfer.output};
     if (asks_too_much(options.transfer, out)) return static_cast<int>(exit_status::failed);
-    auto [content, status] = load_torrent(options.torrent, out);
-    if (!content) return status;
+    auto const content = std::make_shared<metainfo::torrent const>(load_torrent(options.torrent));
     mover with{options.transfer, out};
     return with.run([&](mover& running) { return seed(running, options, content); });
 }

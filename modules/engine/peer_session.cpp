@@ -97,6 +97,9 @@ net::task<std::error_code> peer_session::read() {
             continue;
         }
         auto count = core.prepare(places);
+        // The core aims in the order of the requests; one more block may be arriving already.
+        for (std::size_t i = 0; i < std::min(pending_.size(), places_per_receive / 2 + 1); ++i)
+            pending_[i].is_aimed = true;
         // A limited rate is kept by reading less, so that the sender's TCP slows down.
         std::size_t room = 0;
         for (std::size_t i = 0; i < count; ++i) {
@@ -206,11 +209,16 @@ std::optional<peer_session::pending> peer_session::take_pending(block_ref block)
     return taken;
 }
 
+/// Gives a buffer back, after the read under way where that may still write to it.
+void peer_session::retire(pending entry) {
+    if (entry.is_aimed) retired_.push_back(std::move(entry.buffer));
+}
+
 void peer_session::cancel(block_ref block) {
     auto entry = take_pending(block);
     if (!entry) return;
     core.cancel(block);
-    retired_.push_back(std::move(entry->buffer));
+    retire(std::move(*entry));
     flush();
 }
 
@@ -218,7 +226,7 @@ void peer_session::return_requests() {
     for (auto& entry : pending_) {
         core.forget(entry.block);
         swarm_.picker.returned(slot, entry.block);
-        retired_.push_back(std::move(entry.buffer));
+        retire(std::move(entry));
     }
     pending_.clear();
     swarm_.retry_peers();

@@ -102,6 +102,7 @@ net::task<void> swarm::stop() {
         co_await net::on_pool(node.outside.workers, [this, how] { (void)store->close(how); });
     }
     has_stopped_ = true;
+    std::erase_if(node.swarms, [this](auto const& entry) { return entry.second == this; });
     checked_.notify();
     completed_.notify();
 }

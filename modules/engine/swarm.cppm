@@ -139,6 +139,7 @@ private:
     struct pending {
         block_ref block;
         lent_buffer buffer;
+        bool is_aimed = false;  // the read under way may write to it
     };
     struct sending {
         std::shared_ptr<void const> mapping;
@@ -153,12 +154,13 @@ private:
     net::task<void> send_from_disk(std::span<block_ref const> blocks);
     void handle(wire::any_event& happened);
     std::optional<pending> take_pending(block_ref block);
+    void retire(pending entry);
 
     swarm& swarm_;
     std::unique_ptr<net::stream> stream_;
     net::signal output_;
     std::deque<pending> pending_;
-    std::vector<lent_buffer> retired_;  // a read may still be aimed at them; freed after the next commit
+    std::vector<lent_buffer> retired_;  // the read under way may write to them; freed after its commit
     std::deque<sending> sending_;
     std::uint64_t sent_blocks_ = 0;
     std::size_t granted_ = 0;  // blocks, where the upload is limited

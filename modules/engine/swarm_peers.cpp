@@ -170,7 +170,6 @@ net::task<void> swarm::connect(endpoint to) {
         }
     };
     busy const while_here{*this, to};
-    auto const started = node.now();
     auto const why = co_await converse_with(to);
     auto const known = known_.find(to);
     if (known == known_.end()) co_return;
@@ -180,7 +179,7 @@ net::task<void> swarm::connect(endpoint to) {
     } else if (why == errc::not_needed || why == errc::duplicate_peer) {
         known->second.try_at = now + reconnect_after_max;
     } else {
-        known->second.failures = now - started > handshake_timeout ? 1 : known->second.failures + 1;
+        ++known->second.failures;
         known->second.try_at = now + back_off(known->second.failures - 1);
         if (known->second.failures > connect_failures_max) known_.erase(known);
     }
@@ -214,6 +213,7 @@ net::task<std::error_code> swarm::converse_with(endpoint to) {
     if (!theirs) co_return theirs.error();
     if (theirs.value().hash != content->swarm_hash()) co_return make_error_code(errc::unknown_info_hash);
     counted.over();
+    if (auto const known = known_.find(to); known != known_.end()) known->second.failures = 0;
     co_return co_await run_session(std::move(stream), theirs.value(), to, true);
 }
 
