@@ -50,7 +50,7 @@ struct copy_job {
 };
 void copy(void* context) {
     auto const& job = *static_cast<copy_job const*>(context);
-    std::memcpy(job.to, job.from, job.size);
+    std::memmove(job.to, job.from, job.size);
 }
 
 // Not inlined: the variables of the caller then live in memory that siglongjmp leaves alone.

@@ -228,8 +228,9 @@ TEST_CASE("a listener without free descriptors waits without spinning and then s
         auto listener = env.network.listen({*ip_address::parse("127.0.0.1"), 0}).value();
         auto client = co_await env.network.connect(listener->local(), std::nullopt);
         net::task_group group{co_await asio::this_coro::executor};
-        group.spawn("nothing",
-                    env.clock.sleep(0ms));  // the sanitizers then know the types, and open nothing while starved
+        // The sanitizers then know the types that follow, and open nothing while starved.
+        group.spawn("nothing", env.clock.sleep(1ms));
+        co_await env.clock.sleep(2ms);
         co_await group.join();
         rlimit before{};
         ::getrlimit(RLIMIT_NOFILE, &before);

@@ -207,3 +207,15 @@ TEST_CASE("buffers are lent within their budget and used again", "[store]") {
     CHECK(pool.lent_bytes() == 2 * block_length);
     CHECK(pool.take().bytes().data() == memory);
 }
+
+TEST_CASE("the guarded copy moves ranges that overlap, both ways", "[store]") {
+    store::install_bus_guard();
+    byte_vector bytes(100);
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i);
+    auto const original = bytes;
+    REQUIRE(store::guarded_copy(bytes.data(), bytes.data() + 7, 90));
+    CHECK(equal(byte_view{bytes}.first(90), byte_view{original}.subspan(7, 90)));
+    bytes = original;
+    REQUIRE(store::guarded_copy(bytes.data() + 7, bytes.data(), 90));
+    CHECK(equal(byte_view{bytes}.subspan(7, 90), byte_view{original}.first(90)));
+}
