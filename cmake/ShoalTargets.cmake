@@ -35,7 +35,7 @@ function(shoal_test name)
   target_link_libraries(${name}_tests PRIVATE ${suite_USES} ${suite_LINK} shoal::testing_main shoal::warnings)
   # A name that CTest hands over mangled (a semicolon splits it) would match no case and pass: that is a failure.
   catch_discover_tests(${name}_tests TEST_PREFIX "${name}: " EXTRA_ARGS --warn NoTests
-    PROPERTIES TIMEOUT 120 LABELS ${name})
+    PROPERTIES TIMEOUT 300 LABELS ${name})
 endfunction()
 
 # shoal_bench(NAME SOURCES file.cpp... USES room...)   bench_NAME; CTest runs it briefly, so that it stays alive
