@@ -10,8 +10,8 @@ namespace shoal::store {
 /// Idempotent; [start-up]. `chunk_store::open` calls it for mapped files.
 export void install_bus_guard();
 
-/// Copies `size` bytes, at least one side of which may be mapped; the ranges may overlap. False: a page is dead, and `to` holds some of the
-/// bytes. Needs `install_bus_guard`. [any thread]
+/// Copies `size` bytes, at least one side of which may be mapped; the ranges may overlap. False: a page is dead, and
+/// `to` holds some of the bytes. Needs `install_bus_guard`. [any thread]
 export bool guarded_copy(std::byte* to, std::byte const* from, std::size_t size) noexcept;
 
 /// Calls `work(context)`, which reads `bytes`. False: a page of `bytes` is dead, and `work` was left half-way, so it
