@@ -34,6 +34,7 @@ function(shoal_test name)
   add_executable(${name}_tests ${suite_SOURCES})
   target_link_libraries(${name}_tests PRIVATE ${suite_USES} ${suite_LINK} shoal::testing_main shoal::warnings)
   # A name that CTest hands over mangled (a semicolon splits it) would match no case and pass: that is a failure.
+  set_property(GLOBAL APPEND PROPERTY SHOAL_TEST_PROGRAMS ${name}_tests)
   catch_discover_tests(${name}_tests TEST_PREFIX "${name}: " EXTRA_ARGS --warn NoTests
     PROPERTIES TIMEOUT 300 LABELS ${name})
 endfunction()
