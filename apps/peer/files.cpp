@@ -12,12 +12,14 @@ module;
 #include <filesystem>
 #include <string>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 module peer;
 import shoal.core;
 import shoal.metainfo;
+import shoal.store;
 
 namespace shoal::cli {
 namespace {
@@ -170,6 +172,60 @@ result<std::size_t> shared_content::read(std::size_t file, std::uint64_t offset,
     auto const count = read_fully(number, offset, into);
     if (count < 0) return std::error_code{errno, std::system_category()};
     return static_cast<std::size_t>(count);
+}
+
+namespace {
+/// The names of a folder, sorted by their bytes.
+std::vector<std::string> entries_of(fs::path const& folder) {
+    std::vector<std::string> names;
+    std::error_code error;
+    for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+        names.push_back(at->path().filename().string());
+    std::ranges::sort(names);
+    return names;
+}
+
+/// The torrent's root folder or single file in `directory`, where it is not under the torrent's own name.
+std::string root_in(fs::path const& directory, metainfo::torrent const& torrent) {
+    std::error_code error;
+    if (fs::exists(fs::symlink_status(directory / torrent.name(), error))) return {};
+    auto const names = entries_of(directory);
+    auto const found = std::ranges::find(names, torrent.name(), metainfo::sanitise_name);
+    return found == names.end() ? std::string{} : *found;
+}
+}  // namespace
+
+store::content_names names_in(fs::path const& directory, metainfo::torrent const& torrent) {
+    store::content_names names;
+    names.root = root_in(directory, torrent);
+    if (torrent.single_file()) return names;
+    auto const root = directory / (names.root.empty() ? torrent.name() : names.root);
+    std::unordered_map<std::string, store::file_number> missing;
+    auto const& files = torrent.content().files();
+    for (store::file_number i = 0; i < files.size(); ++i) {
+        std::error_code error;
+        auto const path = files[i].joined();
+        if (files[i].pad || files[i].symlink || fs::exists(fs::symlink_status(root / path, error))) continue;
+        missing.emplace(path, i);
+    }
+    std::error_code error;
+    if (missing.empty() || !fs::is_directory(root, error)) return names;
+
+    std::vector<std::vector<std::string>> there;
+    for (fs::recursive_directory_iterator at(root, error), end; !error && at != end; at.increment(error)) {
+        if (at->symlink_status(error).type() != fs::file_type::regular) continue;
+        auto& path = there.emplace_back();
+        for (auto const& element : at->path().lexically_relative(root)) path.push_back(element.string());
+    }
+    std::ranges::sort(there);
+    metainfo::unique_paths taken{0};
+    for (auto const& path : there) {
+        auto portable = metainfo::sanitise_path({path.begin(), path.end()});
+        taken.claim(portable);
+        if (auto const found = missing.find(joined(portable)); found != missing.end())
+            names.paths.emplace(found->second, joined(path));
+    }
+    return names;
 }
 
 atomic_file::atomic_file(fs::path path) : path_(std::move(path)) {

@@ -8,6 +8,7 @@ module;
 export module peer:files;
 import shoal.core;
 import shoal.metainfo;
+import shoal.store;
 
 namespace shoal::cli {
 /// An open file descriptor.
@@ -56,6 +57,11 @@ private:
     std::vector<metainfo::source_file> files_;
     std::vector<std::string> left_out_;
 };
+
+/// Under which names `directory` holds the content of a torrent. A torrent's names are read as portable ones, and a
+/// folder that was shared need not have such: `a:b`, or `README` beside `readme`. Its names are then made portable in
+/// the same way, in their order, and compared. Nothing where the torrent's own names are there, or none fits.
+store::content_names names_in(std::filesystem::path const& directory, metainfo::torrent const& torrent);
 
 /// A file that appears under its name when it is whole, in the place of an older one.
 class atomic_file {

@@ -127,6 +127,7 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
     engine::transfer_options options;
     options.storage.directory = place;
     options.storage.writable = writable;
+    if (!writable) options.storage.names = names_in(place, *content);
     options.storage.journal = journal_path(options_, *content, place);
     options.connect = options_.connect;
     options.trackers = options_.trackers;

@@ -36,7 +36,9 @@ net::task<int> seed(mover& with, seed_options const& options, std::shared_ptr<me
     if (status.error) co_return out.fail(status_of(status.error), shown + ": " + status.error.message());
     if (status.pieces_have == 0) {
         std::error_code error;
-        bool const is_there = std::filesystem::exists(options.directory / content->name(), error);
+        auto const root = names_in(options.directory, *content).root;
+        bool const is_there =
+            std::filesystem::exists(options.directory / (root.empty() ? content->name() : root), error);
         auto const where = escaped(options.directory.string());
         co_return is_there ? out.fail(exit_status::mismatch, shown + ": no piece in " + where + " has its hash")
                            : out.fail(exit_status::not_found, shown + ": not found in " + where);

@@ -104,10 +104,22 @@ std::string pieces_text(std::vector<state> const& states, metainfo::piece_span s
     return text;
 }
 
+/// Where the files of a torrent are.
+struct content_places {
+    fs::path const& directory;
+    metainfo::torrent const& torrent;
+    store::content_names const& names;
+
+    fs::path of(store::file_number file) const {
+        auto const root = directory / (names.root.empty() ? torrent.name() : names.root);
+        if (torrent.single_file()) return root;
+        auto const named = names.paths.find(file);
+        return root / (named != names.paths.end() ? named->second : torrent.content().files()[file].joined());
+    }
+};
+
 /// What the pieces do not show: an empty file that is missing, a file that goes on after its last piece.
-std::optional<std::string> wrong_size(fs::path const& root, metainfo::file const& file) {
-    auto path = root;
-    for (auto const& element : file.path) path /= element;
+std::optional<std::string> wrong_size(fs::path const& path, metainfo::file const& file) {
     std::error_code error;
     if (!fs::is_regular_file(fs::symlink_status(path, error)))
         return file.size == 0 ? std::optional<std::string>{"missing"} : std::nullopt;
@@ -117,7 +129,7 @@ std::optional<std::string> wrong_size(fs::path const& root, metainfo::file const
 }
 
 /// Says what is wrong, file by file; how many files have a wrong size.
-std::size_t report_files(output& out, metainfo::torrent const& torrent, fs::path const& root,
+std::size_t report_files(output& out, metainfo::torrent const& torrent, content_places const& places,
                          std::vector<state> const& states) {
     std::size_t wrong = 0;
     auto const& content = torrent.content();
@@ -129,7 +141,7 @@ std::size_t report_files(output& out, metainfo::torrent const& torrent, fs::path
         auto const missing = pieces_text(states, content.pieces_of(i), state::missing);
         if (!bad.empty()) out.result(name + ": bad pieces " + bad);
         if (!missing.empty()) out.result(name + ": missing pieces " + missing);
-        if (auto const why = wrong_size(root, file)) {
+        if (auto const why = wrong_size(places.of(i), file)) {
             ++wrong;
             out.result(name + ": " + *why);
             out.event("file", {{"path", file.joined()}, {"problem", *why}});
@@ -138,11 +150,12 @@ std::size_t report_files(output& out, metainfo::torrent const& torrent, fs::path
     return wrong;
 }
 
-int report(output& out, metainfo::torrent const& torrent, fs::path const& root, std::vector<state> const& states) {
+int report(output& out, metainfo::torrent const& torrent, content_places const& places,
+           std::vector<state> const& states) {
     for (std::size_t piece = 0; piece < states.size(); ++piece)
         if (states[piece] != state::right)
             out.event("piece", {{"piece", piece}, {"state", states[piece] == state::bad ? "bad" : "missing"}});
-    auto const wrong = report_files(out, torrent, root, states);
+    auto const wrong = report_files(out, torrent, places, states);
     auto const count = [&states](state wanted) { return std::count(states.begin(), states.end(), wanted); };
     auto const total = std::to_string(states.size());
     out.event("complete", {{"pieces", states.size()},
@@ -166,12 +179,12 @@ int run_verify(verify_options const& options) {
     auto const torrent = std::make_shared<metainfo::torrent const>(load_torrent(options.torrent));
     if (!fs::is_directory(options.directory))
         throw failure{exit_status::not_found, escaped(options.directory.string()) + " is no folder"};
-    auto const root = torrent->single_file() ? options.directory : options.directory / torrent->name();
-
     store::store_settings settings;
     settings.directory = options.directory;
     settings.kind = store::back_end::plain;
     settings.writable = false;
+    settings.names = names_in(options.directory, *torrent);
+    content_places const places{options.directory, *torrent, settings.names};
     auto opened = store::chunk_store::open(torrent, settings);
     if (!opened)
         throw failure{exit_status::failed, escaped(options.directory.string()) + ": " + opened.error().message()};
@@ -182,6 +195,6 @@ int run_verify(verify_options const& options) {
     auto const states = check.run(threads, signals.token(), out);
     if (std::find(states.begin(), states.end(), state::unknown) != states.end())
         throw failure{exit_status::incomplete, "stopped before every piece was checked"};
-    return report(out, *torrent, root, states);
+    return report(out, *torrent, places, states);
 }
 }  // namespace shoal::cli

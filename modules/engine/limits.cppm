@@ -22,6 +22,8 @@ inline constexpr std::size_t connecting_max = 30;
 inline constexpr std::size_t peers_per_address_max = 16;
 /// Strangers that may be in their handshake with the node at once.
 inline constexpr std::size_t handshakes_max = 200;
+/// A peer that comes while content is still being checked is kept waiting this long; TCP and BEP 3 allow 2 minutes.
+inline constexpr auto checking_patience = 100s;
 /// Wait before the first new try at a peer that failed; doubled each time, up to `reconnect_after_max`.
 inline constexpr auto reconnect_after = 5s;
 inline constexpr auto reconnect_after_max = 10min;

@@ -283,7 +283,7 @@ private:
     net::signal checked_, completed_, files_ready_, choke_round_;
     choker::choker choker_;
     std::vector<peer_session*> sessions_;  // by slot
-    std::size_t session_count_ = 0, connecting_ = 0;
+    std::size_t session_count_ = 0, connecting_ = 0, answering_ = 0;
     std::map<endpoint, known_peer> known_;
     std::unordered_set<peer_id> banned_;
     std::vector<picker::peer_slot> also_asked_;

@@ -218,16 +218,26 @@ net::task<std::error_code> swarm::converse_with(endpoint to) {
 }
 
 void swarm::adopt(std::unique_ptr<net::stream> stream, wire::handshake const& theirs) {
-    if (!is_running()) return;
+    if (answering_ >= options_.peers_max || (!is_running() && state_ != transfer_state::checking)) return;
     spawn("peer " + stream->remote().to_string(), answer(std::move(stream), theirs));
 }
 
 net::task<void> swarm::answer(std::unique_ptr<net::stream> stream, wire::handshake theirs) {
     auto& clock = node.outside.clock;
-    auto const ours = wire::encode(node.handshake_for(theirs.hash));
-    auto const sent =
-        co_await net::with_deadline(clock, clock.now() + handshake_timeout, stream->write_all(byte_view{ours}));
-    if (!sent) co_return;
+    {
+        ++answering_;
+        struct counted {
+            std::size_t& count;
+            ~counted() { --count; }
+        } const while_here{answering_};
+        auto const ours = wire::encode(node.handshake_for(theirs.hash));
+        auto const sent =
+            co_await net::with_deadline(clock, clock.now() + handshake_timeout, stream->write_all(byte_view{ours}));
+        if (!sent) co_return;
+        // What we have is told first, once it is known.
+        auto const checked = co_await net::with_deadline(clock, clock.now() + checking_patience, when_checked());
+        if (!checked || !is_running()) co_return;
+    }
     endpoint const unknown{stream->remote().address, 0};
     co_await run_session(std::move(stream), theirs, unknown, false);
 }

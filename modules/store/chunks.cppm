@@ -28,6 +28,7 @@ export struct store_settings {
     bool preallocate = true;           ///< Reserves a file's whole size with its first write.
     std::filesystem::path journal;     ///< A file, with a `.lock` beside it; empty: none.
     std::size_t open_files_max = 128;  ///< Descriptors that this store keeps open.
+    content_names names;               ///< Where files are that are not under the torrent's names; not if `writable`.
 };
 
 /// A block that has arrived.

@@ -260,7 +260,7 @@ std::string disk_files::last_failed_path() const {
 }
 
 std::error_code disk_files::failed(file_number file, std::error_code why) {
-    auto path = settings_.directory / (torrent_->single_file() ? "" : torrent_->name()) / final_path(file);
+    auto path = settings_.directory / (torrent_->single_file() ? "" : root_name()) / final_path(file);
     std::lock_guard const lock(mutex_);
     last_failed_path_ = path.string();
     return why;

@@ -93,6 +93,7 @@ private:
         bool writable = false;
         std::list<file_number>::iterator used;  // in by_use_
     };
+    std::string const& root_name() const;            // in the user's folder
     std::string final_path(file_number file) const;  // below the root
     std::string part_path(file_number file) const;
     result<shared_descriptor> root(bool create);  // the torrent's folder, or the user's for a single file

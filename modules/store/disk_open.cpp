@@ -56,7 +56,13 @@ result<void> rename_below(int root, std::string const& from, std::string const& 
 }
 }  // namespace
 
+std::string const& disk_files::root_name() const {
+    return settings_.names.root.empty() ? torrent_->name() : settings_.names.root;
+}
+
 std::string disk_files::final_path(file_number file) const {
+    if (torrent_->single_file()) return root_name();
+    if (auto const named = settings_.names.paths.find(file); named != settings_.names.paths.end()) return named->second;
     return torrent_->content().files()[file].joined();
 }
 
@@ -80,8 +86,8 @@ result<shared_descriptor> disk_files::root(bool create) {
     if (number < 0) return error_of(errno);
     shared_descriptor found = std::make_shared<descriptor const>(number);
     if (!torrent_->single_file()) {
-        if (create && ::mkdirat(number, torrent_->name().c_str(), 0755) != 0 && errno != EEXIST) return error_of(errno);
-        SHOAL_TRY(found, open_below(number, torrent_->name(), O_RDONLY | O_DIRECTORY));
+        if (create && ::mkdirat(number, root_name().c_str(), 0755) != 0 && errno != EEXIST) return error_of(errno);
+        SHOAL_TRY(found, open_below(number, root_name(), O_RDONLY | O_DIRECTORY));
         SHOAL_TRY(lock_content(found));
     }
     std::lock_guard const lock(mutex_);

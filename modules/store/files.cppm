@@ -6,6 +6,7 @@ module;
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 export module shoal.store:files;
@@ -81,6 +82,12 @@ public:
     virtual std::string last_failed_path() const;
 };
 
+/// Where content lies whose names on disk are not those of the torrent, which are portable: shared folders hold `a:b`.
+struct content_names {
+    std::string root;                             ///< Of the root folder or single file; empty: the torrent's name.
+    std::unordered_map<file_number, std::string> paths;  ///< Below the root folder, `/` between elements; else as in the torrent.
+};
+
 /// Where and how `disk_files` works.
 struct disk_settings {
     std::filesystem::path directory;  ///< Holds the torrent's root folder or single file. Created by the first write.
@@ -88,6 +95,7 @@ struct disk_settings {
     bool writable = true;
     bool mapped = true;
     std::size_t open_files_max = 128;
+    content_names names;  ///< Of files that are only read.
 };
 
 /// Windows of a file that are mapped as one. Large, since each mapping costs the kernel an entry; a power of two, since

@@ -18,7 +18,7 @@ import unittest
 
 PEER = TRACKER = ""
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
-DONE, FAILED, NOT_FOUND, MISMATCH, NOT_WRITABLE, INCOMPLETE = 0, 1, 3, 5, 6, 7
+DONE, FAILED, NOT_FOUND, UNREACHABLE, MISMATCH, NOT_WRITABLE, INCOMPLETE = 0, 1, 3, 4, 5, 6, 7
 PATIENCE = 60  # seconds that any one wait may take, with sanitizers on a busy machine
 
 
@@ -159,6 +159,51 @@ class Transfer(unittest.TestCase):
     def test_a_time_limit_ends_a_get_with_status_7(self):
         get = self.get("--connect", "127.0.0.1:1", "--timeout", "1s")
         self.assertEqual(get.end(), INCOMPLETE, get.seen)
+
+    def test_nobody_to_be_reached_is_status_4(self):
+        get = self.get("--connect", "127.0.0.1:1")
+        self.assertEqual(get.end(), UNREACHABLE, get.seen)
+
+    def test_names_that_are_not_portable_are_shared_and_found_again(self):
+        for name in ("a:b", "README", "readme", "what?.txt", "trailing.", "dir*/x"):
+            (self.share / name).parent.mkdir(exist_ok=True)
+            (self.share / name).write_bytes(os.urandom(70_000))
+        odd = self.share.rename(self.share.parent / "odd?")
+        torrent = self.create(odd)
+        check = subprocess.run([PEER, "verify", torrent, odd.parent], env=CLEAN, capture_output=True, check=False)
+        self.assertEqual(check.returncode, DONE, check)
+        _, address = self.seed(torrent=torrent)
+        get = self.get("--connect", address, torrent=torrent)
+        self.assertEqual(get.end(), DONE, get.seen)
+        theirs = sorted(path.read_bytes() for path in odd.rglob("*") if path.is_file())
+        ours = sorted(path.read_bytes() for path in self.out.rglob("*") if path.is_file())
+        self.assertEqual(theirs, ours)
+
+    def on_small_disk(self, mebibytes, taken, *options):
+        """A `get` into a tmpfs of its own, of which `taken` bytes are taken until the program's input says `free`."""
+        if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode != 0:
+            self.skipTest("needs a mount namespace")
+        self.out.mkdir()
+        script = f"""mount -t tmpfs -o size={mebibytes}m none "$OUT" && head -c {taken} /dev/zero >"$OUT/filler" || exit 99
+            "$@" & while read -r word; do [ "$word" = free ] && rm "$OUT/filler"; done; wait $!; status=$?
+            [ $status -ne 0 ] || diff -r "$SHARE" "$OUT/share" || exit 98; exit $status"""
+        return self.start("env", f"OUT={self.out}", f"SHARE={self.share}", "unshare", "-m", "bash", "-c", script, "get", PEER,
+                          "get", self.torrent, "-o", self.out, "--listen", "127.0.0.1:0", "--state",
+                          self.folder / "get-state", *options, stdin=subprocess.PIPE)
+
+    def test_a_full_disk_is_waited_out(self):
+        _, address = self.seed()
+        get = self.on_small_disk(8, 5_000_000, "--connect", address)
+        get.wait_for("no space")
+        get.process.stdin.write(b"free\n")
+        self.assertEqual(get.end(), DONE, get.seen)
+        self.assertIn(b"goes on", get.seen)
+
+    def test_a_disk_that_stays_full_is_status_6_and_nothing_is_lost(self):
+        _, address = self.seed()
+        get = self.on_small_disk(8, 5_000_000, "--connect", address)
+        self.assertEqual(get.end(), NOT_WRITABLE, get.seen)
+        self.assertIn(b"start again to go on", get.seen)
 
     def test_select_takes_some_files_only(self):
         _, address = self.seed()
