@@ -37,7 +37,7 @@ class Tracker:
 
     def peers(self, info_hash):
         """(seeders, leechers) by an HTTP scrape."""
-        query = urllib.parse.urlencode({"info_hash": info_hash})
+        query = "info_hash=" + urllib.parse.quote(info_hash, safe="")  # no "+" for a space, as forms have it
         try:
             with urllib.request.urlopen(f"http://{isolated.HOME}:{self.port}/scrape?{query}", timeout=3) as reply:
                 body = reply.read()
