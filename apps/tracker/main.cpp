@@ -1,7 +1,11 @@
 // The tracker program: options, log, signals. What it does is in shoal.hub.
 #include <csignal>
 
+#include <unistd.h>
 #include <algorithm>
+
+#include <array>
+#include <cerrno>
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
@@ -53,12 +57,18 @@ std::optional<std::chrono::seconds> parse_interval(std::string_view text) {
 
 /// Nothing when the program is to go on, else the exit status.
 std::optional<int> read_options(int argc, char** argv, command_line& out) {
-    CLI::App app{"Introduces BitTorrent peers to each other: announces and scrapes by HTTP and UDP.", "tracker"};
+    CLI::App app{
+        "The hub of a team: introduces BitTorrent peers to each other, keeps a catalogue, shows every transfer.",
+        "tracker"};
     app.set_version_flag("--version", "tracker " SHOAL_VERSION);
     options::add(app, "--listen", out.listen, options::parse_address, "an address IP:PORT or [IPv6]:PORT",
                  "where to serve HTTP and UDP; repeatable; default 0.0.0.0:6969 [::]:6969")
         ->type_name("ADDR:PORT");
-    app.add_option("--data", out.data, "folder for what is to outlive the process")->type_name("DIR");
+    app.add_option("--data", out.data, "folder of the catalogue and all state; default $XDG_STATE_HOME/shoal/tracker")
+        ->type_name("DIR");
+    app.add_option("--host-name", out.how.host_names,
+                   "a name by which browsers may call this machine, besides its addresses and localhost; repeatable")
+        ->type_name("NAME");
     options::add(app, "--interval", out.how.interval, parse_interval, "a duration from 1s to 24h",
                  "when peers are to announce again; default 30m")
         ->type_name("DURATION");
@@ -72,7 +82,12 @@ std::optional<int> read_options(int argc, char** argv, command_line& out) {
                  "memory of the peer sets at most; default 256MiB")
         ->type_name("SIZE");
     app.add_option("--torrents-max", out.how.bounds.torrents_max, "torrents at most; default 1000000")->type_name("N");
-    app.add_option("--nodes-max", out.how.bounds.peers_max, "peers of all torrents at most; default 8000000")
+    app.add_option("--nodes-max", out.how.nodes.sessions_max,
+                   "nodes with a session at once; further ones wait in line; default 1000")
+        ->check(CLI::Range(1, 100'000))
+        ->type_name("N");
+    app.add_option("--announce-peers-max", out.how.bounds.peers_max,
+                   "announcing peers of all torrents; default 8000000")
         ->type_name("N");
     app.add_option("--requests-per-second", out.how.requests_per_second,
                    "of one address, loopback excepted; 0 for no limit; default 50")
@@ -132,6 +147,18 @@ std::optional<int> open(hub::hub& tracker, command_line const& how) {
     return std::nullopt;
 }
 
+std::filesystem::path default_data() {
+    if (auto const* state = std::getenv("XDG_STATE_HOME"); state && *state == '/')
+        return std::filesystem::path{state} / "shoal/tracker";
+    auto const* home = std::getenv("HOME");
+    return std::filesystem::path{home && *home ? home : "."} / ".local/state/shoal/tracker";
+}
+
+std::string own_name() {
+    std::array<char, 256> name{};
+    return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
 std::string addresses(hub::hub const& tracker) {
     std::string line = "listening on";
     for (auto const& at : tracker.bound())
@@ -161,6 +188,7 @@ net::task<int> serve(hub::hub& tracker) {
     signals.clear();
     tasks.cancel();
     co_await tasks.join();
+    co_await tracker.save();
     if (interrupted) {
         std::cerr << "tracker: " << ended.message() << '\n';
         co_return failed;
@@ -169,15 +197,20 @@ net::task<int> serve(hub::hub& tracker) {
     co_return 0;
 }
 
-int run(command_line const& how) {
-    if (!how.data.empty()) {
-        std::error_code why;
-        std::filesystem::create_directories(how.data, why);
-        if (why) {
-            std::cerr << "tracker: cannot use " << escaped(how.data) << ": " << why.message() << '\n';
-            return not_writable;
-        }
+int run(command_line how) {
+    std::filesystem::path const data{how.data.empty() ? default_data() : std::filesystem::path{how.data}};
+    std::error_code why;
+    std::filesystem::create_directories(data, why);
+    if (!why && access(data.c_str(), W_OK | X_OK) != 0) why = {errno, std::system_category()};
+    if (why) {
+        std::cerr << "tracker: cannot use " << escaped(data.string()) << ": " << why.message() << '\n';
+        return not_writable;
     }
+    how.how.catalogue = data / "catalogue.sqlite";
+    how.how.host_names.push_back(own_name());
+    how.how.started_at =
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
     asio::io_context io{1};
     net::system_environment outside{io.get_executor(), 1};
     hub::hub tracker{outside.get(), how.how};

@@ -132,6 +132,8 @@ result<std::variant<announce_reply, failure>> parse_http_reply(byte_view body) {
     SHOAL_TRY(reply.peers, parse_peers(root));
     reply.warning = text_of(root, "warning message");
     if (auto const id = root.find_text("tracker id"); id && id->size() <= tracker_id_max) reply.tracker_id = *id;
+    if (auto const path = root.find_text("shoal session"); path && path->size() <= session_path_max)
+        reply.session = *path;
     reply.external_ip = ip_address::from(root.find_bytes("external ip").value_or(byte_view{}));
     return reply;
 }
@@ -183,6 +185,7 @@ std::string encode_http_reply(announce_reply const& reply, announce_request cons
         }
         out.end();
     }
+    if (!reply.session.empty()) out.entry("shoal session", reply.session);
     if (!reply.tracker_id.empty()) out.entry("tracker id", reply.tracker_id);
     if (!reply.warning.empty()) out.entry("warning message", reply.warning);
     out.end();

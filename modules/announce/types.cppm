@@ -28,6 +28,8 @@ inline constexpr std::size_t tracker_id_max = 256;
 /// A client waits at least and at most this long between announces, whatever the tracker says.
 inline constexpr std::chrono::seconds interval_min{60};
 inline constexpr std::chrono::seconds interval_max{86'400};
+/// Bytes of `announce_reply::session`; a longer one is ignored.
+inline constexpr std::size_t session_path_max = 256;
 /// Where a tracker names no interval.
 inline constexpr std::chrono::seconds interval_default{1800};
 /// Bytes of path and query of a URL that are sent by UDP (BEP 41), so that a packet stays within a usual MTU.
@@ -74,6 +76,7 @@ struct announce_reply {
     std::string warning;  ///< Remote text: escape it for display.
     std::string tracker_id;
     std::optional<ip_address> external_ip;  ///< How the tracker sees us. Source: BEP 24.
+    std::string session;                    ///< Where a Shoal hub takes sessions; empty elsewhere. docs/hub-protocol.md.
 };
 
 /// The numbers of one torrent. Source: BEP 48.

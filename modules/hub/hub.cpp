@@ -4,9 +4,17 @@ module;
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <list>
+#include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -14,9 +22,12 @@ module;
 #include "core/try.hpp"
 
 module shoal.hub;
+import shoal.announce;
 import shoal.asio;
 import shoal.core;
 import shoal.net;
+import shoal.session;
+import :parts;
 
 namespace shoal::hub {
 namespace {
@@ -33,39 +44,38 @@ secrets draw(net::random& random) {
     drawn.seed = random.next();
     return drawn;
 }
+/// How often the monitor gathers what is new.
+constexpr auto monitor_step = std::chrono::milliseconds{500};
+/// How often the counters are written down: what a crash loses of them.
+constexpr auto counters_step = std::chrono::minutes{1};
+/// Entries that are read at once when the catalogue is opened.
+constexpr std::size_t entries_at_once = 1000;
 
-/// One address, open for both protocols.
-struct door {
-    std::unique_ptr<net::listener> streams;
-    std::unique_ptr<net::datagram_socket> datagrams;
-};
+std::string boot_name(net::random& random) {
+    std::array<std::byte, 4> bytes;
+    random.fill(bytes);
+    return to_hex(bytes);
+}
 }  // namespace
 
-struct hub::parts {
-    parts(net::environment& environment, settings how)
-        : outside(environment), core(std::move(how), draw(outside.random)) {}
+hub_parts::hub_parts(net::environment& environment, settings how)
+    : outside(environment),
+      core(std::move(how), draw(outside.random)),
+      nodes(core.how().nodes, outside.random.next()),
+      watch(nodes, boot_name(outside.random), core.how().started_at, outside.clock.now()) {
+    watch.nodes_max = core.how().nodes.sessions_max;
+    core.on_announce = [this](announce::announce_request const& request, endpoint const& at, time_point when) {
+        nodes.announced(request, at, when);
+    };
+}
 
-    result<endpoint> open(endpoint const& at);
-    net::task<void> serve_http(net::http_server& server, std::unique_ptr<net::listener> at);
-    net::task<void> serve_udp(std::unique_ptr<net::datagram_socket> socket);
-    net::task<void> expire();
-    void fail(std::error_code why);
-
-    net::environment& outside;
-    service core;
-    std::vector<door> doors;
-    std::vector<endpoint> bound;
-    net::signal* failed = nullptr;  // while `run` runs
-    std::error_code failure;
-};
-
-hub::hub(net::environment& outside, settings how) : parts_(std::make_unique<parts>(outside, std::move(how))) {}
+hub::hub(net::environment& outside, settings how) : parts_(std::make_unique<hub_parts>(outside, std::move(how))) {}
 hub::~hub() = default;
 std::vector<endpoint> const& hub::bound() const noexcept {
     return parts_->bound;
 }
 counters hub::numbers() const {
-    return parts_->core.numbers();
+    return parts_->all_counters();
 }
 
 result<endpoint> hub::listen(endpoint at) {
@@ -75,7 +85,7 @@ result<endpoint> hub::listen(endpoint at) {
     }
 }
 
-result<endpoint> hub::parts::open(endpoint const& at) {
+result<endpoint> hub_parts::open(endpoint const& at) {
     SHOAL_TRY(auto streams, outside.network.listen(at));
     auto const where = streams->local();
     SHOAL_TRY(auto datagrams, outside.network.open_datagram(where));
@@ -86,41 +96,49 @@ result<endpoint> hub::parts::open(endpoint const& at) {
 
 net::task<std::error_code> hub::run() {
     auto& own = *parts_;
+    if (auto const opened = co_await own.open_catalogue(); !opened) co_return opened.error();
     net::signal failed{co_await asio::this_coro::executor};
     own.failed = &failed;
     own.failure = {};
-    net::http_server server{
-        own.outside,
-        [&](net::http_request const& request) { return own.core.answer(request, own.outside.clock.now()); },
-        own.core.how().http};
+    auto const answer = [&](net::http_request const& request) { return own.answer(request); };
+    auto limits = own.core.how().http;
+    limits.web_socket.message_bytes = session::message_max;
+    net::http_server server{own.outside, net::http_server::async_handler{answer}, limits};
     auto const serve = [&](net::task_group& group) -> net::task<void> {
+        own.tasks = &group;
         for (auto& [streams, datagrams] : own.doors) {
             auto const name = streams->local().to_string();
             group.spawn("http " + name, own.serve_http(server, std::move(streams)));
             group.spawn("udp " + name, own.serve_udp(std::move(datagrams)));
         }
         own.doors.clear();
-        group.spawn("expiry", own.expire());
+        group.spawn("time", own.keep_time());
+        group.spawn("catalogue", own.keep_catalogue());
         group.on_failure = [&](std::string_view, std::exception_ptr const&) {
             own.fail(std::make_error_code(std::errc::not_enough_memory));
         };
         co_await failed.wait();
     };
     co_await net::in_task_group(serve);
+    own.tasks = nullptr;
     own.failed = nullptr;
     co_return own.failure;
 }
 
-void hub::parts::fail(std::error_code why) {
+net::task<void> hub::save() {
+    if (parts_->shelves) co_await parts_->save_counters();
+}
+
+void hub_parts::fail(std::error_code why) {
     failure = why;
     if (failed != nullptr) failed->notify();
 }
 
-net::task<void> hub::parts::serve_http(net::http_server& server, std::unique_ptr<net::listener> at) {
+net::task<void> hub_parts::serve_http(net::http_server& server, std::unique_ptr<net::listener> at) {
     fail(co_await server.serve(std::move(at)));
 }
 
-net::task<void> hub::parts::serve_udp(std::unique_ptr<net::datagram_socket> socket) {
+net::task<void> hub_parts::serve_udp(std::unique_ptr<net::datagram_socket> socket) {
     struct reply {
         endpoint to;
         std::size_t begin;
@@ -149,10 +167,138 @@ net::task<void> hub::parts::serve_udp(std::unique_ptr<net::datagram_socket> sock
     }
 }
 
-net::task<void> hub::parts::expire() {
+net::task<void> hub_parts::keep_time() {
+    auto watched_at = now();
     for (;;) {
         co_await outside.clock.sleep(expiry_step);
-        core.expire(outside.clock.now());
+        auto const at = now();
+        core.expire(at);
+        nodes.tick(at);
+        settle();
+        if (at - watched_at < monitor_step) continue;
+        watched_at = at;
+        refresh_monitor();
+    }
+}
+
+void hub_parts::refresh_monitor() {
+    auto happened = nodes.take_happenings();
+    if (auto const& log = core.how().log; log)
+        for (auto const& each : happened) log(log_level::info, each.text);
+    for (auto const& each : happened) {
+        if (each.kind != "completed" || !each.torrent) continue;
+        auto const shared = watch.shared.find(*each.torrent);
+        if (shared == watch.shared.end()) continue;
+        ++shared->second.completed;
+        completed.emplace_back(*each.torrent, 1);
+    }
+    watch.update(nodes.take_touched(), std::move(happened), numbers(), now());
+    if (std::exchange(told, watch.last()) == watch.last()) return;
+    for (auto* each : streams) each->notify();
+}
+
+monitor_numbers hub_parts::numbers() const {
+    auto const counted = all_counters();
+    return {counted.peers.peers_v4 + counted.peers.peers_v6, counted.peers.torrents, counted.http_announces,
+            counted.udp_announces};
+}
+
+counters hub_parts::all_counters() const {
+    auto counted = core.numbers();
+    auto const earlier = [this](std::string_view name) {
+        auto const found = before.find(name);
+        return found == before.end() ? 0 : found->second;
+    };
+    counted.http_announces += earlier("http_announces");
+    counted.udp_announces += earlier("udp_announces");
+    counted.http_scrapes += earlier("http_scrapes");
+    counted.udp_scrapes += earlier("udp_scrapes");
+    return counted;
+}
+
+wall_time hub_parts::wall_seconds() const {
+    return wall_time{std::chrono::floor<std::chrono::seconds>(std::chrono::milliseconds{watch.wall(now())})};
+}
+
+net::task<result<void>> hub_parts::open_catalogue() {
+    auto const home = co_await asio::this_coro::executor;
+    auto const file = core.how().catalogue.empty() ? std::filesystem::path{":memory:"} : core.how().catalogue;
+    std::optional<result<catalogue>> opened;
+    std::vector<catalogue_entry> entries;
+    std::error_code failure_of_reading;
+    co_await net::on_pool(outside.workers, [&] {
+        opened.emplace(catalogue::open(file));
+        if (!*opened) return;
+        std::optional<catalogue_position> after;
+        do {
+            auto page = opened->value().find("", entries_at_once, after);
+            if (!page) {
+                failure_of_reading = page.error();
+                return;
+            }
+            for (auto& each : page.value().entries) entries.push_back(std::move(each));
+            after = page.value().next;
+        } while (after);
+    });
+    if (!*opened) co_return opened->error();
+    if (failure_of_reading) co_return failure_of_reading;
+    if (auto const& bad = opened->value().set_aside(); bad && core.how().log)
+        core.how().log(log_level::warning, "the catalogue was damaged and is set aside: " + escaped(bad->string()));
+    before = opened->value().counters();
+    for (auto const& each : entries) share(each.swarm_hash, summary_of(each));
+    shelves = std::make_unique<archive>(outside, home);
+    shelves->adopt(std::move(opened->value()));
+    co_return success();
+}
+
+/// Writes the counters down, and forgets who has not been heard of for days.
+net::task<void> hub_parts::keep_catalogue() {
+    for (;;) {
+        co_await outside.clock.sleep(counters_step);
+        co_await save_counters();
+        auto const at = wall_seconds();
+        std::set<std::string> owners;
+        for (auto const& [number, each] : nodes.nodes())
+            if (each.is_session) owners.insert(owner_of(each.at));
+        auto const forgotten = co_await shelves->call<bool>([&owners, at](catalogue& in) {
+            for (auto const& each : owners)
+                if (!in.touch(each, at)) return false;
+            auto const dropped = in.forget(at);
+            return dropped && dropped.value() > 0;
+        });
+        if (forgotten) co_await reload_shared();
+    }
+}
+
+net::task<void> hub_parts::reload_shared() {
+    std::set<info_hash> kept;
+    std::optional<catalogue_position> after;
+    do {
+        auto page = co_await shelves->call<result<catalogue_page>>(
+            [&after](catalogue& in) { return in.find("", entries_at_once, after); });
+        if (!page) co_return;
+        for (auto const& each : page.value().entries) kept.insert(each.swarm_hash);
+        after = page.value().next;
+    } while (after);
+    std::erase_if(watch.shared, [&](auto const& each) {
+        if (kept.contains(each.first)) return false;
+        watch.changed(each.first);
+        return true;
+    });
+}
+
+net::task<void> hub_parts::save_counters() {
+    auto const counted = all_counters();
+    saved_counters const totals{{"http_announces", counted.http_announces},
+                                {"udp_announces", counted.udp_announces},
+                                {"http_scrapes", counted.http_scrapes},
+                                {"udp_scrapes", counted.udp_scrapes}};
+    auto const news = std::exchange(completed, {});
+    auto const saved =
+        co_await shelves->call<result<void>>([&](catalogue& in) { return in.save_counters(totals, news); });
+    if (!saved) {
+        completed.insert(completed.end(), news.begin(), news.end());
+        if (core.how().log) core.how().log(log_level::warning, "cannot save the counters: " + saved.error().message());
     }
 }
 }  // namespace shoal::hub

@@ -4,15 +4,23 @@ module;
 #include <system_error>
 #include <vector>
 
-/// A tracker as a library: announces and scrapes over HTTP and UDP.
+/// A tracker as a library: announces and scrapes over HTTP and UDP, sessions with Shoal peers, the catalogue, the
+/// monitor.
 export module shoal.hub;
-export import :settings;  // settings, counters, log_line
-export import :meter;     // requests per address
-export import :service;   // what is answered to whom, without sockets
+export import :error;      // errc
+export import :settings;   // settings, counters, log_function
+export import :meter;      // requests per address
+export import :service;    // what is answered to whom, without sockets
+export import :roster;     // who takes part in what, and the sessions' protocol, without sockets
+export import :monitor;    // what the page and the API show, as JSON
+export import :catalogue;  // names, sizes, owners of what is shared; kept on disk
+export import :policy;     // whom a browser may call us by
 import shoal.core;
 import shoal.net;
 
 namespace shoal::hub {
+struct hub_parts;
+
 /// A tracker on real or simulated sockets.
 ///
 ///     hub tracker{environment, {.interval = 10min}};
@@ -33,10 +41,12 @@ public:
 
     /// Serves until cancelled. Returns early only where a listener fails for good, with its error; all is closed then.
     net::task<std::error_code> run();
+    /// Of this run, and where there is a catalogue, of the earlier ones.
     counters numbers() const;
+    /// Writes down what is to outlive the program; for the end, after `run`. Otherwise that is done once a minute.
+    net::task<void> save();
 
 private:
-    struct parts;
-    std::unique_ptr<parts> parts_;
+    std::unique_ptr<hub_parts> parts_;
 };
 }  // namespace shoal::hub

@@ -74,6 +74,7 @@ announce::announce_reply service::announce(announce::announce_request const& req
                                           .peers_wanted = wanted,
                                           .usable = usable},
                                          now);
+    if (on_announce) on_announce(request, peer, now);
     announce::announce_reply reply;
     reply.interval = how_.interval;
     reply.min_interval = how_.min_interval;
@@ -84,6 +85,19 @@ announce::announce_reply service::announce(announce::announce_request const& req
     for (auto const& at : outcome.peers) reply.peers.push_back({at, {}});
     reply.external_ip = from.address;
     return reply;
+}
+
+void service::present(presence const& who, time_point now) {
+    auto const what = who.has_left        ? registry::event::stopped
+                      : who.has_completed ? registry::event::completed
+                                          : registry::event::none;
+    peers_.announce({.torrent = who.torrent,
+                     .peer = who.at,
+                     .is_complete = who.is_complete,
+                     .what = what,
+                     .peers_wanted = 0,
+                     .usable = registry::families::own},
+                    now);
 }
 
 announce::scrape_reply service::scrape(std::vector<info_hash> const& torrents) const {

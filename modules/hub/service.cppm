@@ -1,6 +1,7 @@
 module;
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@ import shoal.core;
 import shoal.net;
 import shoal.registry;
 import :meter;
+import :roster;
 import :settings;
 
 export namespace shoal::hub {
@@ -35,6 +37,13 @@ public:
     void answer(net::datagram const& packet, time_point now, byte_vector& out);
     /// A part of the work of forgetting silent peers; ten calls a second go round within a minute.
     void expire(time_point now);
+
+    /// Notes one request of a stranger; whether it is within `requests_per_second`.
+    bool admit(ip_address const& from, time_point now) { return is_admitted(from, now); }
+    /// A node with a session stands in the peer sets like any other peer.
+    void present(presence const& who, time_point now);
+    /// Told of every announce that was taken; empty: nobody is.
+    std::function<void(announce::announce_request const&, endpoint const& at, time_point now)> on_announce;
 
     counters numbers() const;
     settings const& how() const noexcept { return how_; }

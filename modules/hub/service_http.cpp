@@ -12,6 +12,7 @@ import shoal.announce;
 import shoal.core;
 import shoal.net;
 import shoal.registry;
+import shoal.session;
 
 namespace shoal::hub {
 namespace {
@@ -21,6 +22,10 @@ net::http_response text(std::uint16_t status, std::string body) {
 /// Status 200: clients look into the body for the reason.
 net::http_response refusal(std::error_code why) {
     return text(200, announce::encode_http_failure({why.message(), std::nullopt, false}));
+}
+/// A Shoal peer by its id; others would not know what to do with the key. Source: BEP 20.
+bool is_shoal(peer_id const& id) {
+    return as_text(id.view()).starts_with("-SL");
 }
 }  // namespace
 
@@ -46,7 +51,8 @@ net::http_response service::answer_announce(std::string_view query, endpoint con
         return refusal(request.error());
     }
     ++numbers_.http_announces;
-    auto const reply = announce(request.value(), from, registry::families::both, now);
+    auto reply = announce(request.value(), from, registry::families::both, now);
+    if (is_shoal(request.value().peer)) reply.session = session::path;
     log_announce("http", request.value(), from, reply.peers.size());
     return text(200, announce::encode_http_reply(reply, request.value()));
 }

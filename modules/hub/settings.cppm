@@ -2,12 +2,16 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 export module shoal.hub:settings;
 import shoal.net;
 import shoal.registry;
+import :roster;
 
 export namespace shoal::hub {
 /// Bytes of a UDP reply: within the MTU of any usual path, so that it is never in fragments.
@@ -29,8 +33,12 @@ struct settings {
     bool is_loopback_limited = false;
     registry::limits bounds{};
     net::http_server_limits http{};
-    log_function log{};                    ///< Empty: nothing is logged.
-    bool is_each_announce_logged = false;  ///< At `log_level::debug`.
+    roster_limits nodes{};
+    std::filesystem::path catalogue{};      ///< The file of the catalogue; empty: it is gone with the hub.
+    std::vector<std::string> host_names{};  ///< Names of this machine by which browsers may call it; see `is_our_host`.
+    std::int64_t started_at = 0;            ///< Wall time, milliseconds since 1970; for display only.
+    log_function log{};                     ///< Empty: nothing is logged.
+    bool is_each_announce_logged = false;   ///< At `log_level::debug`.
 };
 
 /// Numbers for the metrics and the log.

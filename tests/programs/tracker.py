@@ -30,7 +30,9 @@ class Running:
 
     def __init__(self, *arguments, listen=("127.0.0.1:0",), environment=None):
         options = [word for address in listen for word in ("--listen", address)]
-        self.process = subprocess.Popen([PROGRAM, *options, *arguments], env={**CLEAN, **(environment or {})},
+        self.state = tempfile.TemporaryDirectory(prefix="shoal-tracker-")  # each has a data folder of its own
+        self.process = subprocess.Popen([PROGRAM, *options, *arguments],
+                                        env={**CLEAN, "XDG_STATE_HOME": self.state.name, **(environment or {})},
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.line = ""
         while "listening" not in self.line:
@@ -46,6 +48,7 @@ class Running:
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate()
+        self.state.cleanup()
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)

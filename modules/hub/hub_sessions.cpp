@@ -1,0 +1,155 @@
+module;
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "core/try.hpp"
+
+module shoal.hub;
+import shoal.announce;
+import shoal.asio;
+import shoal.core;
+import shoal.metainfo;
+import shoal.net;
+import shoal.session;
+import :parts;
+
+namespace shoal::hub {
+namespace {
+/// For the first message of a connection.
+constexpr auto hello_timeout = std::chrono::seconds{10};
+
+net::close_reason reason_for(std::error_code why) {
+    if (why == session::errc::too_large) return net::close_reason::too_large;
+    return net::close_reason::protocol_error;
+}
+
+/// What a publication came to.
+struct outcome {
+    std::string refusal;
+    info_hash torrent;
+    std::optional<shared_torrent> shared;  // nothing: it is gone
+};
+}  // namespace
+
+shared_torrent summary_of(catalogue_entry const& entry) {
+    shared_torrent of;
+    of.name = entry.name;
+    of.size = entry.size;
+    of.piece_length = entry.piece_length;
+    of.pieces = entry.piece_count;
+    of.file_count = entry.file_count;
+    of.is_private = entry.is_private;
+    of.added_at = std::chrono::milliseconds{entry.added.time_since_epoch()}.count();
+    of.completed = entry.completed;
+    for (auto const& owner : entry.owners) of.owners.insert(owner.name);
+    return of;
+}
+
+std::string hub_parts::owner_of(endpoint const& at) const {
+    return at.address.to_string();
+}
+
+void hub_parts::share(info_hash const& torrent, shared_torrent what) {
+    nodes.know(torrent, what.pieces, what.size);
+    watch.shared.insert_or_assign(torrent, std::move(what));
+    watch.changed(torrent);
+}
+
+net::task<void> hub_parts::hold_session(net::web_socket& with) {
+    using namespace asio::experimental::awaitable_operators;
+    struct connection {
+        hub_parts& of;
+        session_id which;
+        net::signal ready;
+        ~connection() {
+            of.writers.erase(which);
+            of.nodes.disconnected(which, of.now());
+            of.settle();
+        }
+    } here{*this, nodes.connected(with.remote(), now()), net::signal{co_await asio::this_coro::executor}};
+    writers[here.which] = &here.ready;
+    co_await (read_session(with, here.which) || write_session(with, here.which, here.ready));
+}
+
+net::task<void> hub_parts::read_session(net::web_socket& with, session_id which) {
+    for (;;) {
+        result<std::optional<net::web_socket_message>> message = std::optional<net::web_socket_message>{};
+        if (nodes.has_said_hello(which))
+            message = co_await with.receive();
+        else
+            message = co_await net::with_deadline(outside.clock, now() + hello_timeout, with.receive());
+        if (!message || !message.value()) co_return;
+        auto const& [is_text, bytes] = *message.value();
+        if (is_text) {
+            co_await with.close(net::close_reason::policy);
+            co_return;
+        }
+        if (auto const heard = nodes.received(which, bytes, now()); !heard) {
+            settle();
+            co_await with.close(reason_for(heard.error()));
+            co_return;
+        }
+        settle();
+    }
+}
+
+net::task<void> hub_parts::write_session(net::web_socket& with, session_id which, net::signal& ready) {
+    for (;;) {
+        if (nodes.overflowed(which)) co_return;
+        auto const messages = nodes.take_output(which);
+        if (messages.empty()) {
+            co_await ready.wait();
+            continue;
+        }
+        for (auto const& each : messages)
+            if (auto const sent = co_await with.send(*each); !sent) co_return;
+    }
+}
+
+void hub_parts::settle() {
+    auto const at = now();
+    for (auto const& each : nodes.take_presences()) core.present(each, at);
+    for (auto const which : nodes.take_ready())
+        if (auto const writer = writers.find(which); writer != writers.end()) writer->second->notify();
+    if (tasks == nullptr) return;
+    while (auto order = nodes.take_publication()) tasks->spawn("publish", publish(std::move(*order)));
+}
+
+net::task<void> hub_parts::publish(publish_order order) {
+    auto const owner = owner_of(order.at);
+    auto const at = wall_seconds();
+    auto const put_in = [&](catalogue& in) -> outcome {
+        auto const done = in.publish(owner, *order.metainfo, at);
+        if (!done) return {done.error().message(), order.torrent, std::nullopt};
+        return {{}, done.value().entry.swarm_hash, summary_of(done.value().entry)};
+    };
+    auto const take_out = [&](catalogue& in) -> outcome {
+        if (auto const done = in.unpublish(owner, order.torrent, at); !done)
+            return {done.error().message(), order.torrent, std::nullopt};
+        auto const left = in.by_hash(order.torrent);
+        if (!left || !left.value()) return {{}, order.torrent, std::nullopt};
+        return {{}, order.torrent, summary_of(left.value()->entry)};
+    };
+    auto const done =
+        order.metainfo ? co_await shelves->call<outcome>(put_in) : co_await shelves->call<outcome>(take_out);
+    if (done.refusal.empty()) {
+        if (done.shared)
+            share(done.torrent, *done.shared);
+        else if (watch.shared.erase(done.torrent) > 0)
+            watch.changed(done.torrent);
+    }
+    nodes.answer_publication(order, done.refusal);
+    settle();
+}
+}  // namespace shoal::hub

@@ -1,0 +1,547 @@
+module;
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+module shoal.hub;
+import shoal.core;
+import :monitor;
+import :roster;
+
+namespace shoal::hub {
+namespace {
+namespace json = boost::json;
+
+/// JSON text is UTF-8, and numbers of a stranger stay where every reader has them exact (class K10).
+constexpr std::uint64_t exact_max = (std::uint64_t{1} << 53) - 1;
+std::uint64_t exact(std::uint64_t number) {
+    return std::min(number, exact_max);
+}
+json::string clean(std::string_view text) {
+    json::string out;
+    while (!text.empty()) {
+        auto const before = text;
+        if (take_code_point(text)) {
+            auto const used = before.substr(0, before.size() - text.size());
+            out.append(used.data(), used.size());
+        } else {
+            out.append("\xef\xbf\xbd");
+            text = before.substr(1);
+        }
+    }
+    return out;
+}
+
+std::string id_of(node_number number) {
+    return "n" + std::to_string(number);
+}
+json::value id_or_null(node const* of) {
+    return of ? json::value(id_of(of->number)) : json::value(nullptr);
+}
+std::string hex(info_hash const& hash) {
+    return to_hex(hash.view());
+}
+
+json::object node_object(roster const& nodes, node const& of, std::int64_t since_at) {
+    std::uint64_t uploaded = 0, downloaded = 0, up = 0, down = 0;
+    for (auto const& torrent : of.torrents) {
+        auto const& self = nodes.torrents().at(torrent).members.at(of.number);
+        uploaded += std::min(self.uploaded, exact_max);
+        downloaded += std::min(self.downloaded, exact_max);
+        up += std::min(self.up_rate, exact_max);
+        down += std::min(self.down_rate, exact_max);
+    }
+    json::value ratio = nullptr;
+    if (downloaded > 0) ratio = std::round(static_cast<double>(uploaded) / static_cast<double>(downloaded) * 100) / 100;
+    return {{"id", id_of(of.number)},      {"address", of.at.to_string()},
+            {"client", clean(of.client)},  {"kind", of.is_session ? "session" : "announce"},
+            {"since_at", since_at},        {"torrents", of.torrents.size()},
+            {"uploaded", exact(uploaded)}, {"downloaded", exact(downloaded)},
+            {"up_rate", exact(up)},        {"down_rate", exact(down)},
+            {"ratio", std::move(ratio)}};
+}
+
+/// Copies in the swarm: what every piece has, and the share of pieces with one more.
+json::value health_of(membership const& of) {
+    std::uint32_t complete = 0;
+    std::vector<bitfield const*> partial;
+    for (auto const& [number, each] : of.members) {
+        if (each.have.size() == 0 && !each.is_complete) continue;
+        if (each.is_complete)
+            ++complete;
+        else
+            partial.push_back(&each.have);
+    }
+    if (complete == 0 && partial.empty()) return nullptr;
+    if (of.pieces == 0 || partial.empty()) return complete;
+    std::vector<std::uint32_t> holders(of.pieces, 0);
+    for (auto const* have : partial)
+        for (auto at = have->next_set(0); at; at = have->next_set(to_number(*at) + 1)) ++holders[to_number(*at)];
+    auto const least = *std::ranges::min_element(holders);
+    auto const more = std::ranges::count_if(holders, [least](auto count) { return count > least; });
+    auto const copies = complete + least + static_cast<double>(more) / static_cast<double>(of.pieces);
+    return std::round(copies * 1000) / 1000;
+}
+
+json::object torrent_object(info_hash const& hash, shared_torrent const* shared, membership const* active) {
+    std::uint64_t seeders = 0, leechers = 0;
+    if (active)
+        for (auto const& [number, each] : active->members) ++(each.is_complete ? seeders : leechers);
+    json::array owners;
+    if (shared)
+        for (auto const& owner : shared->owners) owners.push_back(clean(owner));
+    json::object out{{"hash", hex(hash)},
+                     {"name", shared ? clean(shared->name) : json::string{}},
+                     {"size", shared   ? exact(shared->size)
+                              : active ? exact(active->size)
+                                       : 0},
+                     {"pieces", shared   ? shared->pieces
+                                : active ? active->pieces
+                                         : 0},
+                     {"piece_length", shared ? shared->piece_length : 0},
+                     {"file_count", shared ? shared->file_count : 0},
+                     {"private", shared && shared->is_private},
+                     {"shared", shared != nullptr},
+                     {"seeders", seeders},
+                     {"leechers", leechers},
+                     {"completed", shared ? exact(shared->completed) : 0},
+                     {"health", active ? health_of(*active) : json::value(nullptr)},
+                     {"owners", std::move(owners)}};
+    out["added_at"] = shared ? json::value(shared->added_at) : json::value(nullptr);
+    return out;
+}
+
+std::string cells_of(bitfield const& have) {
+    auto const pieces = std::uint64_t{have.size()};
+    auto const count = std::min<std::uint64_t>(pieces, cells_max);
+    std::string cells(count, '0');
+    if (have.all()) return std::string(count, 'f');
+    std::uint32_t at = 0;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        auto const end = static_cast<std::uint32_t>((i + 1) * pieces / count);
+        auto const width = end - at;
+        std::uint32_t held = 0;
+        for (; at < end; ++at) held += have.test(piece_index{at}) ? 1 : 0;
+        if (held == width)
+            cells[i] = 'f';
+        else if (held > 0)
+            cells[i] = "0123456789abcdef"[std::clamp<std::uint32_t>(1 + (13 * held + width / 2) / width, 1, 14)];
+    }
+    return cells;
+}
+
+json::object peer_object(info_hash const& torrent, node const& who, member const& of) {
+    return {{"torrent", hex(torrent)},      {"node", id_of(who.number)},       {"address", who.at.to_string()},
+            {"client", clean(who.client)},  {"complete", of.is_complete},      {"have", of.have.count()},
+            {"cells", cells_of(of.have)},   {"uploaded", exact(of.uploaded)},  {"downloaded", exact(of.downloaded)},
+            {"up_rate", exact(of.up_rate)}, {"down_rate", exact(of.down_rate)}};
+}
+
+std::string base64(byte_view bytes) {
+    constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string out;
+    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+        std::uint32_t group = 0;
+        for (std::size_t j = 0; j < 3; ++j)
+            group = group << 8 | (i + j < bytes.size() ? std::to_integer<std::uint32_t>(bytes[i + j]) : 0);
+        for (std::size_t j = 0; j < 4; ++j)
+            out.push_back(i + j <= bytes.size() ? letters[group >> (18 - 6 * j) & 63] : '=');
+    }
+    return out;
+}
+
+std::string peer_key(info_hash const& torrent, node_number of) {
+    return hex(torrent) + "/" + id_of(of);
+}
+
+/// Whom a member serves, by key.
+std::map<std::string, json::object> transfers_of(roster const& nodes, info_hash const& torrent, node const& who,
+                                                 member const& of) {
+    std::map<std::string, json::object> out;
+    for (auto const& each : of.serving) {
+        auto const to = each.to.to_string();
+        out.insert_or_assign(hex(torrent) + "/" + who.at.to_string() + "/" + to,
+                             json::object{{"torrent", hex(torrent)},
+                                          {"from", id_of(who.number)},
+                                          {"to", id_or_null(nodes.node_at(each.to))},
+                                          {"from_address", who.at.to_string()},
+                                          {"to_address", to},
+                                          {"rate", exact(each.rate)},
+                                          {"bytes", exact(each.bytes)}});
+    }
+    return out;
+}
+
+json::object log_object(log_line const& line) {
+    auto const& what = line.what;
+    json::object out{{"id", line.id}, {"at", line.at}, {"kind", what.kind}, {"text", clean(what.text)}};
+    out["node"] = what.node ? json::value(id_of(what.node)) : json::value(nullptr);
+    out["address"] = what.at ? json::value(what.at->to_string()) : json::value(nullptr);
+    out["torrent"] = what.torrent ? json::value(hex(*what.torrent)) : json::value(nullptr);
+    return out;
+}
+
+double rounded(double number) {
+    return std::round(number * 100) / 100;
+}
+
+void put(json::object& into, std::string_view kind, std::string const& key, json::value what) {
+    auto& group = into[kind];
+    if (!group.is_object()) group = json::object{};
+    group.as_object()[key] = std::move(what);
+}
+void drop(json::object& into, std::string_view kind, std::string const& key) {
+    auto& group = into[kind];
+    if (!group.is_array()) group = json::array{};
+    group.as_array().emplace_back(key);
+}
+
+std::string event_text(std::string_view kind, std::string const& boot, std::uint64_t number, json::object const& data) {
+    std::string out = "id: " + boot + "-" + std::to_string(number) + "\nevent: ";
+    out.append(kind).append("\ndata: ").append(json::serialize(data)).append("\n\n");
+    return out;
+}
+}  // namespace
+
+monitor::monitor(roster const& nodes, std::string boot, std::int64_t started_at, time_point started)
+    : nodes_(nodes), boot_(std::move(boot)), started_at_(started_at), started_(started), sampled_at_(started) {}
+
+std::int64_t monitor::wall(time_point at) const {
+    return started_at_ + std::chrono::duration_cast<std::chrono::milliseconds>(at - started_).count();
+}
+
+std::uint64_t monitor::up_rate() const {
+    std::uint64_t sum = 0;
+    for (auto const& [hash, of] : nodes_.torrents())
+        for (auto const& [number, each] : of.members) sum += std::min(each.up_rate, exact_max / 1024);
+    return exact(sum);
+}
+std::uint64_t monitor::down_rate() const {
+    std::uint64_t sum = 0;
+    for (auto const& [hash, of] : nodes_.torrents())
+        for (auto const& [number, each] : of.members) sum += std::min(each.down_rate, exact_max / 1024);
+    return exact(sum);
+}
+
+namespace {
+json::object status_object(roster const& nodes, monitor const& self, monitor_numbers const& numbers,
+                           std::uint64_t up_rate, double announces_rate, std::int64_t started_at, std::int64_t now) {
+    std::uint64_t served = 0;
+    for (auto const& [hash, of] : nodes.torrents())
+        for (auto const& [number, each] : of.members) served += std::min(each.uploaded, exact_max / 1024);
+    json::object out{{"name", "Shoal tracker"},
+                     {"version", "0.1.0"},
+                     {"started_at", started_at},
+                     {"now", now},
+                     {"nodes", nodes.session_count()},
+                     {"waiting", nodes.waiting_count()},
+                     {"torrents", nodes.torrents().size()},
+                     {"catalogue", self.shared.size()},
+                     {"announce_peers", numbers.registry_peers},
+                     {"up_rate", up_rate},
+                     {"announces_http", exact(numbers.announces_http)},
+                     {"announces_udp", exact(numbers.announces_udp)},
+                     {"announces_rate", rounded(announces_rate)},
+                     {"bytes_served", exact(served)}};
+    out["nodes_max"] = self.nodes_max ? json::value(*self.nodes_max) : json::value(nullptr);
+    return out;
+}
+}  // namespace
+
+void monitor::update(touched news, std::vector<happening> happened, monitor_numbers const& numbers, time_point now) {
+    numbers_ = numbers;
+    pending_.nodes.merge(news.nodes);
+    pending_.members.merge(news.members);
+    pending_.torrents.merge(news.torrents);
+    json::array lines;
+    for (auto& each : happened) {
+        log_.push_back({++last_line_, wall(now), std::move(each)});
+        if (log_.size() > log_lines_max) log_.pop_front();
+        if (listeners_ > 0) lines.push_back(log_object(log_.back()));
+    }
+    bool const is_sampled = now - sampled_at_ >= history_step;
+    if (is_sampled) {
+        auto const announces = numbers.announces_http + numbers.announces_udp;
+        auto const seconds = std::chrono::duration<double>(now - sampled_at_).count();
+        announces_rate_ = static_cast<double>(announces - sampled_announces_) / seconds;
+        sampled_announces_ = announces;
+        sampled_at_ = now;
+        history_.push_back({up_rate(), down_rate(), nodes_.session_count(), rounded(announces_rate_)});
+        if (history_.size() > history_max) history_.pop_front();
+    }
+    auto const changes = std::exchange(pending_, {});
+    bool const is_news =
+        !changes.nodes.empty() || !changes.members.empty() || !changes.torrents.empty() || !lines.empty() || is_sampled;
+    if (!is_news) return;
+    if (listeners_ == 0) {
+        // Who comes next gets a snapshot.
+        ++sequence_;
+        events_.clear();
+        event_bytes_ = 0;
+        transfers_of_.clear();
+        return;
+    }
+    json::object set, del;
+    for (auto const number : changes.nodes) {
+        auto const found = nodes_.nodes().find(number);
+        if (found != nodes_.nodes().end())
+            put(set, "nodes", id_of(number), node_object(nodes_, found->second, wall(found->second.since)));
+        else
+            drop(del, "nodes", id_of(number));
+    }
+    for (auto const& hash : changes.torrents) {
+        auto const active = nodes_.torrents().find(hash);
+        auto const known = shared.find(hash);
+        bool const is_active = active != nodes_.torrents().end(), is_shared = known != shared.end();
+        if (is_active || is_shared)
+            put(set, "torrents", hex(hash),
+                torrent_object(hash, is_shared ? &known->second : nullptr, is_active ? &active->second : nullptr));
+        else
+            drop(del, "torrents", hex(hash));
+    }
+    for (auto const& [hash, number] : changes.members) {
+        auto const active = nodes_.torrents().find(hash);
+        bool const is_there = active != nodes_.torrents().end() && active->second.members.contains(number);
+        std::map<std::string, json::object> serving;
+        if (is_there) {
+            auto const& who = nodes_.nodes().at(number);
+            auto const& self = active->second.members.at(number);
+            put(set, "peers", peer_key(hash, number), peer_object(hash, who, self));
+            serving = transfers_of(nodes_, hash, who, self);
+        } else {
+            drop(del, "peers", peer_key(hash, number));
+        }
+        auto& before = transfers_of_[{hash, number}];
+        for (auto const& key : before)
+            if (!serving.contains(key)) drop(del, "transfers", key);
+        before.clear();
+        for (auto& [key, transfer] : serving) {
+            put(set, "transfers", key, std::move(transfer));
+            before.insert(key);
+        }
+        if (before.empty()) transfers_of_.erase({hash, number});
+    }
+    set["status"] = status_object(nodes_, *this, numbers_, up_rate(), announces_rate_, started_at_, wall(now));
+    json::object delta{{"seq", ++sequence_}, {"set", std::move(set)}};
+    if (!del.empty()) delta["del"] = std::move(del);
+    if (!lines.empty()) delta["log"] = std::move(lines);
+    if (is_sampled) {
+        auto const& last = history_.back();
+        delta["history"] = {{"up_rate", last.up_rate},
+                            {"down_rate", last.down_rate},
+                            {"announces_rate", last.announces_rate},
+                            {"nodes", last.nodes}};
+    }
+    events_.push_back({sequence_, std::make_shared<std::string const>(event_text("delta", boot_, sequence_, delta))});
+    event_bytes_ += events_.back().text->size();
+    while (events_.size() > events_kept || event_bytes_ > event_bytes_kept) {
+        event_bytes_ -= events_.front().text->size();
+        events_.pop_front();
+    }
+}
+
+namespace {
+json::object history_object(auto const& history, std::int64_t end_at) {
+    json::array up, down, announces, nodes;
+    for (auto const& each : history) {
+        up.push_back(each.up_rate);
+        down.push_back(each.down_rate);
+        announces.push_back(each.announces_rate);
+        nodes.push_back(each.nodes);
+    }
+    return {{"step_s", history_step.count()},
+            {"end_at", end_at},
+            {"up_rate", std::move(up)},
+            {"down_rate", std::move(down)},
+            {"announces_rate", std::move(announces)},
+            {"nodes", std::move(nodes)}};
+}
+json::array log_array(std::deque<log_line> const& log, std::size_t limit) {
+    json::array lines;
+    for (auto i = log.size() - std::min(log.size(), limit); i < log.size(); ++i) lines.push_back(log_object(log[i]));
+    return lines;
+}
+}  // namespace
+
+std::string monitor::snapshot(time_point now) {
+    transfers_of_.clear();
+    json::object nodes, torrents, peers, transfers;
+    for (auto const& [number, each] : nodes_.nodes()) {
+        if (nodes.size() == objects_shown) break;
+        nodes[id_of(number)] = node_object(nodes_, each, wall(each.since));
+    }
+    for (auto const& [hash, of] : nodes_.torrents()) {
+        if (torrents.size() == objects_shown) break;
+        auto const known = shared.find(hash);
+        torrents[hex(hash)] = torrent_object(hash, known == shared.end() ? nullptr : &known->second, &of);
+        for (auto const& [number, each] : of.members) {
+            if (peers.size() >= 2 * objects_shown) break;
+            auto const& who = nodes_.nodes().at(number);
+            peers[peer_key(hash, number)] = peer_object(hash, who, each);
+            for (auto& [key, transfer] : transfers_of(nodes_, hash, who, each)) {
+                transfers[key] = std::move(transfer);
+                transfers_of_[{hash, number}].insert(key);
+            }
+        }
+    }
+    for (auto const& [hash, known] : shared) {
+        if (torrents.size() == objects_shown) break;
+        if (!nodes_.torrents().contains(hash)) torrents[hex(hash)] = torrent_object(hash, &known, nullptr);
+    }
+    json::object const whole{
+        {"seq", sequence_},
+        {"status", status_object(nodes_, *this, numbers_, up_rate(), announces_rate_, started_at_, wall(now))},
+        {"nodes", std::move(nodes)},
+        {"torrents", std::move(torrents)},
+        {"peers", std::move(peers)},
+        {"transfers", std::move(transfers)},
+        {"log", log_array(log_, log_lines_shown)},
+        {"history", history_object(history_, wall(sampled_at_))}};
+    return event_text("snapshot", boot_, sequence_, whole);
+}
+
+std::string monitor::catch_up(std::string_view last_id, std::uint64_t& position, time_point now) {
+    auto const dash = last_id.rfind('-');
+    std::uint64_t had = 0;
+    bool const is_ours =
+        dash != last_id.npos && last_id.substr(0, dash) == boot_ &&
+        std::from_chars(last_id.data() + dash + 1, last_id.data() + last_id.size(), had).ec == std::errc{};
+    bool const is_kept =
+        is_ours && had <= sequence_ && (had == sequence_ || (!events_.empty() && events_.front().number <= had + 1));
+    std::string out;
+    position = sequence_;
+    if (!is_kept) return snapshot(now);
+    for (auto const& each : events_)
+        if (each.number > had) out += *each.text;
+    return out;
+}
+
+std::vector<std::shared_ptr<std::string const>> monitor::after(std::uint64_t& position, time_point now) {
+    std::vector<std::shared_ptr<std::string const>> out;
+    if (position == sequence_) return out;
+    if (events_.empty() || events_.front().number > position + 1) {
+        out.push_back(std::make_shared<std::string const>(snapshot(now)));
+    } else {
+        for (auto const& each : events_)
+            if (each.number > position) out.push_back(each.text);
+    }
+    position = sequence_;
+    return out;
+}
+
+std::string monitor::status_json(time_point now) const {
+    return json::serialize(status_object(nodes_, *this, numbers_, up_rate(), announces_rate_, started_at_, wall(now)));
+}
+
+std::string monitor::nodes_json(time_point) const {
+    json::array all;
+    for (auto const& [number, each] : nodes_.nodes()) all.push_back(node_object(nodes_, each, wall(each.since)));
+    return json::serialize(json::object{{"nodes", std::move(all)}});
+}
+
+std::set<info_hash> monitor::torrents() const {
+    std::set<info_hash> all;
+    for (auto const& [hash, of] : nodes_.torrents()) all.insert(hash);
+    for (auto const& [hash, known] : shared) all.insert(hash);
+    return all;
+}
+
+bool monitor::knows(info_hash const& torrent) const {
+    return shared.contains(torrent) || nodes_.torrents().contains(torrent);
+}
+
+namespace {
+json::object object_of(roster const& nodes, std::map<info_hash, shared_torrent> const& shared, info_hash const& hash) {
+    auto const active = nodes.torrents().find(hash);
+    auto const known = shared.find(hash);
+    return torrent_object(hash, known == shared.end() ? nullptr : &known->second,
+                          active == nodes.torrents().end() ? nullptr : &active->second);
+}
+}  // namespace
+
+std::string monitor::torrents_json(std::vector<info_hash> const& wanted, std::size_t total,
+                                   std::optional<std::string> const& next) const {
+    json::array all;
+    for (auto const& hash : wanted) all.push_back(object_of(nodes_, shared, hash));
+    json::object out{{"torrents", std::move(all)}, {"total", total}};
+    out["next"] = next ? json::value(*next) : json::value(nullptr);
+    return json::serialize(out);
+}
+
+std::string monitor::torrent_json(info_hash const& torrent, std::string const& files) const {
+    auto out = object_of(nodes_, shared, torrent);
+    json::array peers;
+    if (auto const active = nodes_.torrents().find(torrent); active != nodes_.torrents().end()) {
+        for (auto const& [number, each] : active->second.members) {
+            auto peer = peer_object(torrent, nodes_.nodes().at(number), each);
+            peer["bitfield"] = base64(each.have.wire_bytes());
+            peers.push_back(std::move(peer));
+        }
+    }
+    out["peers"] = std::move(peers);
+    auto text = json::serialize(out);
+    text.pop_back();
+    return text + ",\"files\":" + files + "}";
+}
+
+std::string monitor::transfers_json() const {
+    json::array all;
+    for (auto const& [hash, of] : nodes_.torrents())
+        for (auto const& [number, each] : of.members)
+            for (auto& [key, transfer] : transfers_of(nodes_, hash, nodes_.nodes().at(number), each))
+                all.push_back(std::move(transfer));
+    return json::serialize(json::object{{"transfers", std::move(all)}});
+}
+
+std::string monitor::history_json(time_point) const {
+    return json::serialize(history_object(history_, wall(sampled_at_)));
+}
+
+std::string monitor::log_json(std::size_t limit) const {
+    return json::serialize(json::object{{"log", log_array(log_, limit)}});
+}
+
+std::string monitor::metrics(monitor_numbers const& numbers, time_point now) const {
+    std::string out;
+    auto const add = [&](std::string_view name, std::string_view kind, std::string_view help, auto value) {
+        out.append("# HELP shoal_").append(name).append(" ").append(help).append("\n# TYPE shoal_").append(name);
+        out.append(" ")
+            .append(kind)
+            .append("\nshoal_")
+            .append(name)
+            .append(" ")
+            .append(std::to_string(value))
+            .append("\n");
+    };
+    auto const seconds = std::chrono::duration_cast<std::chrono::seconds>(now - started_).count();
+    add("uptime_seconds", "gauge", "Seconds since the hub was started.", seconds);
+    add("nodes", "gauge", "Nodes with a session.", nodes_.session_count());
+    add("nodes_waiting", "gauge", "Nodes that wait for a place.", nodes_.waiting_count());
+    add("torrents_active", "gauge", "Torrents with a node that is shown.", nodes_.torrents().size());
+    add("catalogue_torrents", "gauge", "Torrents in the catalogue.", shared.size());
+    add("registry_peers", "gauge", "Peers that trackers' clients are introduced to.", numbers.registry_peers);
+    add("registry_torrents", "gauge", "Torrents with such peers.", numbers.registry_torrents);
+    add("announces_http_total", "counter", "Announces by HTTP.", numbers.announces_http);
+    add("announces_udp_total", "counter", "Announces by UDP.", numbers.announces_udp);
+    add("upload_bytes_per_second", "gauge", "What all nodes together say they send.", up_rate());
+    add("session_messages_refused_total", "counter", "Session messages that were broken.", nodes_.refused_messages());
+    add("event_streams", "gauge", "Pages that listen.", listeners_);
+    return out;
+}
+}  // namespace shoal::hub

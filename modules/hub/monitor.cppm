@@ -1,0 +1,135 @@
+module;
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+export module shoal.hub:monitor;
+import shoal.core;
+import :roster;
+
+export namespace shoal::hub {
+/// What is known of a shared torrent without asking the catalogue.
+struct shared_torrent {
+    std::string name;
+    std::uint64_t size = 0;
+    std::uint32_t pieces = 0, piece_length = 0, file_count = 0;
+    bool is_private = false;
+    std::int64_t added_at = 0;  ///< Milliseconds since 1970.
+    std::uint64_t completed = 0;
+    std::set<std::string> owners;
+};
+
+/// Numbers that the page shows and the roster does not know.
+struct monitor_numbers {
+    std::size_t registry_peers = 0, registry_torrents = 0;
+    std::uint64_t announces_http = 0, announces_udp = 0;
+};
+
+/// A line of the log of events.
+struct log_line {
+    std::uint64_t id = 0;
+    std::int64_t at = 0;  ///< Milliseconds since 1970.
+    happening what;
+};
+
+/// Limits of what the monitor shows and keeps.
+inline constexpr std::size_t log_lines_max = 1000;
+inline constexpr std::size_t log_lines_shown = 200;
+inline constexpr std::size_t history_max = 900;
+inline constexpr std::chrono::seconds history_step{2};
+/// Events kept for pages that come back, and their bytes together.
+inline constexpr std::size_t events_kept = 240;
+inline constexpr std::size_t event_bytes_kept = 8u << 20;
+/// Objects of each kind in the stream of events; the rest is found by the API.
+inline constexpr std::size_t objects_shown = 2000;
+/// Cells of a picture of pieces.
+inline constexpr std::uint32_t cells_max = 240;
+
+/// What the page and the API show, as JSON, and how it changes: a numbered stream of events. It has no socket and no
+/// clock. The forms are in docs/api.md.
+class monitor {
+public:
+    /// `boot` tells one run of the hub from another; `started_at` is the wall time of `started`, in milliseconds.
+    monitor(roster const& nodes, std::string boot, std::int64_t started_at, time_point started);
+
+    /// Shared torrents, kept by the owner of the catalogue; call `changed` with what it touches.
+    std::map<info_hash, shared_torrent> shared;
+    void changed(info_hash const& torrent) { pending_.torrents.insert(torrent); }
+    std::optional<std::size_t> nodes_max;
+
+    /// Takes news in; makes an event of them when somebody listens. Call about twice a second.
+    void update(touched news, std::vector<happening> happened, monitor_numbers const& numbers, time_point now);
+
+    // The stream
+
+    /// Whether somebody listens; without listeners no events are made.
+    void listen() { ++listeners_; }
+    void unlisten() { --listeners_; }
+    std::size_t listeners() const noexcept { return listeners_; }
+    /// The events that bring a page up to date which has `last_id` (empty: none), in the form of server-sent events:
+    /// what it missed, or a whole snapshot. `position` is set to the number of the last.
+    std::string catch_up(std::string_view last_id, std::uint64_t& position, time_point now);
+    /// The events after `position`, which is moved; a snapshot where they are not kept any more.
+    std::vector<std::shared_ptr<std::string const>> after(std::uint64_t& position, time_point now);
+    std::uint64_t last() const noexcept { return sequence_; }
+
+    // The API: bodies of answers.
+
+    std::string status_json(time_point now) const;
+    std::string nodes_json(time_point now) const;
+    /// A page of shared and active torrents by hash; `wanted` names them in order.
+    std::string torrents_json(std::vector<info_hash> const& wanted, std::size_t total,
+                              std::optional<std::string> const& next) const;
+    /// All torrents that are shared or active, by hash.
+    std::set<info_hash> torrents() const;
+    bool knows(info_hash const& torrent) const;
+    /// With `files` as JSON text of an array.
+    std::string torrent_json(info_hash const& torrent, std::string const& files) const;
+    std::string transfers_json() const;
+    std::string history_json(time_point now) const;
+    std::string log_json(std::size_t limit) const;
+    std::string metrics(monitor_numbers const& numbers, time_point now) const;
+
+    std::int64_t wall(time_point at) const;
+
+private:
+    struct event {
+        std::uint64_t number;
+        std::shared_ptr<std::string const> text;
+    };
+    std::string snapshot(time_point now);
+    std::uint64_t up_rate() const;
+    std::uint64_t down_rate() const;
+
+    roster const& nodes_;
+    std::string boot_;
+    std::int64_t started_at_;
+    time_point started_;
+    std::uint64_t sequence_ = 0;
+    std::size_t listeners_ = 0;
+    std::deque<event> events_;
+    std::size_t event_bytes_ = 0;
+    touched pending_;
+    std::deque<log_line> log_;
+    std::uint64_t last_line_ = 0;
+    std::map<std::pair<info_hash, node_number>, std::set<std::string>> transfers_of_;  // keys of the last event
+    struct sample {
+        std::uint64_t up_rate, down_rate, nodes;
+        double announces_rate;
+    };
+    std::deque<sample> history_;
+    time_point sampled_at_{};
+    std::uint64_t sampled_announces_ = 0;
+    double announces_rate_ = 0;
+    monitor_numbers numbers_;
+};
+}  // namespace shoal::hub

@@ -1,0 +1,93 @@
+module;
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+/// What a running hub is made of. Only implementation units of this room import it.
+module shoal.hub:parts;
+import shoal.asio;
+import shoal.core;
+import shoal.net;
+import :archive;
+import :catalogue;
+import :monitor;
+import :roster;
+import :service;
+import :settings;
+
+namespace shoal::hub {
+/// One address, open for both protocols.
+struct door {
+    std::unique_ptr<net::listener> streams;
+    std::unique_ptr<net::datagram_socket> datagrams;
+};
+
+shared_torrent summary_of(catalogue_entry const& entry);
+
+struct hub_parts {
+    hub_parts(net::environment& environment, settings how);
+
+    // Start and end: hub.cpp.
+    result<endpoint> open(endpoint const& at);
+    net::task<result<void>> open_catalogue();
+    net::task<void> serve_http(net::http_server& server, std::unique_ptr<net::listener> at);
+    net::task<void> serve_udp(std::unique_ptr<net::datagram_socket> socket);
+    net::task<void> keep_time();
+    net::task<void> keep_catalogue();
+    net::task<void> save_counters();
+    net::task<void> reload_shared();
+    void fail(std::error_code why);
+
+    // What is asked by HTTP: hub_http.cpp.
+    net::task<net::http_response> answer(net::http_request const& request);
+    net::task<net::http_response> answer_api(std::string_view path, net::http_request const& request);
+    net::task<net::http_response> list_torrents(net::http_request const& request);
+    net::task<net::http_response> show_torrent(info_hash torrent);
+    net::task<net::http_response> hand_out(info_hash torrent);
+    net::http_response stream_events(net::http_request const& request);
+    net::task<void> send_events(net::body_writer& to, std::string last_id);
+    net::http_response begin_session(net::http_request const& request);
+
+    // Sessions and publishing: hub_sessions.cpp.
+    net::task<void> hold_session(net::web_socket& with);
+    net::task<void> read_session(net::web_socket& with, session_id which);
+    net::task<void> write_session(net::web_socket& with, session_id which, net::signal& ready);
+    net::task<void> publish(publish_order order);
+    /// After anything happened in the roster: wakes writers, starts publications, tells the registry.
+    void settle();
+    void refresh_monitor();
+    std::string owner_of(endpoint const& at) const;
+    void share(info_hash const& torrent, shared_torrent what);
+
+    monitor_numbers numbers() const;
+    counters all_counters() const;
+    time_point now() const { return outside.clock.now(); }
+    wall_time wall_seconds() const;
+
+    net::environment& outside;
+    service core;
+    roster nodes;
+    monitor watch;
+    std::unique_ptr<archive> shelves;
+    saved_counters before;  // of earlier runs
+    completed_downloads completed;
+    std::vector<door> doors;
+    std::vector<endpoint> bound;
+    net::task_group* tasks = nullptr;  // while `run` runs
+    net::signal* failed = nullptr;     // the same
+    std::error_code failure;
+    std::map<session_id, net::signal*> writers;
+    std::list<net::signal*> streams;  // pages that wait for news
+    std::uint64_t told = 0;           // the last event that they were woken for
+};
+}  // namespace shoal::hub

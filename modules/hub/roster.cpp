@@ -1,0 +1,642 @@
+module;
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/try.hpp"
+
+module shoal.hub;
+import shoal.announce;
+import shoal.core;
+import shoal.session;
+
+namespace shoal::hub {
+namespace {
+using namespace std::chrono_literals;
+
+/// Log lines and events that wait to be taken; beyond that the oldest news are worth less than the memory.
+constexpr std::size_t happenings_max = 10'000;
+/// Bytes of published metainfo that wait for the catalogue.
+constexpr std::size_t publications_max = 64;
+/// Peers that announce are told to sessions in batches; a large swarm less often, so that the work stays linear.
+constexpr auto tell_after = 500ms;
+constexpr auto tell_later_per_member = 4ms;
+
+std::uint64_t rate_between(std::uint64_t before, std::uint64_t after, duration time) {
+    auto const length = std::chrono::duration_cast<std::chrono::seconds>(time).count();
+    if (after <= before || length <= 0) return 0;
+    return (after - before) / static_cast<std::uint64_t>(length);
+}
+
+std::string comma(endpoint const& at) {
+    return at.address.to_string() + "," + std::to_string(at.port);
+}
+}  // namespace
+
+std::string client_of(peer_id const& id) {
+    static constexpr std::array<std::pair<std::string_view, std::string_view>, 14> names{{{"A2", "aria2"},
+                                                                                          {"AZ", "Vuze"},
+                                                                                          {"BI", "BiglyBT"},
+                                                                                          {"DE", "Deluge"},
+                                                                                          {"KT", "KTorrent"},
+                                                                                          {"LT", "libtorrent"},
+                                                                                          {"PI", "PicoTorrent"},
+                                                                                          {"SL", "Shoal"},
+                                                                                          {"TR", "Transmission"},
+                                                                                          {"UT", "uTorrent"},
+                                                                                          {"WD", "WebTorrent Desktop"},
+                                                                                          {"WW", "WebTorrent"},
+                                                                                          {"lt", "libTorrent"},
+                                                                                          {"qB", "qBittorrent"}}};
+    auto const text = as_text(id.view());
+    if (text.starts_with("A2-")) return "aria2";
+    if (text[0] != '-' || text[7] != '-') return "unknown client";
+    auto const found = std::ranges::find(names, text.substr(1, 2), [](auto const& pair) { return pair.first; });
+    if (found == names.end()) return "unknown client";
+    std::string version;
+    for (auto const digit : text.substr(3, 4)) {
+        if (digit < '0' || digit > '9') return std::string{found->second};
+        version.append(version.empty() ? "" : ".").push_back(digit);
+    }
+    while (version.size() > 3 && version.ends_with(".0")) version.resize(version.size() - 2);
+    return std::string{found->second} + " " + version;
+}
+
+roster::roster(roster_limits limits, std::uint64_t seed) : limits_(limits), random_(seed) {}
+
+// Sessions
+
+session_id roster::connected(endpoint const& from, time_point now) {
+    auto const which = ++last_session_;
+    auto& added = sessions_[which];
+    added.from = from;
+    added.second = now;
+    return which;
+}
+
+result<void> roster::received(session_id from, byte_view message, time_point now) {
+    auto const found = sessions_.find(from);
+    if (found == sessions_.end()) return success();
+    auto& state = found->second;
+    if (now - state.second >= 1s) {
+        state.second = now;
+        state.messages = 0;
+    }
+    if (++state.messages > limits_.messages_per_second) return session::errc::too_large;
+    auto parsed = session::parse_peer_message(message);
+    if (!parsed && parsed.error() == session::errc::unknown_kind) return success();
+    if (!parsed) {
+        ++refused_messages_;
+        if (parsed.error() == session::errc::unsupported_version)
+            send(from, session::refused{session::request::hello, {}, parsed.error().message()});
+        return parsed.error();
+    }
+    auto& what = parsed.value();
+    if (state.has_said_hello == std::holds_alternative<session::hello>(what)) {
+        ++refused_messages_;
+        return session::errc::malformed;  // the first message is a hello, and no other
+    }
+    if (state.waits) return success();  // it comes again with it when it is let in
+    return std::visit([&](auto& said) { return handle(from, said, now); }, what);
+}
+
+bool roster::has_said_hello(session_id which) const {
+    auto const found = sessions_.find(which);
+    return found != sessions_.end() && found->second.has_said_hello;
+}
+
+result<void> roster::handle(session_id from, session::hello const& said, time_point now) {
+    auto& state = sessions_.at(from);
+    state.has_said_hello = true;
+    state.id = said.id;
+    state.client = said.client;
+    state.port = said.port;
+    replace_older(from, now);
+    if (admitted_ < limits_.sessions_max && line_.empty()) {
+        admit(from, said.resume, now);
+        return success();
+    }
+    if (line_.size() >= limits_.waiting_max) {
+        send(from, session::refused{session::request::hello, {}, "the hub is full; come again later"});
+        return success();
+    }
+    state.waits = true;
+    line_.push_back(from);
+    note("waiting", 0, std::nullopt, "[WAITING] " + comma({state.from.address, state.port}) + " waits for a place");
+    send(from, session::wait{limits_.wait, static_cast<std::uint32_t>(line_.size())});
+    return success();
+}
+
+/// The same peer at the same address has come again before we noticed that its old connection is dead.
+void roster::replace_older(session_id which, time_point now) {
+    auto const& state = sessions_.at(which);
+    for (auto const& [other, older] : sessions_) {
+        if (other == which || !older.has_said_hello || older.id != state.id) continue;
+        if (older.from.address != state.from.address) continue;
+        disconnected(other, now);
+        return;
+    }
+}
+
+void roster::admit(session_id which, std::optional<session::token> const& resume, time_point now) {
+    auto& state = sessions_.at(which);
+    endpoint const at{state.from.address, state.port};
+    if (auto const other = by_address_.find(at); other != by_address_.end() && at.port != 0) {
+        // An announcing client becomes a session; two sessions cannot listen on one address.
+        if (auto const older = session_of_.find(other->second); older != session_of_.end())
+            disconnected(older->second, now);
+        else
+            remove_node(other->second);
+    }
+    ++admitted_;
+    auto& added = add_node(at, state.client, true, now);
+    state.number = added.number;
+    state.waits = false;
+    session_of_[added.number] = which;
+    session::welcome reply;
+    reply.seen_as = state.from.address;
+    reply.every = limits_.every;
+    note("connected", added.number, std::nullopt, "[NEW CONNECTION] " + comma(at) + " connected");
+    note("connected", 0, std::nullopt, "[ACTIVE CONNECTIONS] " + std::to_string(admitted_));
+    if (auto const lost = resume ? lost_.find(*resume) : lost_.end(); lost != lost_.end()) {
+        if (lost->second.id == state.id) {
+            for (auto& [torrent, member] : lost->second.members) {
+                auto& of = torrents_[torrent];
+                member.of = added.number;
+                member.is_new = true;
+                member.seen = now;
+                member.serving.clear();
+                reply.torrents.push_back({torrent, member.number});
+                presences_.push_back({torrent, at, member.is_complete, false});
+                added.torrents.insert(torrent);
+                of.pieces = member.have.size();
+                ++of.session_members;
+                of.members.emplace(added.number, std::move(member));
+                touch(torrent, added.number);
+            }
+        }
+        lost_.erase(lost);
+    }
+    state.proof = draw_token();
+    reply.resume = state.proof;
+    send(which, reply);
+    for (auto const& each : reply.torrents) send_whole_set(which, each.torrent);
+}
+
+session::token roster::draw_token() {
+    session::token drawn;
+    for (std::size_t i = 0; i < drawn.size(); i += 8) {
+        // splitmix64 over a seed from the random device
+        random_ += 0x9e37'79b9'7f4a'7c15;
+        auto word = random_;
+        word = (word ^ (word >> 30)) * 0xbf58'476d'1ce4'e5b9;
+        word = (word ^ (word >> 27)) * 0x94d0'49bb'1331'11eb;
+        store_be(mutable_byte_view{drawn}.subspan(i, 8), word ^ (word >> 31));
+    }
+    return drawn;
+}
+
+result<void> roster::handle(session_id from, session::join& said, time_point now) {
+    auto& state = sessions_.at(from);
+    auto& self = nodes_.at(state.number);
+    auto const refuse = [&](std::string reason) {
+        send(from, session::refused{session::request::join, said.torrent, std::move(reason)});
+        return success();
+    };
+    if (self.torrents.size() >= session::torrents_max && !self.torrents.contains(said.torrent))
+        return refuse("too many torrents in one session");
+    auto& of = torrents_[said.torrent];
+    bool const is_first = of.session_members == 0 && of.pieces == 0;
+    if (!is_first && of.pieces != said.have.size()) return refuse("the torrent has another number of pieces");
+    of.pieces = said.have.size();
+    if (of.size == 0) of.size = said.size;
+    auto const [at, is_new] = of.members.try_emplace(state.number);
+    auto& joined = at->second;
+    if (is_new) {
+        ++of.session_members;
+        self.torrents.insert(said.torrent);
+        note("joined", state.number, said.torrent, comma(self.at) + " joined");
+    }
+    joined.of = state.number;
+    joined.have = std::move(said.have);
+    joined.is_complete = joined.have.all();
+    joined.uploaded = said.uploaded;
+    joined.downloaded = said.downloaded;
+    joined.number = 0;
+    joined.seen = now;
+    joined.is_new = true;
+    touch(said.torrent, state.number);
+    presences_.push_back({said.torrent, self.at, joined.is_complete, false});
+    send(from, session::done{session::request::join, said.torrent});
+    send_whole_set(from, said.torrent);
+    return success();
+}
+
+result<void> roster::handle(session_id from, session::status const& said, time_point now) {
+    auto const number = sessions_.at(from).number;
+    auto const torrent = torrents_.find(said.torrent);
+    if (torrent == torrents_.end() || !torrent->second.members.contains(number)) {
+        send(from, session::refused{session::request::status, said.torrent, "join the torrent first"});
+        return success();
+    }
+    auto& self = torrent->second.members.at(number);
+    for (auto const* list : {&said.gained, &said.lost})
+        for (auto const piece : *list)
+            if (to_number(piece) >= self.have.size()) return session::errc::out_of_range;
+    for (auto const piece : said.gained)
+        if (self.have.set(piece)) self.gained.push_back(piece);
+    for (auto const piece : said.lost)
+        if (self.have.set(piece, false)) self.is_new = true;  // told as a whole bitfield
+    bool const completes = self.have.all() && !self.is_complete;
+    self.is_complete = self.have.all();
+    self.uploaded = said.uploaded;
+    self.downloaded = said.downloaded;
+    self.up_rate = said.up_rate;
+    self.down_rate = said.down_rate;
+    if (said.serving) self.serving = *said.serving;
+    self.number = said.number;
+    self.seen = now;
+    touch(said.torrent, number);
+    auto const& at = nodes_.at(number).at;
+    if (completes) {
+        note("completed", number, said.torrent, comma(at) + " is complete");
+        presences_.push_back({said.torrent, at, true, false, true});
+    }
+    if (said.is_asked) {
+        note("updated", number, said.torrent, "[PEER UPDATE] " + comma(at));
+        send(from, session::done{session::request::status, said.torrent});
+    }
+    return success();
+}
+
+result<void> roster::handle(session_id from, session::leave const& said, time_point) {
+    auto const number = sessions_.at(from).number;
+    auto& self = nodes_.at(number);
+    if (self.torrents.contains(said.torrent)) {
+        presences_.push_back({said.torrent, self.at, false, true});
+        note("left", number, said.torrent,
+             (said.quits ? "[PEER QUIT TORRENT] " : "[PEER DISCONNECTED TRACKER] ") + comma(self.at));
+        remove_member(said.torrent, number);
+    }
+    send(from, session::done{session::request::leave, said.torrent});
+    return success();
+}
+
+result<void> roster::handle(session_id from, session::ask_peers const& said, time_point) {
+    send_whole_set(from, said.torrent);
+    return success();
+}
+
+result<void> roster::handle(session_id from, session::publish& said, time_point) {
+    if (publications_.size() >= publications_max) {
+        send(from, session::refused{session::request::publish, said.torrent, "the hub is busy; publish again later"});
+        return success();
+    }
+    auto const& self = nodes_.at(sessions_.at(from).number);
+    publications_.push_back({from, self.number, self.at, said.torrent, std::move(said.metainfo)});
+    return success();
+}
+
+result<void> roster::handle(session_id from, session::unpublish const& said, time_point) {
+    auto const& self = nodes_.at(sessions_.at(from).number);
+    if (publications_.size() < publications_max)
+        publications_.push_back({from, self.number, self.at, said.torrent, std::nullopt});
+    return success();
+}
+
+void roster::disconnected(session_id which, time_point now) {
+    auto const found = sessions_.find(which);
+    if (found == sessions_.end()) return;
+    auto& state = found->second;
+    std::erase(line_, which);
+    bool const waited = state.waits;
+    if (state.number != 0) {
+        auto const& self = nodes_.at(state.number);
+        auto const at = self.at;
+        lost_session kept{state.id, {}, now + limits_.resumable};
+        for (auto const& torrent : self.torrents) {
+            auto& of = torrents_.at(torrent);
+            kept.members.emplace(torrent, of.members.at(state.number));
+            presences_.push_back({torrent, at, false, true});
+        }
+        if (!kept.members.empty() && lost_.size() < limits_.sessions_max) lost_.emplace(state.proof, std::move(kept));
+        note("disconnected", state.number, std::nullopt, "[PEER DISCONNECTED] " + comma(at));
+        session_of_.erase(state.number);
+        remove_node(state.number);
+        --admitted_;
+        note("disconnected", 0, std::nullopt, "[ACTIVE CONNECTIONS] " + std::to_string(admitted_));
+    }
+    sessions_.erase(found);
+    if (waited) tell_places();
+    let_in(now);
+}
+
+void roster::let_in(time_point now) {
+    bool changed = false;
+    while (admitted_ < limits_.sessions_max && !line_.empty()) {
+        auto const next = line_.front();
+        line_.pop_front();
+        admit(next, std::nullopt, now);
+        changed = true;
+    }
+    if (changed) tell_places();
+}
+
+void roster::tell_places() {
+    std::uint32_t place = 0;
+    for (auto const each : line_) send(each, session::wait{limits_.wait, ++place});
+}
+
+// Output
+
+std::vector<std::shared_ptr<byte_vector const>> roster::take_output(session_id to) {
+    auto const found = sessions_.find(to);
+    if (found == sessions_.end()) return {};
+    auto& state = found->second;
+    std::vector<std::shared_ptr<byte_vector const>> taken{state.output.begin(), state.output.end()};
+    state.output.clear();
+    state.output_bytes = 0;
+    return taken;
+}
+
+bool roster::overflowed(session_id which) const {
+    auto const found = sessions_.find(which);
+    return found == sessions_.end() || found->second.output_bytes > limits_.output_max;
+}
+
+std::vector<session_id> roster::take_ready() {
+    return std::exchange(ready_, {});
+}
+
+void roster::send(session_id to, session::hub_message const& message) {
+    send(to, std::make_shared<byte_vector const>(session::encode(message)));
+}
+
+void roster::send(session_id to, std::shared_ptr<byte_vector const> encoded) {
+    auto const found = sessions_.find(to);
+    if (found == sessions_.end()) return;
+    auto& state = found->second;
+    if (state.output_bytes > limits_.output_max) return;  // it is being dropped
+    if (state.output.empty()) ready_.push_back(to);
+    state.output_bytes += encoded->size();
+    state.output.push_back(std::move(encoded));
+}
+
+namespace {
+session::set_member told(node const& who, member const& of, bool whole) {
+    session::set_member entry;
+    entry.at = who.at;
+    entry.client = who.client.substr(0, session::text_max);
+    entry.is_session = who.is_session;
+    entry.is_complete = of.is_complete;
+    entry.uploaded = of.uploaded;
+    entry.downloaded = of.downloaded;
+    if ((whole || of.is_new) && of.have.size() > 0)
+        entry.have = of.have;
+    else
+        entry.gained = of.gained;
+    return entry;
+}
+}  // namespace
+
+void roster::send_whole_set(session_id to, info_hash const& torrent) {
+    auto const self = sessions_.at(to).number;
+    session::peer_set set;
+    set.torrent = torrent;
+    set.is_whole = true;
+    auto const found = torrents_.find(torrent);
+    std::size_t count = 0;
+    if (found != torrents_.end()) {
+        for (auto const& [number, of] : found->second.members) {
+            auto const& who = nodes_.at(number);
+            if (number == self || who.at.port == 0) continue;
+            if (++count > limits_.set_peers_max) break;
+            set.peers.push_back(told(who, of, true));
+            // Bitfields make a set large: it is cut so that no message nears its limit.
+            if (set.peers.size() < session::set_max && set.peers.size() * (of.have.size() / 8 + 512) < (1u << 20))
+                continue;
+            send(to, std::exchange(set, {torrent, false, {}, {}}));
+        }
+    }
+    if (set.is_whole || !set.peers.empty()) send(to, set);
+}
+
+void roster::send_changes(info_hash const& torrent, membership& of, time_point now) {
+    if (of.touched.empty() && of.gone.empty()) return;
+    if (now - of.told_at < tell_after + tell_later_per_member * of.members.size()) return;
+    of.told_at = now;
+    session::peer_set set;
+    set.torrent = torrent;
+    auto const flush = [&] {
+        if (set.peers.empty() && set.gone.empty()) return;
+        auto const encoded = std::make_shared<byte_vector const>(session::encode(session::hub_message{set}));
+        for (auto const& [number, each] : of.members)
+            if (auto const to = session_of_.find(number); to != session_of_.end()) send(to->second, encoded);
+        set.peers.clear();
+        set.gone.clear();
+    };
+    for (auto const& at : of.gone) {
+        set.gone.push_back(at);
+        if (set.gone.size() == session::set_max) flush();
+    }
+    of.gone.clear();
+    for (auto const number : std::exchange(of.touched, {})) {
+        auto const found = of.members.find(number);
+        if (found == of.members.end()) continue;
+        auto& each = found->second;
+        auto const& who = nodes_.at(number);
+        if (each.gained.size() > session::changes_max) each.is_new = true;
+        if (who.at.port != 0 && of.session_members > 0) set.peers.push_back(told(who, each, false));
+        each.gained.clear();
+        each.is_new = false;
+        if (set.peers.size() == session::set_max || set.peers.size() * (each.have.size() / 8 + 512) >= (1u << 20))
+            flush();
+    }
+    flush();
+}
+
+// Publishing
+
+std::optional<publish_order> roster::take_publication() {
+    if (publications_.empty()) return std::nullopt;
+    auto next = std::move(publications_.front());
+    publications_.pop_front();
+    return next;
+}
+
+void roster::answer_publication(publish_order const& asked, std::string const& refusal) {
+    bool const adds = asked.metainfo.has_value();
+    auto const what = adds ? session::request::publish : session::request::unpublish;
+    if (!refusal.empty()) {
+        note("refused", asked.owner, asked.torrent, comma(asked.at) + ": " + refusal);
+        send(asked.from, session::refused{what, asked.torrent, refusal.substr(0, session::text_max)});
+        return;
+    }
+    note(adds ? "published" : "unpublished", asked.owner, asked.torrent,
+         comma(asked.at) + (adds ? " shares it" : " shares it no more"));
+    touched_.torrents.insert(asked.torrent);
+    send(asked.from, session::done{what, asked.torrent});
+}
+
+void roster::know(info_hash const& torrent, std::uint32_t pieces, std::uint64_t size) {
+    auto const found = torrents_.find(torrent);
+    if (found == torrents_.end()) return;
+    touched_.torrents.insert(torrent);
+    auto& of = found->second;
+    of.size = size;
+    if (of.pieces == pieces) return;
+    of.pieces = pieces;
+    std::vector<node_number> wrong;
+    for (auto const& [number, each] : of.members)
+        if (each.have.size() != 0 && each.have.size() != pieces) wrong.push_back(number);
+    for (auto const number : wrong) {
+        if (auto const to = session_of_.find(number); to != session_of_.end())
+            send(to->second,
+                 session::refused{session::request::join, torrent, "the torrent has another number of pieces"});
+        remove_member(torrent, number);
+    }
+}
+
+// Ordinary clients
+
+void roster::announced(announce::announce_request const& request, endpoint const& at, time_point now) {
+    if (at.port == 0) return;
+    auto const known = by_address_.find(at);
+    auto const number = known == by_address_.end() ? node_number{0} : known->second;
+    if (number != 0 && nodes_.at(number).is_session) return;  // its session tells more
+    if (request.what == announce::event::stopped) {
+        if (number == 0 || !nodes_.at(number).torrents.contains(request.torrent)) return;
+        note("left", number, request.torrent, comma(at) + " stopped");
+        remove_member(request.torrent, number);
+        if (nodes_.at(number).torrents.empty()) remove_node(number);
+        return;
+    }
+    if (number == 0 && announced_count() >= limits_.announced_max) return;
+    auto& who = number != 0 ? nodes_.at(number) : add_node(at, client_of(request.peer), false, now);
+    // One address takes part in few torrents; a flood of them is the registry's to bear.
+    if (who.torrents.size() >= 200 && !who.torrents.contains(request.torrent)) return;
+    auto& of = torrents_[request.torrent];
+    auto const [place, is_new] = of.members.try_emplace(who.number);
+    auto& self = place->second;
+    self.of = who.number;
+    if (is_new) {
+        who.torrents.insert(request.torrent);
+        note("joined", who.number, request.torrent, comma(at) + " announced");
+    } else {
+        self.up_rate = rate_between(self.uploaded, request.uploaded, now - self.seen);
+        self.down_rate = rate_between(self.downloaded, request.downloaded, now - self.seen);
+    }
+    bool const is_complete = request.left == 0;
+    if (is_complete && !self.is_complete && !is_new)
+        note("completed", who.number, request.torrent, comma(at) + " is complete");
+    self.is_complete = is_complete;
+    self.uploaded = request.uploaded;
+    self.downloaded = request.downloaded;
+    self.seen = now;
+    touch(request.torrent, who.number);
+}
+
+// Nodes
+
+node& roster::add_node(endpoint const& at, std::string client, bool is_session, time_point now) {
+    auto const number = ++last_node_;
+    auto& added = nodes_[number];
+    added.number = number;
+    added.at = at;
+    added.client = std::move(client);
+    added.is_session = is_session;
+    added.since = now;
+    if (at.port != 0) by_address_[at] = number;
+    touched_.nodes.insert(number);
+    return added;
+}
+
+void roster::remove_node(node_number number) {
+    auto const found = nodes_.find(number);
+    if (found == nodes_.end()) return;
+    for (auto const& torrent : std::set{found->second.torrents}) remove_member(torrent, number);
+    if (auto const at = by_address_.find(found->second.at); at != by_address_.end() && at->second == number)
+        by_address_.erase(at);
+    nodes_.erase(found);
+    touched_.nodes.insert(number);
+}
+
+void roster::remove_member(info_hash const& torrent, node_number of) {
+    auto const found = torrents_.find(torrent);
+    if (found == torrents_.end()) return;
+    auto& self = nodes_.at(of);
+    if (found->second.members.erase(of) == 0) return;
+    self.torrents.erase(torrent);
+    if (self.is_session) --found->second.session_members;
+    found->second.touched.erase(of);
+    if (self.at.port != 0 && found->second.session_members > 0) found->second.gone.push_back(self.at);
+    touched_.members.emplace(torrent, of);
+    touched_.torrents.insert(torrent);
+    touched_.nodes.insert(of);
+    if (found->second.members.empty()) torrents_.erase(found);
+}
+
+void roster::touch(info_hash const& torrent, node_number of) {
+    auto& there = torrents_.at(torrent);
+    if (there.session_members > 0) there.touched.insert(of);
+    touched_.members.emplace(torrent, of);
+    touched_.torrents.insert(torrent);
+    touched_.nodes.insert(of);
+}
+
+node const* roster::node_at(endpoint const& at) const {
+    auto const found = by_address_.find(at);
+    return found == by_address_.end() ? nullptr : &nodes_.at(found->second);
+}
+
+void roster::note(std::string_view kind, node_number of, std::optional<info_hash> torrent, std::string text) {
+    if (happenings_.size() >= happenings_max) return;
+    std::optional<endpoint> at;
+    if (auto const found = nodes_.find(of); found != nodes_.end()) at = found->second.at;
+    happenings_.push_back({kind, of, at, torrent, std::move(text)});
+}
+
+// Time
+
+void roster::tick(time_point now) {
+    for (auto& [torrent, of] : torrents_) send_changes(torrent, of, now);
+    if (now - expired_at_ >= 1s) {
+        expired_at_ = now;
+        expire(now);
+    }
+}
+
+void roster::expire(time_point now) {
+    std::erase_if(lost_, [now](auto const& each) { return each.second.until <= now; });
+    std::vector<std::pair<info_hash, node_number>> silent;
+    for (auto& [torrent, of] : torrents_) {
+        for (auto& [number, each] : of.members) {
+            auto const& who = nodes_.at(number);
+            if (!who.is_session && now - each.seen > limits_.announced_lifetime) silent.emplace_back(torrent, number);
+            // The registry forgets who is silent; a session speaks for its node.
+            if (who.is_session && now - each.seen > limits_.announced_lifetime / 3) {
+                each.seen = now;
+                presences_.push_back({torrent, who.at, each.is_complete, false});
+            }
+        }
+    }
+    for (auto const& [torrent, number] : silent) {
+        remove_member(torrent, number);
+        if (auto const who = nodes_.find(number); who != nodes_.end() && who->second.torrents.empty())
+            remove_node(number);
+    }
+}
+}  // namespace shoal::hub

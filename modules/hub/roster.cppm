@@ -1,0 +1,231 @@
+module;
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+export module shoal.hub:roster;
+import shoal.announce;
+import shoal.core;
+import shoal.session;
+
+export namespace shoal::hub {
+/// What a roster holds at most.
+struct roster_limits {
+    std::size_t sessions_max = 1000;     ///< Nodes with a session; further ones wait in line.
+    std::size_t waiting_max = 1000;      ///< And these are sent away.
+    std::size_t announced_max = 20'000;  ///< Peers shown that only announce; the registry knows all of them anyway.
+    std::size_t output_max = 4u << 20;   ///< Bytes that wait for a node that does not read; then it is dropped.
+    std::size_t set_peers_max = 2000;    ///< Peers that a whole peer set names.
+    std::uint32_t messages_per_second = 200;
+    std::chrono::seconds resumable{120};  ///< How long a lost session can be taken up again.
+    std::chrono::seconds announced_lifetime{46 * 60};
+    std::chrono::seconds wait{30};  ///< What a node in line is told.
+    std::chrono::milliseconds every{1000};
+};
+
+/// Numbers a node for as long as it is there; never used twice.
+using node_number = std::uint64_t;
+/// Numbers a connection that may become a session.
+using session_id = std::uint64_t;
+
+/// Somebody who takes part: over a session, or by announcing.
+struct node {
+    node_number number = 0;
+    endpoint at;  ///< Where it accepts peers; port 0: nowhere.
+    std::string client;
+    bool is_session = false;
+    time_point since{};
+    std::set<info_hash> torrents;
+};
+
+/// A node's part in one torrent.
+struct member {
+    node_number of = 0;
+    bool is_complete = false;
+    std::uint64_t uploaded = 0, downloaded = 0;  ///< Bytes.
+    std::uint64_t up_rate = 0, down_rate = 0;    ///< Bytes per second.
+    bitfield have;                               ///< Of size 0 where the node does not tell.
+    std::vector<session::served> serving;
+    std::uint64_t number = 0;  ///< Changes of pieces told so far.
+    time_point seen{};         ///< Last heard of.
+    // For the next peer_set.
+    std::vector<piece_index> gained;
+    bool is_new = true;
+};
+
+/// The nodes of a torrent.
+struct membership {
+    std::uint32_t pieces = 0;  ///< 0 while unknown.
+    std::uint64_t size = 0;
+    std::map<node_number, member> members;
+    std::set<node_number> touched;  ///< Since the last peer_set.
+    std::vector<endpoint> gone;     ///< Since then.
+    time_point told_at{};
+    std::size_t session_members = 0;
+};
+
+/// A line for the log of events.
+struct happening {
+    std::string_view kind;  ///< `connected`, `joined` ...: docs/api.md.
+    node_number node = 0;   ///< 0: none.
+    std::optional<endpoint> at;
+    std::optional<info_hash> torrent;
+    std::string text;
+};
+
+/// What the monitor has to look at again.
+struct touched {
+    std::set<node_number> nodes;
+    std::set<std::pair<info_hash, node_number>> members;
+    std::set<info_hash> torrents;
+};
+
+/// A torrent that a node wants in the catalogue, or out of it.
+struct publish_order {
+    session_id from = 0;
+    node_number owner = 0;
+    endpoint at;
+    info_hash torrent;
+    std::optional<byte_vector> metainfo;  ///< Nothing: out of it.
+};
+
+/// For the registry, through which ordinary clients find the node.
+struct presence {
+    info_hash torrent;
+    endpoint at;
+    bool is_complete = false;
+    bool has_left = false;
+    bool has_completed = false;  ///< It has just got its last piece.
+};
+
+/// Who takes part in what, and what the hub's sessions say: messages and time in, messages and news out. It has no
+/// socket and no clock. Protocol: docs/hub-protocol.md.
+class roster {
+public:
+    roster(roster_limits limits, std::uint64_t seed);
+
+    // Sessions.
+
+    /// A connection that has said nothing yet.
+    session_id connected(endpoint const& from, time_point now);
+    /// A message came. Fails when the connection is to be ended; the error says why.
+    result<void> received(session_id from, byte_view message, time_point now);
+    void disconnected(session_id which, time_point now);
+    bool has_said_hello(session_id which) const;
+    /// Messages to send, in order; `overflowed` is true when so much waits that the connection is to be ended.
+    std::vector<std::shared_ptr<byte_vector const>> take_output(session_id to);
+    bool overflowed(session_id which) const;
+    /// Sessions that got output since the last call.
+    std::vector<session_id> take_ready();
+
+    // Publishing: the catalogue is slow, so the answer comes later.
+
+    std::optional<publish_order> take_publication();
+    /// `refusal` is empty when it was done. The session may be gone.
+    void answer_publication(publish_order const& asked, std::string const& refusal);
+    /// From a catalogue that knows the torrent: sessions that claim another number of pieces are refused.
+    void know(info_hash const& torrent, std::uint32_t pieces, std::uint64_t size);
+
+    // Ordinary clients.
+
+    /// An announce that the registry has taken. `at` is where the peer accepts peers.
+    void announced(announce::announce_request const& request, endpoint const& at, time_point now);
+
+    // Time.
+
+    /// Call often: sends changed peer sets, lets waiting nodes in, forgets who went silent.
+    void tick(time_point now);
+
+    // What there is, and what is new.
+
+    std::map<node_number, node> const& nodes() const noexcept { return nodes_; }
+    std::map<info_hash, membership> const& torrents() const noexcept { return torrents_; }
+    node const* node_at(endpoint const& at) const;
+    std::size_t session_count() const noexcept { return admitted_; }
+    std::size_t waiting_count() const noexcept { return line_.size(); }
+    std::size_t announced_count() const noexcept { return nodes_.size() - admitted_; }
+    std::uint64_t refused_messages() const noexcept { return refused_messages_; }
+    touched take_touched() { return std::exchange(touched_, {}); }
+    std::vector<happening> take_happenings() { return std::exchange(happenings_, {}); }
+    std::vector<presence> take_presences() { return std::exchange(presences_, {}); }
+    roster_limits const& limits() const noexcept { return limits_; }
+
+private:
+    struct session_state {
+        endpoint from;
+        peer_id id;
+        std::string client;
+        std::uint16_t port = 0;
+        session::token proof{};
+        node_number number = 0;  // 0: not admitted
+        bool has_said_hello = false;
+        bool waits = false;
+        std::deque<std::shared_ptr<byte_vector const>> output;
+        std::size_t output_bytes = 0;
+        time_point second{};
+        std::uint32_t messages = 0;  // in this second
+    };
+    struct lost_session {
+        peer_id id;
+        std::map<info_hash, member> members;
+        time_point until{};
+    };
+
+    result<void> handle(session_id from, session::hello const& said, time_point now);
+    result<void> handle(session_id from, session::join& said, time_point now);
+    result<void> handle(session_id from, session::status const& said, time_point now);
+    result<void> handle(session_id from, session::leave const& said, time_point now);
+    result<void> handle(session_id from, session::ask_peers const& said, time_point now);
+    result<void> handle(session_id from, session::publish& said, time_point now);
+    result<void> handle(session_id from, session::unpublish const& said, time_point now);
+    void admit(session_id which, std::optional<session::token> const& resume, time_point now);
+    void replace_older(session_id which, time_point now);
+    void let_in(time_point now);
+    void tell_places();
+    session::token draw_token();
+
+    node& add_node(endpoint const& at, std::string client, bool is_session, time_point now);
+    void remove_node(node_number number);
+    void remove_member(info_hash const& torrent, node_number of);
+    void touch(info_hash const& torrent, node_number of);
+    void send(session_id to, session::hub_message const& message);
+    void send(session_id to, std::shared_ptr<byte_vector const> encoded);
+    void send_whole_set(session_id to, info_hash const& torrent);
+    void send_changes(info_hash const& torrent, membership& of, time_point now);
+    void note(std::string_view kind, node_number of, std::optional<info_hash> torrent, std::string text);
+    void expire(time_point now);
+
+    roster_limits limits_;
+    std::uint64_t random_;
+    node_number last_node_ = 0;
+    session_id last_session_ = 0;
+    std::size_t admitted_ = 0;
+    std::uint64_t refused_messages_ = 0;
+    std::map<node_number, node> nodes_;
+    std::unordered_map<endpoint, node_number> by_address_;
+    std::map<info_hash, membership> torrents_;
+    std::map<session_id, session_state> sessions_;
+    std::map<node_number, session_id> session_of_;
+    std::deque<session_id> line_;
+    std::map<session::token, lost_session> lost_;
+    std::vector<session_id> ready_;
+    std::deque<publish_order> publications_;
+    touched touched_;
+    std::vector<happening> happenings_;
+    std::vector<presence> presences_;
+    time_point expired_at_{};
+};
+
+/// What a client calls itself by its peer id, `Transmission 3.00`; `unknown client` otherwise. Source: BEP 20.
+std::string client_of(peer_id const& id);
+}  // namespace shoal::hub

@@ -1,0 +1,345 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+import shoal.announce;
+import shoal.core;
+import shoal.hub;
+import shoal.session;
+
+using namespace shoal;
+using namespace std::chrono_literals;
+using hub::roster;
+using session::hub_message;
+
+namespace {
+info_hash const torrent = *info_hash::from(as_bytes("abcdefghijklmnopqrst"));
+
+endpoint at(std::string_view text) {
+    return *endpoint::parse(text);
+}
+bitfield pieces_of(std::uint32_t count, std::vector<std::uint32_t> const& had = {}) {
+    bitfield made{count};
+    for (auto const each : had) made.set(piece_index{each});
+    return made;
+}
+
+/// A hub's roster, and the peers that talk to it.
+struct table {
+    explicit table(hub::roster_limits limits = {}) : nodes(limits, 7) {}
+
+    struct caller {
+        hub::session_id number = 0;
+        std::vector<hub_message> heard;
+    };
+    void say(caller& who, session::peer_message const& what) {
+        REQUIRE(nodes.received(who.number, session::encode(what), now));
+        listen(who);
+    }
+    void listen(caller& who) {
+        for (auto const& bytes : nodes.take_output(who.number))
+            who.heard.push_back(session::parse_hub_message(*bytes).value());
+    }
+    caller call(std::string_view from, char id, std::uint16_t port, std::optional<session::token> resume = {}) {
+        caller who{nodes.connected(at(from), now), {}};
+        session::hello hello;
+        hello.id = *peer_id::from(as_bytes("-SL0010-" + std::string(12, id)));
+        hello.port = port;
+        hello.client = "Shoal 0.1";
+        hello.resume = resume;
+        say(who, hello);
+        return who;
+    }
+    void pass(duration time) {
+        now += time;
+        nodes.tick(now);
+    }
+    template <class Message>
+    static std::vector<Message> of(caller const& who) {
+        std::vector<Message> found;
+        for (auto const& each : who.heard)
+            if (auto const* message = std::get_if<Message>(&each)) found.push_back(*message);
+        return found;
+    }
+
+    roster nodes;
+    time_point now{1h};
+};
+}  // namespace
+
+TEST_CASE("a peer that joins is sent the peers that are there, and they are told of it", "[hub]") {
+    table hub;
+    auto first = hub.call("192.0.2.1:5000", 'a', 6881);
+    REQUIRE(table::of<session::welcome>(first).size() == 1);
+    hub.say(first, session::join{torrent, 100, pieces_of(9, {0, 8}), 5, 6});
+    CHECK(table::of<session::peer_set>(first).at(0).peers.empty());
+
+    auto second = hub.call("192.0.2.2:5000", 'b', 6882);
+    hub.say(second, session::join{torrent, 100, pieces_of(9), 0, 0});
+    auto const set = table::of<session::peer_set>(second).at(0);
+    CHECK(set.is_whole);
+    REQUIRE(set.peers.size() == 1);
+    CHECK(set.peers[0].at == at("192.0.2.1:6881"));
+    CHECK(set.peers[0].have == pieces_of(9, {0, 8}));
+    CHECK(set.peers[0].uploaded == 5);
+
+    hub.pass(1s);
+    hub.listen(first);
+    auto const changes = table::of<session::peer_set>(first);
+    REQUIRE(changes.size() == 2);
+    CHECK_FALSE(changes[1].is_whole);
+    CHECK(std::ranges::any_of(changes[1].peers, [](auto const& each) { return each.at == at("192.0.2.2:6882"); }));
+}
+
+TEST_CASE("what a peer gains is told to the others as a change", "[hub]") {
+    table hub;
+    auto giver = hub.call("192.0.2.1:5000", 'a', 6881);
+    auto taker = hub.call("192.0.2.2:5000", 'b', 6882);
+    hub.say(giver, session::join{torrent, 100, pieces_of(9, {0}), 0, 0});
+    hub.say(taker, session::join{torrent, 100, pieces_of(9), 0, 0});
+    hub.pass(1s);
+    hub.listen(giver);
+    giver.heard.clear();
+
+    session::status said;
+    said.torrent = torrent;
+    said.number = 2;
+    said.gained = {piece_index{3}, piece_index{4}};
+    said.downloaded = 1000;
+    said.is_asked = true;
+    hub.say(taker, said);
+    CHECK(table::of<session::done>(taker).back().what == session::request::status);
+    hub.pass(1s);
+    hub.listen(giver);
+    auto const changes = table::of<session::peer_set>(giver);
+    REQUIRE(changes.size() == 1);
+    REQUIRE(changes[0].peers.size() == 1);
+    CHECK_FALSE(changes[0].peers[0].have);
+    CHECK(changes[0].peers[0].gained == said.gained);
+    CHECK(changes[0].peers[0].downloaded == 1000);
+}
+
+TEST_CASE("who leaves or is lost disappears from the peer set at once", "[hub]") {
+    table hub;
+    auto stays = hub.call("192.0.2.1:5000", 'a', 6881);
+    auto leaves = hub.call("192.0.2.2:5000", 'b', 6882);
+    auto lost = hub.call("192.0.2.3:5000", 'c', 6883);
+    for (auto* each : {&stays, &leaves, &lost}) hub.say(*each, session::join{torrent, 100, pieces_of(9), 0, 0});
+    hub.pass(1s);
+    hub.listen(stays);
+    stays.heard.clear();
+    hub.say(leaves, session::leave{torrent, true});
+    hub.nodes.disconnected(lost.number, hub.now);
+    CHECK(hub.nodes.torrents().at(torrent).members.size() == 1);
+    CHECK(hub.nodes.session_count() == 2);
+    hub.pass(1s);
+    hub.listen(stays);
+    auto const gone = table::of<session::peer_set>(stays).at(0).gone;
+    CHECK(gone.size() == 2);
+}
+
+TEST_CASE("a lost session is taken up again without telling all anew", "[hub]") {
+    table hub;
+    auto peer = hub.call("192.0.2.1:5000", 'a', 6881);
+    hub.say(peer, session::join{torrent, 100, pieces_of(9, {1}), 0, 0});
+    session::status said;
+    said.torrent = torrent;
+    said.number = 1;
+    said.gained = {piece_index{2}};
+    hub.say(peer, said);
+    auto const proof = table::of<session::welcome>(peer).at(0).resume;
+    hub.nodes.disconnected(peer.number, hub.now);
+    hub.pass(10s);
+
+    auto thief = hub.call("192.0.2.9:5000", 'x', 6881, proof);
+    CHECK(table::of<session::welcome>(thief).at(0).torrents.empty());
+
+    auto other = hub.call("192.0.2.2:5000", 'b', 6882);
+    hub.say(other, session::join{torrent, 100, pieces_of(9, {1}), 0, 0});
+    auto const proof_of_other = table::of<session::welcome>(other).at(0).resume;
+    hub.nodes.disconnected(other.number, hub.now);
+    hub.pass(10s);
+    auto back = hub.call("192.0.2.2:5001", 'b', 6882, proof_of_other);
+    auto const known = table::of<session::welcome>(back).at(0).torrents;
+    REQUIRE(known.size() == 1);
+    CHECK(known[0].torrent == torrent);
+    CHECK(hub.nodes.torrents().at(torrent).members.begin()->second.have == pieces_of(9, {1}));
+
+    hub.nodes.disconnected(back.number, hub.now);
+    hub.pass(5min);
+    auto late = hub.call("192.0.2.2:5002", 'b', 6882, table::of<session::welcome>(back).at(0).resume);
+    CHECK(table::of<session::welcome>(late).at(0).torrents.empty());
+}
+
+TEST_CASE("nodes over the limit wait in line and are let in one after the other", "[hub]") {
+    table hub{{.sessions_max = 2, .waiting_max = 2}};
+    auto first = hub.call("192.0.2.1:5000", 'a', 1);
+    auto second = hub.call("192.0.2.2:5000", 'b', 2);
+    auto third = hub.call("192.0.2.3:5000", 'c', 3);
+    auto fourth = hub.call("192.0.2.4:5000", 'd', 4);
+    auto fifth = hub.call("192.0.2.5:5000", 'e', 5);
+    CHECK(table::of<session::wait>(third).at(0).place == 1);
+    CHECK(table::of<session::wait>(fourth).at(0).place == 2);
+    CHECK(table::of<session::refused>(fifth).size() == 1);
+    hub.nodes.disconnected(first.number, hub.now);
+    hub.listen(third);
+    hub.listen(fourth);
+    CHECK(table::of<session::welcome>(third).size() == 1);
+    CHECK(table::of<session::wait>(fourth).back().place == 1);
+    hub.nodes.disconnected(fourth.number, hub.now);
+    hub.nodes.disconnected(second.number, hub.now);
+    CHECK(hub.nodes.session_count() == 1);
+    CHECK(hub.nodes.waiting_count() == 0);
+}
+
+TEST_CASE("a hello comes first and once; what is broken ends the session", "[hub]") {
+    table hub;
+    auto const silent = hub.nodes.connected(at("192.0.2.1:5000"), hub.now);
+    CHECK_FALSE(
+        hub.nodes.received(silent, session::encode(session::peer_message{session::ask_peers{torrent}}), hub.now));
+    auto peer = hub.call("192.0.2.1:5000", 'a', 6881);
+    CHECK_FALSE(hub.nodes.received(peer.number, session::encode(session::peer_message{session::hello{}}), hub.now));
+    CHECK_FALSE(hub.nodes.received(peer.number, as_bytes("rubbish"), hub.now));
+    CHECK(hub.nodes.received(peer.number, as_bytes("d1:t5:latere"), hub.now));
+    hub.say(peer, session::join{torrent, 100, pieces_of(9), 0, 0});
+    session::status beyond;
+    beyond.torrent = torrent;
+    beyond.gained = {piece_index{9}};
+    CHECK_FALSE(hub.nodes.received(peer.number, session::encode(session::peer_message{beyond}), hub.now));
+}
+
+TEST_CASE("more messages a second than a peer needs end its session", "[hub]") {
+    table hub{{.messages_per_second = 10}};
+    auto peer = hub.call("192.0.2.1:5000", 'a', 6881);
+    auto const asks = session::encode(session::peer_message{session::ask_peers{torrent}});
+    for (int i = 1; i < 10; ++i) CHECK(hub.nodes.received(peer.number, asks, hub.now));
+    CHECK_FALSE(hub.nodes.received(peer.number, asks, hub.now));
+    hub.pass(2s);
+    CHECK(hub.nodes.received(peer.number, asks, hub.now));
+}
+
+TEST_CASE("a peer that does not read is given up", "[hub]") {
+    table hub{{.output_max = 10'000}};
+    auto peer = hub.call("192.0.2.1:5000", 'a', 6881);
+    hub.say(peer, session::join{torrent, 100, pieces_of(80'000), 0, 0});
+    auto other = hub.call("192.0.2.2:5000", 'b', 6882);
+    hub.say(other, session::join{torrent, 100, pieces_of(80'000), 0, 0});
+    CHECK_FALSE(hub.nodes.overflowed(peer.number));
+    for (int i = 0; i < 5; ++i)
+        CHECK(hub.nodes.received(peer.number, session::encode(session::peer_message{session::ask_peers{torrent}}),
+                                 hub.now));
+    CHECK(hub.nodes.overflowed(peer.number));
+}
+
+TEST_CASE("ordinary clients stand in the same peer set with what an announce tells", "[hub]") {
+    table hub;
+    announce::announce_request announced;
+    announced.torrent = torrent;
+    announced.peer = *peer_id::from(as_bytes("-TR3000-abcdefghijkl"));
+    announced.uploaded = 100;
+    announced.left = 0;
+    hub.nodes.announced(announced, at("192.0.2.7:51413"), hub.now);
+    auto peer = hub.call("192.0.2.1:5000", 'a', 6881);
+    hub.say(peer, session::join{torrent, 100, pieces_of(9), 0, 0});
+    auto const set = table::of<session::peer_set>(peer).at(0);
+    REQUIRE(set.peers.size() == 1);
+    CHECK(set.peers[0].at == at("192.0.2.7:51413"));
+    CHECK(set.peers[0].client == "Transmission 3.0");
+    CHECK(set.peers[0].is_complete);
+    CHECK_FALSE(set.peers[0].is_session);
+    CHECK_FALSE(set.peers[0].have);
+
+    hub.pass(10s);
+    announced.uploaded = 1100;
+    hub.nodes.announced(announced, at("192.0.2.7:51413"), hub.now);
+    CHECK(hub.nodes.torrents().at(torrent).members.begin()->second.up_rate == 100);
+
+    announced.what = announce::event::stopped;
+    hub.nodes.announced(announced, at("192.0.2.7:51413"), hub.now);
+    CHECK(hub.nodes.announced_count() == 0);
+}
+
+TEST_CASE("who announces and then falls silent is forgotten", "[hub]") {
+    table hub{{.announced_lifetime = 60s}};
+    announce::announce_request announced;
+    announced.torrent = torrent;
+    hub.nodes.announced(announced, at("192.0.2.7:51413"), hub.now);
+    hub.pass(59s);
+    CHECK(hub.nodes.announced_count() == 1);
+    hub.pass(5s);
+    CHECK(hub.nodes.announced_count() == 0);
+    CHECK(hub.nodes.torrents().empty());
+}
+
+TEST_CASE("a flood of announces is shown up to the limit only", "[hub]") {
+    table hub{{.announced_max = 10}};
+    announce::announce_request announced;
+    announced.torrent = torrent;
+    for (std::uint16_t port = 1; port <= 100; ++port)
+        hub.nodes.announced(announced, {*ip_address::parse("192.0.2.7"), port}, hub.now);
+    CHECK(hub.nodes.announced_count() == 10);
+}
+
+TEST_CASE("the log tells of peers in the words of the specification", "[hub]") {
+    table hub;
+    auto peer = hub.call("192.0.2.1:5000", 'a', 7000);
+    hub.say(peer, session::join{torrent, 100, pieces_of(9), 0, 0});
+    session::status said;
+    said.torrent = torrent;
+    said.is_asked = true;
+    hub.say(peer, said);
+    hub.say(peer, session::leave{torrent, false});
+    hub.say(peer, session::join{torrent, 100, pieces_of(9), 0, 0});
+    hub.say(peer, session::leave{torrent, true});
+    std::vector<std::string> lines;
+    for (auto const& each : hub.nodes.take_happenings()) lines.push_back(each.text);
+    for (auto const* line :
+         {"[NEW CONNECTION] 192.0.2.1,7000 connected", "[ACTIVE CONNECTIONS] 1", "[PEER UPDATE] 192.0.2.1,7000",
+          "[PEER DISCONNECTED TRACKER] 192.0.2.1,7000", "[PEER QUIT TORRENT] 192.0.2.1,7000"}) {
+        INFO(line);
+        CHECK(std::ranges::find(lines, line) != lines.end());
+    }
+}
+
+TEST_CASE("nodes with a session are introduced to ordinary clients", "[hub]") {
+    table hub;
+    auto peer = hub.call("192.0.2.1:5000", 'a', 7000);
+    hub.say(peer, session::join{torrent, 100, pieces_of(1), 0, 0});
+    session::status said;
+    said.torrent = torrent;
+    said.gained = {piece_index{0}};
+    hub.say(peer, said);
+    hub.nodes.disconnected(peer.number, hub.now);
+    auto const told = hub.nodes.take_presences();
+    REQUIRE(told.size() == 3);
+    CHECK(told[0].at == at("192.0.2.1:7000"));
+    CHECK_FALSE(told[0].is_complete);
+    CHECK(told[1].has_completed);
+    CHECK(told[2].has_left);
+}
+
+TEST_CASE("who claims another number of pieces than the catalogue knows is refused", "[hub]") {
+    table hub;
+    auto liar = hub.call("192.0.2.1:5000", 'a', 7000);
+    hub.say(liar, session::join{torrent, 100, pieces_of(3), 0, 0});
+    hub.nodes.know(torrent, 9, 100);
+    hub.listen(liar);
+    CHECK(table::of<session::refused>(liar).size() == 1);
+    CHECK(hub.nodes.torrents().empty());
+}
+
+TEST_CASE("clients are named by their peer id", "[hub]") {
+    auto const name = [](std::string_view id) { return hub::client_of(*peer_id::from(as_bytes(id))); };
+    CHECK(name("-qB4500-abcdefghijkl") == "qBittorrent 4.5");
+    CHECK(name("-lt0D80-abcdefghijkl") == "libTorrent");
+    CHECK(name("A2-1-36-0-abcdefghij") == "aria2");
+    CHECK(name("-??1234-abcdefghijkl") == "unknown client");
+    CHECK(name("abcdefghijklmnopqrst") == "unknown client");
+}
