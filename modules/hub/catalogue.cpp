@@ -596,6 +596,7 @@ result<std::vector<catalogue_entry>> catalogue::by_name(std::string_view name) {
 result<std::vector<catalogue_entry>> catalogue::near(std::string_view name, std::size_t count) {
     struct candidate {
         double likeness;
+        std::size_t place;  // in the order of names
         std::int64_t id;
     };
     auto& in = *parts_;
@@ -607,12 +608,12 @@ result<std::vector<catalogue_entry>> catalogue::near(std::string_view name, std:
             SHOAL_TRY(auto const is_at_row, names.next());
             if (!is_at_row) break;
             auto const is = likeness.to(metainfo::folded_name(names.text(1)));
-            if (is >= similarity_min) candidates.push_back({is, names.integer(0)});
+            if (is >= similarity_min) candidates.push_back({is, candidates.size(), names.integer(0)});
         }
     }
-    // Names come in order: those that are equally like it stay in it.
-    std::stable_sort(candidates.begin(), candidates.end(),
-                     [](candidate const& a, candidate const& b) { return a.likeness > b.likeness; });
+    std::sort(candidates.begin(), candidates.end(), [](candidate const& a, candidate const& b) {
+        return a.likeness != b.likeness ? a.likeness > b.likeness : a.place < b.place;
+    });
     candidates.resize(std::min({candidates.size(), count, listed_entries_max}));
     std::vector<std::int64_t> ids;
     for (auto const& each : candidates) ids.push_back(each.id);
