@@ -194,7 +194,7 @@ void hub_parts::refresh_monitor() {
     }
     watch.update(nodes.take_touched(), std::move(happened), numbers(), now());
     if (std::exchange(told, watch.last()) == watch.last()) return;
-    for (auto* each : streams) each->notify();
+    for (auto* each : listeners) each->notify();
 }
 
 monitor_numbers hub_parts::numbers() const {

@@ -236,11 +236,11 @@ net::task<void> hub_parts::send_events(net::body_writer& to, std::string last_id
         net::signal* news;
         listening(hub_parts& parts, net::signal& signal) : of(parts), news(&signal) {
             of.watch.listen();
-            of.streams.push_back(news);
+            of.listeners.push_back(news);
         }
         ~listening() {
             of.watch.unlisten();
-            of.streams.remove(news);
+            of.listeners.remove(news);
         }
     } const here{*this, news};
     refresh_monitor();

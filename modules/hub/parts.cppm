@@ -87,7 +87,7 @@ struct hub_parts {
     net::signal* failed = nullptr;     // the same
     std::error_code failure;
     std::map<session_id, net::signal*> writers;
-    std::list<net::signal*> streams;  // pages that wait for news
+    std::list<net::signal*> listeners;  // pages that wait for news
     std::uint64_t told = 0;           // the last event that they were woken for
 };
 }  // namespace shoal::hub
