@@ -47,8 +47,10 @@ struct web_socket_message {
 /// executor of its stream.
 ///
 /// Pings are answered and sent, and silence is noticed, while somebody receives. A `receive`, `send` or `close` that is
-/// cancelled or late ends the connection: a part of a frame may be on its way. Destruction ends it without a farewell;
-/// nobody may be waiting in it then.
+/// cancelled or late ends the connection: a part of a frame may be on its way. While a ping is to be answered and a
+/// `send` waits for the peer, `receive` waits too: two ends that both send and do not read while they do come to a
+/// stand until the deadline of a `send`, so receive beside sending, not after it. Destruction ends it without a
+/// farewell; nobody may be waiting in it then.
 class web_socket {
 public:
     struct parts;
