@@ -32,6 +32,12 @@ public:
                 return "the HTTP message is too large";
             case errc::http_redirects:
                 return "too many or impossible HTTP redirects";
+            case errc::web_socket_refused:
+                return "the server does not open a web socket here";
+            case errc::web_socket_malformed:
+                return "malformed web socket frames";
+            case errc::web_socket_too_large:
+                return "the web socket message is too large";
         }
         return "unknown error";
     }
@@ -48,6 +54,9 @@ public:
             case errc::http_malformed:
             case errc::http_too_large:
             case errc::http_redirects:
+            case errc::web_socket_refused:
+            case errc::web_socket_malformed:
+            case errc::web_socket_too_large:
                 return make_error_condition(condition::peer_fault);
         }
         return {value, *this};

@@ -19,6 +19,7 @@ import shoal.core;
 import :error;
 import :task;
 import :seam;
+import :web_socket;
 
 export namespace shoal::net {
 /// One header line. Names compare without case.
@@ -39,12 +40,44 @@ struct http_request {
     std::string_view field(std::string_view name) const noexcept;
 };
 
-/// What a handler answers. Length and connection fields are added by the server.
+/// Takes the body of a streamed response, piece by piece.
+class body_writer {
+public:
+    /// For the server: writes to `to`, which is closed at `deadline` by somebody else.
+    body_writer(stream& to, clock& clock, duration patience, time_point& deadline, bool chunked);
+    body_writer(body_writer const&) = delete;
+    body_writer& operator=(body_writer const&) = delete;
+
+    /// Sends `piece`, which stays in place until the return; one call at a time. Fails with `closed` when the client
+    /// has left or takes longer than `http_server_limits::piece`, or with a system error.
+    task<result<void>> write(std::string_view piece);
+    /// For the server: says that the body is whole.
+    task<result<void>> finish();
+
+private:
+    task<result<void>> send(std::string const& text);
+
+    stream& to_;
+    clock& clock_;
+    duration patience_;
+    time_point& deadline_;
+    bool chunked_;
+};
+
+/// What a handler answers. Length, coding and connection fields are added by the server.
 struct http_response {
     std::uint16_t status = 200;
     std::string content_type = "text/plain";
     std::string body = {};
     std::vector<std::pair<std::string, std::string>> fields = {};  ///< Further fields; no line breaks in them.
+    /// When set, it writes the body, as long as it likes, and `body` is not used. It is cancelled when the client
+    /// leaves (ending its half of the connection means that too) or the server is; the connection is closed after it.
+    /// What it throws leaves the body visibly unfinished. It is not called for HEAD. The request is gone by then.
+    std::function<task<void>(body_writer&)> stream = {};
+    /// When set, the request is to open a web socket: `fields` go into the 101 reply, all else is not used. A request
+    /// that is none gets 426 or 400. Otherwise it is called with the socket, which is closed after its return, with
+    /// `internal_error` when it throws, and without a farewell when the server is cancelled.
+    std::function<task<void>(web_socket&)> upgrade = {};
 };
 
 /// What a server lets strangers take up. Source: failure class I5.
@@ -55,9 +88,14 @@ struct http_server_limits {
     duration idle = std::chrono::seconds{120};    ///< Between two requests of a connection.
     std::size_t connections = 4000;               ///< In all; further ones are closed at once.
     std::size_t connections_per_address = 200;    ///< From one IPv4 address or IPv6 /64; many homes share one.
+    std::size_t streams = 256;                    ///< Streamed responses at once; further ones get 503.
+    std::size_t streams_per_address = 16;         ///< Browsers open at most 6 event streams to a host, see above.
+    duration piece = std::chrono::seconds{30};    ///< For a client to take one piece of a streamed response.
+    web_socket_limits web_socket = {};            ///< They count as connections only.
 };
 
-/// Serves HTTP/1.0 and 1.1 with keep-alive and pipelining. Malformed requests get 400 and the connection is closed.
+/// Serves HTTP/1.0 and 1.1 with keep-alive and pipelining, streamed responses and web sockets. Malformed requests get
+/// 400 and the connection is closed.
 class http_server {
 public:
     using handler = std::function<http_response(http_request const&)>;
@@ -74,6 +112,8 @@ public:
     /// connection has ended then. Several listeners may be served at once.
     task<std::error_code> serve(std::unique_ptr<listener> at);
     std::size_t connection_count() const noexcept;
+    /// Streamed responses that are under way.
+    std::size_t stream_count() const noexcept;
 
 private:
     struct state;

@@ -166,6 +166,17 @@ task<result<http_reply>> fetch(environment& outside, std::string url, http_limit
     }
     co_return errc::http_redirects;
 }
+
+task<result<std::unique_ptr<web_socket>>> open_web_socket(environment& outside, std::string url,
+                                                          web_socket_limits const& limits) {
+    auto const scheme = std::string_view{url}.substr(0, std::min(url.find(':'), url.size()));
+    if (equal_without_case(scheme, "ws") || equal_without_case(scheme, "wss")) url.replace(0, 2, "http");
+    http_limits const accepted;
+    SHOAL_CO_TRY(auto to, parse_url(url, accepted));
+    SHOAL_CO_TRY(auto connection, co_await reach(outside, to, url, accepted));
+    co_return co_await ask_for_web_socket(outside, std::move(connection), std::move(to.host_field),
+                                          std::move(to.target), limits);
+}
 }  // namespace
 
 std::string_view http_reply::field(std::string_view name) const noexcept {
@@ -177,5 +188,11 @@ std::string_view http_reply::field(std::string_view name) const noexcept {
 task<result<http_reply>> http_get(environment& environment, std::string url, http_limits limits) {
     co_return co_await with_deadline(environment.clock, environment.clock.now() + limits.total,
                                      fetch(environment, std::move(url), limits));
+}
+
+task<result<std::unique_ptr<web_socket>>> web_socket_connect(environment& environment, std::string url,
+                                                             web_socket_limits limits) {
+    co_return co_await with_deadline(environment.clock, environment.clock.now() + limits.handshake,
+                                     open_web_socket(environment, std::move(url), limits));
 }
 }  // namespace shoal::net

@@ -1,6 +1,7 @@
 module;
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
@@ -11,6 +12,7 @@ module;
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -34,17 +36,27 @@ constexpr std::size_t first_buffer = 2048;
 constexpr std::size_t gathered_max = 64 * 1024;
 /// How long a refused client may go on sending, so that our answer is not lost in a reset.
 constexpr auto farewell = 200ms;
+/// Seconds until a client should ask again for a stream that there is no room for.
+constexpr auto const* retry_after = "30";
 
 std::string_view phrase(std::uint16_t status) noexcept {
     switch (status) {
+        case 101:
+            return "Switching Protocols";
         case 200:
             return "OK";
         case 204:
             return "No Content";
+        case 206:
+            return "Partial Content";
         case 301:
             return "Moved Permanently";
         case 302:
             return "Found";
+        case 303:
+            return "See Other";
+        case 304:
+            return "Not Modified";
         case 307:
             return "Temporary Redirect";
         case 400:
@@ -57,14 +69,46 @@ std::string_view phrase(std::uint16_t status) noexcept {
             return "Not Found";
         case 405:
             return "Method Not Allowed";
+        case 406:
+            return "Not Acceptable";
+        case 408:
+            return "Request Timeout";
+        case 409:
+            return "Conflict";
+        case 410:
+            return "Gone";
+        case 411:
+            return "Length Required";
+        case 412:
+            return "Precondition Failed";
         case 413:
             return "Content Too Large";
+        case 414:
+            return "URI Too Long";
+        case 415:
+            return "Unsupported Media Type";
+        case 416:
+            return "Range Not Satisfiable";
+        case 422:
+            return "Unprocessable Content";
+        case 426:
+            return "Upgrade Required";
         case 429:
             return "Too Many Requests";
+        case 431:
+            return "Request Header Fields Too Large";
         case 500:
             return "Internal Server Error";
+        case 501:
+            return "Not Implemented";
+        case 502:
+            return "Bad Gateway";
         case 503:
             return "Service Unavailable";
+        case 504:
+            return "Gateway Timeout";
+        case 507:
+            return "Insufficient Storage";
         default:
             return "Status";
     }
@@ -79,15 +123,70 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
     out.append(name).append(": ").append(value).append("\r\n");
 }
 
+void append_status(std::string& out, std::uint16_t status) {
+    out.append("HTTP/1.1 ").append(std::to_string(status)).append(" ").append(phrase(status)).append("\r\n");
+}
+
 void append_response(std::string& out, http_response const& response, bool keep, bool old, bool head) {
-    out.append("HTTP/1.1 ").append(std::to_string(response.status)).append(" ").append(phrase(response.status));
-    out.append("\r\n");
-    append_field(out, "Content-Type", response.content_type);
-    append_field(out, "Content-Length", std::to_string(response.body.size()));
+    bool const bare = response.status == 204 || response.status == 304;  // RFC 9110, section 6.4.1: no body
+    append_status(out, response.status);
+    if (!bare) append_field(out, "Content-Type", response.content_type);
+    if (!bare) append_field(out, "Content-Length", std::to_string(response.body.size()));
     if (!keep || old) append_field(out, "Connection", keep ? "keep-alive" : "close");
     for (auto const& [name, value] : response.fields) append_field(out, name, value);
     out.append("\r\n");
-    if (!head) out.append(response.body);
+    if (!head && !bare) out.append(response.body);
+}
+
+/// The header of a streamed response. A HEAD request does not end the connection, unless its client wants that.
+void append_stream_header(std::string& out, http_response const& response, bool keep, bool old) {
+    append_status(out, response.status);
+    append_field(out, "Content-Type", response.content_type);
+    if (!old) append_field(out, "Transfer-Encoding", "chunked");
+    if (!keep || old) append_field(out, "Connection", keep ? "keep-alive" : "close");
+    for (auto const& [name, value] : response.fields) append_field(out, name, value);
+    out.append("\r\n");
+}
+
+/// Whether the comma-separated `list` has `token`, compared without case.
+bool has_token(std::string_view list, std::string_view token) noexcept {
+    while (!list.empty()) {
+        auto const comma = std::min(list.find(','), list.size());
+        auto each = list.substr(0, comma);
+        list.remove_prefix(std::min(comma + 1, list.size()));
+        each.remove_prefix(std::min(each.find_first_not_of(" \t"), each.size()));
+        each = each.substr(0, each.find_last_not_of(" \t") + 1);
+        if (equal_without_case(each, token)) return true;
+    }
+    return false;
+}
+bool has_token(http_request const& request, std::string_view name, std::string_view token) noexcept {
+    return std::ranges::any_of(request.fields, [&](http_field const& each) {
+        return equal_without_case(each.name, name) && has_token(each.value, token);
+    });
+}
+
+/// Whether `key` is 16 bytes in base64, as RFC 6455, section 4.1 wants them.
+bool is_web_socket_key(std::string_view key) noexcept {
+    constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    return key.size() == 24 && key.substr(0, 22).find_first_not_of(digits) == key.npos && key.substr(22) == "==";
+}
+
+/// The response to a request that should open a web socket and cannot; nothing for a good one.
+std::optional<http_response> refusal_of_upgrade(http_request const& request, bool old) {
+    if (!has_token(request, "upgrade", "websocket"))
+        return http_response{.status = 426,
+                             .body = "a web socket is here\n",
+                             .fields = {{"Upgrade", "websocket"}, {"Connection", "Upgrade"}}};
+    if (request.field("sec-websocket-version") != "13")
+        return http_response{
+            .status = 426,
+            .body = "web sockets of version 13 only\n",
+            .fields = {{"Upgrade", "websocket"}, {"Connection", "Upgrade"}, {"Sec-WebSocket-Version", "13"}}};
+    if (request.method != "GET" || old || request.field("host").empty() || !request.body.empty() ||
+        !has_token(request, "connection", "upgrade") || !is_web_socket_key(request.field("sec-websocket-key")))
+        return http_response{.status = 400, .body = "not a web socket's handshake\n"};
+    return std::nullopt;
 }
 
 /// Whom a limit per address means: an IPv6 customer has at least a /64.
@@ -103,28 +202,43 @@ task<void> read_to_end(stream& from) {
     while (co_await from.read_some(ignored)) {}
 }
 
-/// How many connections there are, in all and of each customer.
+/// How many there are, in all and of each customer.
 struct census {
     std::size_t all = 0;
-    std::map<ip_address, std::size_t> of_customer;  // at most `http_server_limits::connections` entries
+    std::map<ip_address, std::size_t> of_customer;  // at most as many entries as `all`
+
+    bool has_room_for(ip_address const& who, std::size_t max, std::size_t max_of_customer) const {
+        if (all >= max) return false;
+        auto const same = of_customer.find(who);
+        return same == of_customer.end() || same->second < max_of_customer;
+    }
 };
 
 /// Counted as long as it lives.
-struct connection {
-    connection(std::unique_ptr<stream> s, census& c) : bytes(std::move(s)), counted(c) {
-        ++counted.all;
-        ++counted.of_customer[who];
+class counted {
+public:
+    counted(census& in, ip_address const& who) : in_(in), who_(who) {
+        ++in_.all;
+        ++in_.of_customer[who_];
     }
-    connection(connection const&) = delete;
-    connection& operator=(connection const&) = delete;
-    ~connection() {
-        --counted.all;
-        if (--counted.of_customer[who] == 0) counted.of_customer.erase(who);
+    counted(counted const&) = delete;
+    counted& operator=(counted const&) = delete;
+    ~counted() {
+        --in_.all;
+        if (--in_.of_customer[who_] == 0) in_.of_customer.erase(who_);
     }
 
-    std::unique_ptr<stream> bytes;
-    census& counted;
+private:
+    census& in_;
+    ip_address who_;
+};
+
+struct connection {
+    connection(std::unique_ptr<stream> s, census& c) : bytes(std::move(s)), place(c, who) {}
+
+    std::unique_ptr<stream> bytes;  // goes to the web socket, if there will be one
     ip_address who = customer(bytes->remote().address);
+    counted place;
     time_point deadline = time_point::max();
 };
 }  // namespace
@@ -135,16 +249,44 @@ std::string_view http_request::field(std::string_view name) const noexcept {
     return {};
 }
 
+body_writer::body_writer(shoal::net::stream& to, net::clock& clock, duration patience, time_point& deadline,
+                         bool chunked)
+    : to_(to), clock_(clock), patience_(patience), deadline_(deadline), chunked_(chunked) {}
+
+task<result<void>> body_writer::write(std::string_view piece) {
+    if (piece.empty()) co_return success();  // an empty chunk would be the end
+    if (!chunked_) co_return co_await send(std::string{piece});
+    std::array<char, 16> digits{};
+    auto const end = std::to_chars(digits.data(), digits.data() + digits.size(), piece.size(), 16).ptr;
+    std::string chunk{digits.data(), end};
+    chunk.append("\r\n").append(piece).append("\r\n");
+    co_return co_await send(chunk);
+}
+
+task<result<void>> body_writer::finish() {
+    if (!chunked_) co_return success();
+    co_return co_await send("0\r\n\r\n");
+}
+
+task<result<void>> body_writer::send(std::string const& text) {
+    deadline_ = clock_.now() + patience_;
+    auto const sent = co_await to_.write_all(as_bytes(text));
+    deadline_ = time_point::max();
+    co_return sent;
+}
+
 struct http_server::state {
     environment& outside;
     std::variant<handler, async_handler> handle;
     http_server_limits limits;
-    census open_count;
+    census connections;
+    census streams;
 
-    bool has_room_for(ip_address const& who) const;
     task<void> reap(std::list<connection>& open);
     task<void> serve_until_end(std::list<connection>& open, std::list<connection>::iterator which);
     task<result<void>> converse(connection& with);
+    task<result<void>> write_stream(connection& with, http_response const& response, std::string& out, bool old);
+    task<result<void>> hold_web_socket(connection& with, http_response const& response, web_socket_agreement agreement);
     task<result<void>> refuse(connection& with, std::string& out, std::error_code why);
     task<http_response> answer(http_request const& request);
 };
@@ -155,7 +297,10 @@ http_server::http_server(environment& outside, async_handler handle, http_server
     : state_(std::make_unique<state>(outside, std::move(handle), limits)) {}
 http_server::~http_server() = default;
 std::size_t http_server::connection_count() const noexcept {
-    return state_->open_count.all;
+    return state_->connections.all;
+}
+std::size_t http_server::stream_count() const noexcept {
+    return state_->streams.all;
 }
 
 task<std::error_code> http_server::serve(std::unique_ptr<listener> at) {
@@ -170,22 +315,19 @@ task<std::error_code> http_server::serve(std::unique_ptr<listener> at) {
                 co_return;
             }
             auto& bytes = accepted.value();
-            if (!state_->has_room_for(bytes->remote().address)) continue;
-            open.emplace_back(std::move(bytes), state_->open_count);
+            auto const& limits = state_->limits;
+            if (!state_->connections.has_room_for(customer(bytes->remote().address), limits.connections,
+                                                  limits.connections_per_address))
+                continue;
+            open.emplace_back(std::move(bytes), state_->connections);
             group.spawn("http connection", state_->serve_until_end(open, std::prev(open.end())));
         }
     });
     co_return why;
 }
 
-bool http_server::state::has_room_for(ip_address const& who) const {
-    if (open_count.all >= limits.connections) return false;
-    auto const same = open_count.of_customer.find(customer(who));
-    return same == open_count.of_customer.end() || same->second < limits.connections_per_address;
-}
-
 task<void> http_server::state::reap(std::list<connection>& open) {
-    auto const tick = std::clamp<duration>(std::min(limits.request, limits.idle) / 4, 5ms, 1s);
+    auto const tick = std::clamp<duration>(std::min({limits.request, limits.idle, limits.piece}) / 4, 5ms, 1s);
     for (;;) {
         co_await outside.clock.sleep(tick);
         auto const now = outside.clock.now();
@@ -225,7 +367,26 @@ task<result<void>> http_server::state::converse(connection& with) {
             auto request = grammar.request();
             request.remote = with.bytes->remote();
             bool const keep = grammar.keep_alive(), head = request.method == "HEAD";
-            append_response(out, co_await answer(request), keep, grammar.is_old(), head);
+            bool const old = grammar.is_old();
+            auto response = co_await answer(request);
+            if (response.upgrade) {
+                if (auto refusal = refusal_of_upgrade(request, old)) {
+                    response = *std::move(refusal);
+                } else {
+                    SHOAL_CO_TRY(co_await with.bytes->write_all(as_bytes(out)));
+                    co_return co_await hold_web_socket(with, response,
+                                                       {.key = std::string{request.field("sec-websocket-key")},
+                                                        .fields = response.fields,
+                                                        .early = {left.begin(), left.end()}});
+                }
+            }
+            if (response.stream && !streams.has_room_for(with.who, limits.streams, limits.streams_per_address))
+                response = {.status = 503, .body = "too many streams\n", .fields = {{"Retry-After", retry_after}}};
+            if (response.stream && !head) co_return co_await write_stream(with, response, out, old);
+            if (response.stream)
+                append_stream_header(out, response, keep, old);
+            else
+                append_response(out, response, keep, old, head);
             if (!keep) co_return co_await with.bytes->write_all(as_bytes(out));
             if (out.size() >= gathered_max) {
                 SHOAL_CO_TRY(co_await with.bytes->write_all(as_bytes(out)));
@@ -245,6 +406,54 @@ task<result<void>> http_server::state::converse(connection& with) {
         if (filled >= limits.header_bytes) co_return co_await refuse(with, out, errc::http_too_large);
         buffer.resize(std::min(2 * filled, limits.header_bytes));
     }
+}
+
+task<result<void>> http_server::state::write_stream(connection& with, http_response const& response, std::string& out,
+                                                    bool old) {
+    counted const place{streams, with.who};
+    append_stream_header(out, response, false, old);
+    with.deadline = outside.clock.now() + limits.piece;
+    SHOAL_CO_TRY(co_await with.bytes->write_all(as_bytes(out)));
+    with.deadline = time_point::max();
+    body_writer writer{*with.bytes, outside.clock, limits.piece, with.deadline, !old};
+    bool whole = false;
+    signal over{co_await asio::this_coro::executor};
+    auto const write = [&]() -> task<void> {
+        try {
+            co_await response.stream(writer);
+            whole = true;
+        } catch (...) {
+            if (is_cancellation(std::current_exception())) throw;
+        }
+        over.notify();
+    };
+    auto const listen = [&]() -> task<void> {
+        co_await read_to_end(*with.bytes);
+        over.notify();
+    };
+    co_await in_task_group([&](task_group& group) -> task<void> {
+        group.spawn("http stream", write());
+        group.spawn("http stream's client", listen());
+        co_await over.wait();
+    });
+    if (!whole) co_return errc::closed;
+    co_return co_await writer.finish();
+}
+
+task<result<void>> http_server::state::hold_web_socket(connection& with, http_response const& response,
+                                                       web_socket_agreement agreement) {
+    with.deadline = time_point::max();
+    SHOAL_CO_TRY(auto const socket,
+                 co_await agree_to_web_socket(outside, std::move(with.bytes), std::move(agreement), limits.web_socket));
+    auto why = close_reason::normal;
+    try {
+        co_await response.upgrade(*socket);
+    } catch (...) {
+        if (is_cancellation(std::current_exception())) throw;
+        why = close_reason::internal_error;
+    }
+    co_await socket->close(why);
+    co_return success();
 }
 
 task<result<void>> http_server::state::refuse(connection& with, std::string& out, std::error_code why) {

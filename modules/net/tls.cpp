@@ -57,6 +57,7 @@ ssl_ptr make_session(std::string const& host) {
     SSL_set_bio(ssl.get(), in, out);
     if (in == nullptr || out == nullptr) return nullptr;
     SSL_set_connect_state(ssl.get());
+    SSL_set_options(ssl.get(), SSL_OP_NO_RENEGOTIATION);  // a writer would have to read, beside the reader
     if (ip_address::parse(host)) {
         auto* const checks = SSL_get0_param(ssl.get());
         if (X509_VERIFY_PARAM_set1_ip_asc(checks, host.c_str()) != 1) return nullptr;
@@ -70,7 +71,8 @@ ssl_ptr make_session(std::string const& host) {
 
 class tls_stream final : public stream {
 public:
-    tls_stream(std::unique_ptr<stream> inner, ssl_ptr ssl) : inner_(std::move(inner)), ssl_(std::move(ssl)) {}
+    tls_stream(asio::any_io_executor const& executor, std::unique_ptr<stream> inner, ssl_ptr ssl)
+        : inner_(std::move(inner)), ssl_(std::move(ssl)), flushed_(executor) {}
 
     task<result<void>> handshake() {
         return carry([this] { return SSL_do_handshake(ssl_.get()); });
@@ -115,7 +117,19 @@ private:
             BIO_write(SSL_get_rbio(ssl_.get()), received.data(), static_cast<int>(count.value()));
         }
     }
+    /// One at a time: the reader comes here too, when the peer asks for new keys.
     task<result<void>> flush() {
+        if (BIO_ctrl_pending(SSL_get_wbio(ssl_.get())) == 0) co_return success();
+        while (flushing_) co_await flushed_.park();
+        struct turn {
+            bool& taken;
+            signal& next;
+            ~turn() {
+                taken = false;
+                next.wake();
+            }
+        } const ours{flushing_, flushed_};
+        flushing_ = true;
         byte_vector ready(BIO_ctrl_pending(SSL_get_wbio(ssl_.get())));
         if (ready.empty()) co_return success();
         BIO_read(SSL_get_wbio(ssl_.get()), ready.data(), static_cast<int>(ready.size()));
@@ -124,6 +138,8 @@ private:
 
     std::unique_ptr<stream> inner_;
     ssl_ptr ssl_;
+    signal flushed_;
+    bool flushing_ = false;
 };
 }  // namespace
 
@@ -132,7 +148,8 @@ task<result<std::unique_ptr<stream>>> tls_connect(environment& environment, std:
     co_await on_pool(environment.workers, [] { shared_context(); });
     auto session = make_session(host);
     if (!session) co_return errc::tls_failed;
-    auto secured = std::make_unique<tls_stream>(std::move(inner), std::move(session));
+    auto secured =
+        std::make_unique<tls_stream>(co_await asio::this_coro::executor, std::move(inner), std::move(session));
     SHOAL_CO_TRY(co_await secured->handshake());
     co_return std::unique_ptr<stream>{std::move(secured)};
 }
