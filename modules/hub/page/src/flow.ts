@@ -1,0 +1,113 @@
+import type { Node, Transfer } from "./types";
+
+/** Ends that the picture shows; the table has them all. */
+export const ends_max = 24;
+/** Arrows that the picture shows. */
+export const arrows_max = 80;
+
+export interface End {
+  key: string;
+  address: string;
+  client: string;
+  sends: number;
+  receives: number;
+  x: number;
+  y: number;
+  /** Label anchor: on the left half of the ring the text ends at the dot. */
+  side: "start" | "end" | "middle";
+}
+
+export interface Arrow {
+  key: string;
+  from: End;
+  to: End;
+  rate: number;
+  path: string;
+  /** 0..1, against the fastest. */
+  weight: number;
+}
+
+export interface Flow {
+  ends: End[];
+  arrows: Arrow[];
+  /** What did not fit. */
+  hidden: number;
+}
+
+/** Who sends to whom as a ring of nodes in a box of `width` x `height`, arrows bent towards the middle. */
+export function flow_picture(
+  transfers: Iterable<Transfer>,
+  nodes: ReadonlyMap<string, Node>,
+  width: number,
+  height: number,
+): Flow {
+  const ends = new Map<string, End>();
+  const pairs = new Map<string, { from: End; to: End; rate: number }>();
+  const end_of = (id: string | null, address: string): End => {
+    const key = id ?? address;
+    let end = ends.get(key);
+    if (!end) {
+      const node = id === null ? undefined : nodes.get(id);
+      end = { key, address: node?.address ?? address, client: node?.client ?? "", sends: 0, receives: 0, x: 0, y: 0, side: "start" };
+      ends.set(key, end);
+    }
+    return end;
+  };
+  for (const transfer of transfers) {
+    const from = end_of(transfer.from, transfer.from_address);
+    const to = end_of(transfer.to, transfer.to_address);
+    from.sends += transfer.rate;
+    to.receives += transfer.rate;
+    const key = `${from.key}\n${to.key}`; // one arrow for all torrents between two
+    const pair = pairs.get(key);
+    if (pair) pair.rate += transfer.rate;
+    else pairs.set(key, { from, to, rate: transfer.rate });
+  }
+
+  const busiest = [...ends.values()].sort(
+    (a, b) => b.sends + b.receives - a.sends - a.receives || (a.key < b.key ? -1 : 1),
+  );
+  // The place on the ring follows the address, not the rate, so that the picture stands still.
+  const shown = busiest.slice(0, ends_max).sort((a, b) => (a.key.length - b.key.length || (a.key < b.key ? -1 : 1)));
+  const [middle_x, middle_y] = [width / 2, height / 2];
+  const [radius_x, radius_y] = [Math.max(20, width / 2 - 130), Math.max(20, height / 2 - 34)];
+  shown.forEach((end, place) => {
+    // Half a step off the vertical: no label stands right above the middle where it would be cut.
+    const angle = ((place + 0.5) / shown.length) * 2 * Math.PI - Math.PI / 2;
+    end.x = middle_x + radius_x * Math.cos(angle);
+    end.y = middle_y + radius_y * Math.sin(angle);
+    end.side = Math.abs(Math.cos(angle)) < 0.12 ? "middle" : Math.cos(angle) > 0 ? "start" : "end";
+  });
+
+  const visible_ends = new Set(shown);
+  const fitting = [...pairs.entries()]
+    .filter(([, pair]) => visible_ends.has(pair.from) && visible_ends.has(pair.to) && pair.from !== pair.to)
+    .sort(([, a], [, b]) => b.rate - a.rate)
+    .slice(0, arrows_max);
+  const fastest = fitting[0]?.[1].rate || 1;
+  const arrows = fitting.map(([key, { from, to, rate }]) => ({
+    key,
+    from,
+    to,
+    rate,
+    weight: Math.sqrt(rate / fastest), // the root, or slow ones would be invisible
+    path: bent(from, to, middle_x, middle_y),
+  }));
+  return { ends: shown, arrows, hidden: pairs.size - arrows.length };
+}
+
+/** A curve that stops short of the dots and leaves room for the arrow that comes back. */
+function bent(from: End, to: End, middle_x: number, middle_y: number): string {
+  const [across_x, across_y] = [to.x - from.x, to.y - from.y];
+  const length = Math.hypot(across_x, across_y) || 1;
+  const aside = Math.min(22, length * 0.1);
+  const control_x = (from.x + to.x) / 4 + middle_x / 2 - (across_y / length) * aside;
+  const control_y = (from.y + to.y) / 4 + middle_y / 2 + (across_x / length) * aside;
+  const towards = (end: End, gap: number): [number, number] => {
+    const [x, y] = [control_x - end.x, control_y - end.y];
+    const distance = Math.hypot(x, y) || 1;
+    return [end.x + (x / distance) * gap, end.y + (y / distance) * gap];
+  };
+  const numbers = [...towards(from, 9), control_x, control_y, ...towards(to, 15)].map((value) => value.toFixed(1));
+  return `M${numbers[0]} ${numbers[1]}Q${numbers[2]} ${numbers[3]} ${numbers[4]} ${numbers[5]}`;
+}
