@@ -38,7 +38,7 @@ export default defineConfig({
         entryFileNames: "page.js",
         assetFileNames: "page[extname]",
         codeSplitting: false,
-        banner: "/*! Shoal monitor. Contains Preact (c) Jason Miller and uPlot (c) Leon Sorokin, both under the MIT licence. */",
+        postBanner: "/*! Shoal monitor. Contains Preact (c) Jason Miller and uPlot (c) Leon Sorokin, both under the MIT licence. */",
       },
     },
   },

@@ -66,7 +66,7 @@ class Bench {
 
   /** Lets everything that is ready happen. */
   async settle() {
-    for (let i = 0; i < 20; ++i) await new Promise((done) => setImmediate(done));
+    for (let i = 0; i < 20; ++i) await new Promise((done) => setTimeout(done));
   }
   async pass(duration: number) {
     const until = this.time + duration;

@@ -1,0 +1,81 @@
+import { rate, rate_or_nothing, size, title, visible } from "../format";
+import { flow_picture, type End } from "../flow";
+import type { State } from "../state";
+import type { Transfer } from "../types";
+import { useSize } from "./measure";
+import { Panel } from "./panel";
+import { Table, type Column } from "./table";
+import { Foreign } from "./text";
+
+/** Who sends to whom: a picture, and the same as a table. */
+export function Flow({ state }: { state: State }) {
+  const [box, [width, height]] = useSize<SVGSVGElement>();
+  const transfers = [...state.transfers.values()];
+  const flow = flow_picture(transfers, state.nodes, width || 400, height || 300);
+  const busiest = Math.max(1, ...flow.ends.map((end) => end.sends + end.receives));
+  const label = (end: End) => visible(end.address, 40);
+  const address = (id: string | null, otherwise: string) => (id !== null && state.nodes.get(id)?.address) || otherwise;
+  const columns: Column<Transfer>[] = [
+    { id: "from", title: "From", value: (row) => address(row.from, row.from_address), cell: (row) => <Foreign text={address(row.from, row.from_address)} /> },
+    { id: "to", title: "To", value: (row) => address(row.to, row.to_address), cell: (row) => <Foreign text={address(row.to, row.to_address)} /> },
+    {
+      id: "what", title: "Torrent", value: (row) => state.torrents.get(row.torrent)?.name ?? row.torrent,
+      cell: (row) => <a href={`#${row.torrent}`}><Foreign text={title(state.torrents.get(row.torrent) ?? { name: "", hash: row.torrent })} /></a>,
+    },
+    { id: "rate", title: "Rate", numeric: true, value: (row) => row.rate, cell: (row) => rate_or_nothing(row.rate) },
+    { id: "bytes", title: "Sent", numeric: true, value: (row) => row.bytes, cell: (row) => size(row.bytes) },
+  ];
+  return (
+    <Panel id="flow" title={<>Who sends to whom <span class="count">{transfers.length}</span></>}>
+      <svg
+        class="flow"
+        ref={box}
+        role="img"
+        aria-label={flow.arrows.length === 0
+          ? "Nobody sends now."
+          : `${flow.arrows.length} arrows between ${flow.ends.length} nodes. Fastest: ${label(flow.arrows[0]!.from)} to ${label(flow.arrows[0]!.to)}, ${rate(flow.arrows[0]!.rate)}. The table below has them all.`}
+      >
+        <defs>
+          <marker id="point" viewBox="0 0 8 8" refX="5" refY="4" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto">
+            <path d="M0 0.5L8 4L0 7.5L2 4z" />
+          </marker>
+        </defs>
+        {flow.arrows.map((arrow) => (
+          <path key={arrow.key} class={arrow.rate >= 1 ? "arrow moving" : "arrow"} d={arrow.path} stroke-width={(1 + 4 * arrow.weight).toFixed(1)} opacity={(0.35 + 0.6 * arrow.weight).toFixed(2)} marker-end="url(#point)" />
+        ))}
+        {flow.arrows.slice(0, 6).map((arrow) => <Speed key={arrow.key} path={arrow.path} text={rate(arrow.rate)} />)}
+        {flow.ends.map((end) => (
+          <g key={end.key} transform={`translate(${end.x.toFixed(1)} ${end.y.toFixed(1)})`}>
+            <circle r={(4 + 6 * Math.sqrt((end.sends + end.receives) / busiest)).toFixed(1)} class={end.sends > end.receives ? "sender" : "receiver"} />
+            <text text-anchor={end.side} x={end.side === "start" ? 14 : end.side === "end" ? -14 : 0} y={end.side === "middle" ? (end.y < height / 2 ? -14 : 24) : 5}>
+              {visible(end.address, 22)}
+            </text>
+          </g>
+        ))}
+        {flow.ends.length === 0 && width > 0 && (
+          <text class="quiet" x={width / 2} y={height / 2} text-anchor="middle">Nobody sends now</text>
+        )}
+      </svg>
+      {flow.hidden > 0 && <p class="soft note">The picture shows the busiest {flow.ends.length} nodes; the table has all transfers.</p>}
+      <Table
+        caption="Transfers under way"
+        columns={columns}
+        rows={transfers}
+        key_of={(row) => `${row.torrent}/${row.from_address}/${row.to_address}`}
+        order={{ column: "rate", descending: true }}
+        step={60}
+        empty={<p class="hidden">No transfer is under way.</p>}
+      />
+    </Panel>
+  );
+}
+
+/** A rate in the middle of its arrow. */
+function Speed({ path, text }: { path: string; text: string }) {
+  const [from_x, from_y, bend_x, bend_y, to_x, to_y] = path.match(/-?[\d.]+/g)!.map(Number) as [number, number, number, number, number, number];
+  return (
+    <text class="speed" text-anchor="middle" x={(from_x + 2 * bend_x + to_x) / 4} y={(from_y + 2 * bend_y + to_y) / 4}>
+      {text}
+    </text>
+  );
+}
