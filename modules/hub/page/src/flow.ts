@@ -2,6 +2,8 @@ import type { Node, Transfer } from "./types";
 
 /** Ends that the picture shows; the table has them all. */
 export const ends_max = 24;
+/** Width of a label's character, about. */
+const character = 8.2;
 /** Arrows that the picture shows. */
 export const arrows_max = 80;
 
@@ -25,11 +27,15 @@ export interface Arrow {
   path: string;
   /** 0..1, against the fastest. */
   weight: number;
+  /** Where its rate can be written. */
+  label: readonly [number, number];
 }
 
 export interface Flow {
   ends: End[];
   arrows: Arrow[];
+  /** Characters that a label has room for. */
+  label_max: number;
   /** What did not fit. */
   hidden: number;
 }
@@ -70,7 +76,8 @@ export function flow_picture(
   // The place on the ring follows the address, not the rate, so that the picture stands still.
   const shown = busiest.slice(0, ends_max).sort((a, b) => (a.key.length - b.key.length || (a.key < b.key ? -1 : 1)));
   const [middle_x, middle_y] = [width / 2, height / 2];
-  const [radius_x, radius_y] = [Math.max(20, width / 2 - 130), Math.max(20, height / 2 - 34)];
+  const margin = Math.min(185, width * 0.31);
+  const [radius_x, radius_y] = [Math.max(20, width / 2 - margin), Math.max(20, height / 2 - 40)];
   shown.forEach((end, place) => {
     // Half a step off the vertical: no label stands right above the middle where it would be cut.
     const angle = ((place + 0.5) / shown.length) * 2 * Math.PI - Math.PI / 2;
@@ -91,23 +98,41 @@ export function flow_picture(
     to,
     rate,
     weight: Math.sqrt(rate / fastest), // the root, or slow ones would be invisible
-    path: bent(from, to, middle_x, middle_y),
+    ...bent(from, to, middle_x, middle_y),
   }));
-  return { ends: shown, arrows, hidden: pairs.size - arrows.length };
+  return { ends: shown, arrows, label_max: Math.max(6, Math.floor((margin - 14) / character)), hidden: pairs.size - arrows.length };
+}
+
+/** The rates that can be written without one covering another, fastest first. */
+export function written_rates(flow: Flow, most: number): Arrow[] {
+  const written: Arrow[] = [];
+  for (const arrow of flow.arrows) {
+    if (written.length >= most) break;
+    const [x, y] = arrow.label;
+    const free = (other: readonly [number, number], across: number) => Math.abs(other[0] - x) > across || Math.abs(other[1] - y) > 22;
+    if (written.every((other) => free(other.label, 80)) && flow.ends.every((end) => free([end.x, end.y], 40))) written.push(arrow);
+  }
+  return written;
 }
 
 /** A curve that stops short of the dots and leaves room for the arrow that comes back. */
-function bent(from: End, to: End, middle_x: number, middle_y: number): string {
+function bent(from: End, to: End, middle_x: number, middle_y: number): Pick<Arrow, "path" | "label"> {
   const [across_x, across_y] = [to.x - from.x, to.y - from.y];
   const length = Math.hypot(across_x, across_y) || 1;
   const aside = Math.min(22, length * 0.1);
-  const control_x = (from.x + to.x) / 4 + middle_x / 2 - (across_y / length) * aside;
-  const control_y = (from.y + to.y) / 4 + middle_y / 2 + (across_x / length) * aside;
+  const control_x = (from.x + to.x) * 0.32 + middle_x * 0.36 - (across_y / length) * aside;
+  const control_y = (from.y + to.y) * 0.32 + middle_y * 0.36 + (across_x / length) * aside;
   const towards = (end: End, gap: number): [number, number] => {
     const [x, y] = [control_x - end.x, control_y - end.y];
     const distance = Math.hypot(x, y) || 1;
     return [end.x + (x / distance) * gap, end.y + (y / distance) * gap];
   };
-  const numbers = [...towards(from, 9), control_x, control_y, ...towards(to, 15)].map((value) => value.toFixed(1));
-  return `M${numbers[0]} ${numbers[1]}Q${numbers[2]} ${numbers[3]} ${numbers[4]} ${numbers[5]}`;
+  const [start, end] = [towards(from, 9), towards(to, 15)];
+  const [x1, y1, x2, y2, x3, y3] = [...start, control_x, control_y, ...end].map((value) => value.toFixed(1));
+  // A third of the way: in the middle of the ring all arrows meet.
+  const on_curve = (a: number, b: number, c: number) => 0.45 * a + 0.44 * b + 0.11 * c;
+  return {
+    path: `M${x1} ${y1}Q${x2} ${y2} ${x3} ${y3}`,
+    label: [on_curve(start[0], control_x, end[0]), on_curve(start[1], control_y, end[1])],
+  };
 }

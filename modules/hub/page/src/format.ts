@@ -57,6 +57,11 @@ export function duration(seconds: number): string {
   return hours % 24 && days < 10 ? `${days} d ${hours % 24} h` : `${days} d`;
 }
 
+/** The same in its greater unit, for a column. */
+export function rough_duration(seconds: number): string {
+  return duration(seconds).split(" ").slice(0, 2).join(" ");
+}
+
 /** Share of the pieces held. "100 %" is said of all of them only, "0 %" of none only. */
 export function percent(have: number, pieces: number): string {
   if (!(pieces > 0)) return nothing;
@@ -81,7 +86,7 @@ export function wellness(health: number | null): Wellness {
 /** Copies, cut and not rounded: 0.999 is no whole copy. */
 export function copies(health: number | null): string {
   if (health === null || !Number.isFinite(health)) return nothing;
-  return health >= 10 ? count(Math.floor(health)) : (Math.floor(health * 100) / 100).toFixed(2).replace(/\.?0+$/, "");
+  return health >= 10 ? count(Math.floor(health)) : (Math.floor(health * 100 + 1e-6) / 100).toFixed(2);
 }
 
 const two = (value: number): string => String(value).padStart(2, "0");

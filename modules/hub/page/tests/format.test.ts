@@ -26,8 +26,9 @@ describe("numbers", () => {
     expect(format.percent(10, 10)).toBe("100 %");
     expect(format.percent(0, 0)).toBe("–");
     expect(format.copies(0.999)).toBe("0.99");
-    expect(format.copies(2)).toBe("2");
-    expect(format.copies(2.5)).toBe("2.5");
+    expect(format.copies(2)).toBe("2.00");
+    expect(format.copies(2.5)).toBe("2.50");
+    expect(format.copies(12.7)).toBe("12");
     expect(format.copies(null)).toBe("–");
     expect([null, 0.99, 1, 1.99, 2].map(format.wellness)).toEqual(["unknown", "broken", "thin", "thin", "good"]);
   });

@@ -91,7 +91,7 @@ function Chart({ title, series, format, history, steps }: {
     <figure>
       <figcaption>
         <h3>{title}</h3>
-        <span class="soft">{pointed === null ? "now" : clock(time_at(place) * 1000)}</span>
+        {pointed !== null && <span class="soft">{clock(time_at(place) * 1000)}</span>}
         {series.map((one) => (
           <span key={one.of} class={`key ${one.colour}`}>
             <span class="soft">{series.length > 1 ? one.name : ""}</span> <strong>{length > 0 ? format(history[one.of][place]!) : nothing}</strong>

@@ -1,5 +1,5 @@
 import { rate, rate_or_nothing, size, title, visible } from "../format";
-import { flow_picture, type End } from "../flow";
+import { flow_picture, written_rates, type End } from "../flow";
 import type { State } from "../state";
 import type { Transfer } from "../types";
 import { useSize } from "./measure";
@@ -41,15 +41,15 @@ export function Flow({ state }: { state: State }) {
           </marker>
         </defs>
         {flow.arrows.map((arrow) => (
-          <path key={arrow.key} class={arrow.rate >= 1 ? "arrow moving" : "arrow"} d={arrow.path} stroke-width={(1 + 4 * arrow.weight).toFixed(1)} opacity={(0.35 + 0.6 * arrow.weight).toFixed(2)} marker-end="url(#point)" />
+          <path key={arrow.key} class={arrow.rate >= 1 ? "arrow moving" : "arrow"} d={arrow.path} stroke-width={(1 + 4 * arrow.weight).toFixed(1)} opacity={(0.12 + 0.85 * arrow.weight ** 2).toFixed(2)} marker-end="url(#point)" />
         ))}
-        {flow.arrows.slice(0, 6).map((arrow) => <Speed key={arrow.key} path={arrow.path} text={rate(arrow.rate)} />)}
+        {written_rates(flow, 5).map((arrow) => (
+          <text key={arrow.key} class="speed" text-anchor="middle" x={arrow.label[0].toFixed(1)} y={(arrow.label[1] + 5).toFixed(1)}>{rate(arrow.rate)}</text>
+        ))}
         {flow.ends.map((end) => (
           <g key={end.key} transform={`translate(${end.x.toFixed(1)} ${end.y.toFixed(1)})`}>
             <circle r={(4 + 6 * Math.sqrt((end.sends + end.receives) / busiest)).toFixed(1)} class={end.sends > end.receives ? "sender" : "receiver"} />
-            <text text-anchor={end.side} x={end.side === "start" ? 14 : end.side === "end" ? -14 : 0} y={end.side === "middle" ? (end.y < height / 2 ? -14 : 24) : 5}>
-              {visible(end.address, 22)}
-            </text>
+            <Label end={end} above={end.y < height / 2} max={flow.label_max} />
           </g>
         ))}
         {flow.ends.length === 0 && width > 0 && (
@@ -70,12 +70,15 @@ export function Flow({ state }: { state: State }) {
   );
 }
 
-/** A rate in the middle of its arrow. */
-function Speed({ path, text }: { path: string; text: string }) {
-  const [from_x, from_y, bend_x, bend_y, to_x, to_y] = path.match(/-?[\d.]+/g)!.map(Number) as [number, number, number, number, number, number];
+/** A node's address, and below it what it sends and receives. */
+function Label({ end, above, max }: { end: End; above: boolean; max: number }) {
+  const x = end.side === "start" ? 14 : end.side === "end" ? -14 : 0;
+  const y = end.side !== "middle" ? 0 : above ? -30 : 24;
+  const rates = [end.sends >= 1 && `↑ ${rate(end.sends)}`, end.receives >= 1 && `↓ ${rate(end.receives)}`].filter(Boolean);
   return (
-    <text class="speed" text-anchor="middle" x={(from_x + 2 * bend_x + to_x) / 4} y={(from_y + 2 * bend_y + to_y) / 4}>
-      {text}
+    <text text-anchor={end.side}>
+      <tspan x={x} y={y}>{visible(end.address, max)}</tspan>
+      <tspan class="rates" x={x} y={y + 16}>{max < 20 ? rates[0] : rates.join("  ")}</tspan>
     </text>
   );
 }

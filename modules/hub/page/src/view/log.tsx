@@ -1,14 +1,16 @@
 import { useState } from "preact/hooks";
 import { clock, count, date_and_clock, machine_time, visible } from "../format";
 import type { State } from "../state";
+import { useNarrow } from "./measure";
 import { Panel } from "./panel";
 import { Foreign } from "./text";
 
-const step = 60;
 
 /** What happened, newest first. */
 export function Log({ state }: { state: State }) {
-  const [limit, set_limit] = useState(step);
+  const step = useNarrow() ? 12 : 60;
+  const [more, set_more] = useState(0);
+  const limit = step * (1 + more);
   const entries = state.log;
   const shown = entries.slice(-limit).reverse();
   return (
@@ -18,8 +20,8 @@ export function Log({ state }: { state: State }) {
         {shown.map((entry) => (
           <li key={entry.id}>
             <time dateTime={machine_time(entry.at)} title={date_and_clock(entry.at)}>{clock(entry.at)}</time>
-            <span class={`kind ${kinds.get(entry.kind) ?? "plain"}`}>{visible(entry.kind, 20)}</span>
             <span class="what">
+              <span class={`kind ${kinds.get(entry.kind) ?? "plain"}`}>{visible(entry.kind, 20)}</span>{" "}
               {entry.torrent && state.torrents.has(entry.torrent)
                 ? <a href={`#${entry.torrent}`}><Foreign text={entry.text} title={false} /></a>
                 : <Foreign text={entry.text} title={false} />}
@@ -28,7 +30,7 @@ export function Log({ state }: { state: State }) {
         ))}
       </ol>
       {entries.length > limit && (
-        <button type="button" class="more" onClick={() => set_limit(limit + step)}>
+        <button type="button" class="more" onClick={() => set_more(more + 1)}>
           Show {count(Math.min(step, entries.length - limit))} more of {count(entries.length - limit)}
         </button>
       )}

@@ -20,6 +20,19 @@ export function useSize<Measured extends Element>() {
   return [element, size] as const;
 }
 
+const phone = matchMedia("(max-width: 640px)");
+
+/** Whether tables are laid out as cards, of which fewer fit. */
+export function useNarrow(): boolean {
+  const [narrow, set_narrow] = useState(phone.matches);
+  useEffect(() => {
+    const look = () => set_narrow(phone.matches);
+    phone.addEventListener("change", look);
+    return () => phone.removeEventListener("change", look);
+  }, []);
+  return narrow;
+}
+
 /** A number that moves when the theme does: canvases are drawn again. */
 export function useThemeCount(): number {
   const [times, count] = useReducer((value: number, _: void) => value + 1, 0);

@@ -11,10 +11,10 @@ export function Numbers({ state }: { state: State }) {
   for (const transfer of state.transfers.values()) moving.add(transfer.torrent);
   return (
     <section class="numbers" aria-label="Now">
-      <Tile name="Sent now" class="main" value={value} unit={unit && `${unit}/s`} line={history.up_rate}>
+      <Tile name="Throughput" class="main" value={value} unit={unit && `${unit}/s`} line={history.up_rate}>
         peak {rate(peak)} · {status ? size(status.bytes_served) : nothing} in all
       </Tile>
-      <Tile name="Nodes" value={status ? count(status.nodes) : nothing} line={history.nodes}>
+      <Tile name="Nodes" value={status ? count(status.nodes) : nothing}>
         {status?.nodes_max ? `of ${count(status.nodes_max)}` : "connected"}
         {status?.waiting ? ` · ${count(status.waiting)} waiting` : ""}
       </Tile>
@@ -24,7 +24,7 @@ export function Numbers({ state }: { state: State }) {
       <Tile name="Transfers" value={status ? count(state.transfers.size) : nothing}>
         {moving.size === 1 ? "of 1 torrent" : `of ${count(moving.size)} torrents`}
       </Tile>
-      <Tile name="Announces" value={status ? per_second(status.announces_rate) : nothing} unit="/s" line={history.announces_rate}>
+      <Tile name="Announces" value={status ? per_second(status.announces_rate) : nothing} unit="/s">
         {status ? `${count(status.announces_http)} HTTP · ${count(status.announces_udp)} UDP` : ""}
       </Tile>
     </section>

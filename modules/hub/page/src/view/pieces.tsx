@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { details, metainfo_address, type Details } from "../api";
 import { cell_count, drawn_cells, holders } from "../cells";
-import { copies, count, date_and_clock, nothing, percent, rate_or_nothing, short_hash, size, title } from "../format";
+import { copies, count, date_and_clock, nothing, percent, rate_or_nothing, size, title } from "../format";
 import type { State } from "../state";
 import type { Peer } from "../types";
 import { Panel } from "./panel";
@@ -70,8 +70,7 @@ export function Pieces({ state, hash, chosen, follow }: { state: State; hash: st
         {torrent.shared && <span>{count(torrent.pieces)} pieces of {size(torrent.piece_length)}</span>}
         <span>{count(torrent.seeders)} seeders, {count(torrent.leechers)} leechers</span>
         <span>{copies(torrent.health)} copies</span>
-        <span>completed {count(torrent.completed)} times</span>
-        <span class="mono" title={torrent.hash}>{short_hash(torrent.hash)}</span>
+        {torrent.completed > 0 && <span>completed {count(torrent.completed)} times</span>}
       </p>
       <Table
         caption="Peers of the torrent and the pieces they have"

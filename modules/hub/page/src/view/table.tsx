@@ -2,6 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { count } from "../format";
 import { sorted, type Order, type Value } from "../sort";
+import { useNarrow } from "./measure";
 
 export interface Column<Row> {
   id: string;
@@ -33,7 +34,9 @@ interface Shown<Row> {
 /** A table that is sorted by its headings. Draws some rows only: thousands would make every update slow. */
 export function Table<Row>({ caption, columns, rows, key_of, order: initial, step, empty, selected, select, first }: Shown<Row>) {
   const [order, set_order] = useState(initial);
-  const [limit, set_limit] = useState(step);
+  const page = useNarrow() ? Math.ceil(step / 8) : step;
+  const [more, set_more] = useState(0);
+  const limit = page * (1 + more);
   if (rows.length === 0) return <div class="empty">{empty}</div>;
 
   const by = columns.find((column) => column.id === order.column)?.value;
@@ -56,7 +59,7 @@ export function Table<Row>({ caption, columns, rows, key_of, order: initial, ste
                 key={column.id}
                 role="columnheader"
                 scope="col"
-                class={column.numeric ? "number" : ""}
+                class={`${column.numeric ? "number" : ""} of-${column.id}`}
                 aria-sort={order.column !== column.id || !column.value ? undefined : order.descending ? "descending" : "ascending"}
               >
                 {column.value ? (
@@ -87,7 +90,7 @@ export function Table<Row>({ caption, columns, rows, key_of, order: initial, ste
                       {column.cell(row)}
                     </th>
                   ) : (
-                    <td key={column.id} role="cell" class={`${column.numeric ? "number" : ""} of-${column.id}`} data-label={column.spoken ?? column.title}>
+                    <td key={column.id} role="cell" class={`${column.numeric ? "number" : ""} of-${column.id}`} data-label={column.title}>
                       {column.cell(row)}
                     </td>
                   ),
@@ -98,8 +101,8 @@ export function Table<Row>({ caption, columns, rows, key_of, order: initial, ste
         </tbody>
       </table>
       {hidden > 0 && (
-        <button type="button" class="more" onClick={() => set_limit(limit + step)}>
-          Show {count(Math.min(step, hidden))} more of {count(hidden)}
+        <button type="button" class="more" onClick={() => set_more(more + 1)}>
+          Show {count(Math.min(page, hidden))} more of {count(hidden)}
         </button>
       )}
     </>

@@ -1,4 +1,4 @@
-import { date_and_clock, duration, machine_time, visible } from "../format";
+import { date_and_clock, machine_time, rough_duration, visible } from "../format";
 
 /** A stranger's text: shown as text, its direction kept to itself, cut by the style sheet where it is long. */
 export function Foreign({ text, max, title = true }: { text: string; max?: number; title?: boolean }) {
@@ -14,7 +14,7 @@ export function Foreign({ text, max, title = true }: { text: string; max?: numbe
 export function Age({ at, now }: { at: number; now: number }) {
   return (
     <time dateTime={machine_time(at)} title={date_and_clock(at)}>
-      {duration((now - at) / 1000)}
+      {rough_duration((now - at) / 1000)}
     </time>
   );
 }
