@@ -17,7 +17,7 @@ export function team() {
   const things = [
     ["Survey flight 2024-05, raw frames", 3.2 * GB, 412], ["debian-12.11.0-amd64-netinst.iso", 0.7 * GB, 1], ["Lecture recordings, spring term", 11.4 * GB, 38],
     ["genome-assembly-v3.fa.zst", 1.9 * GB, 1], ["Museum scans, room 7", 5.1 * GB, 906], ["climate-grid-1km-1980-2020.nc", 8.8 * GB, 1],
-    ["Bauzeichnungen Brücke Nord", 0.09 * GB, 64], ["星図カタログ 第三版.pdf", 0.04 * GB, 1], ["release-0.1.0-linux-x86_64.tar.zst", 0.02 * GB, 1],
+    ["Bauzeichnungen Brücke Nord", 0.09 * GB, 64], ["Звёздный каталог, 3-е издание.pdf", 0.04 * GB, 1], ["release-0.1.0-linux-x86_64.tar.zst", 0.02 * GB, 1],
     ["Field interviews (audio, 48 kHz)", 2.6 * GB, 121], ["telescope-night-0418", 6.3 * GB, 2210], ["map-tiles-z14.mbtiles", 4.4 * GB, 1],
     ["Oral history archive, tapes 40–61", 7.7 * GB, 22], ["point-cloud-harbour.laz", 3.9 * GB, 1],
   ];

@@ -10,7 +10,8 @@ export const arrows_max = 80;
 export interface End {
   key: string;
   address: string;
-  client: string;
+  /** The address without its port where that is enough to tell it from the others. */
+  label: string;
   sends: number;
   receives: number;
   x: number;
@@ -54,7 +55,7 @@ export function flow_picture(
     let end = ends.get(key);
     if (!end) {
       const node = id === null ? undefined : nodes.get(id);
-      end = { key, address: node?.address ?? address, client: node?.client ?? "", sends: 0, receives: 0, x: 0, y: 0, side: "start" };
+      end = { key, address: node?.address ?? address, label: "", sends: 0, receives: 0, x: 0, y: 0, side: "start" };
       ends.set(key, end);
     }
     return end;
@@ -76,7 +77,11 @@ export function flow_picture(
   // The place on the ring follows the address, not the rate, so that the picture stands still.
   const shown = busiest.slice(0, ends_max).sort((a, b) => (a.key.length - b.key.length || (a.key < b.key ? -1 : 1)));
   const [middle_x, middle_y] = [width / 2, height / 2];
-  const margin = Math.min(185, width * 0.31);
+  const hosts = new Map<string, number>();
+  for (const end of shown) hosts.set(host_of(end.address), (hosts.get(host_of(end.address)) ?? 0) + 1);
+  for (const end of shown) end.label = hosts.get(host_of(end.address)) === 1 ? host_of(end.address) : end.address;
+  const longest = shown.reduce((most, end) => Math.max(most, end.label.length), 11);
+  const margin = Math.min(26 + longest * character, width * 0.31);
   const [radius_x, radius_y] = [Math.max(20, width / 2 - margin), Math.max(20, height / 2 - 40)];
   shown.forEach((end, place) => {
     // Half a step off the vertical: no label stands right above the middle where it would be cut.
@@ -100,7 +105,12 @@ export function flow_picture(
     weight: Math.sqrt(rate / fastest), // the root, or slow ones would be invisible
     ...bent(from, to, middle_x, middle_y),
   }));
-  return { ends: shown, arrows, label_max: Math.max(6, Math.floor((margin - 14) / character)), hidden: pairs.size - arrows.length };
+  return { ends: shown, arrows, label_max: Math.max(6, Math.ceil((margin - 22) / character)), hidden: pairs.size - arrows.length };
+}
+
+/** "192.0.2.1" of "192.0.2.1:6881"; what is no address with a port stays as it is. */
+function host_of(address: string): string {
+  return /^(\[[0-9a-f:.]{2,45}\]|[0-9.]{7,15}):\d{1,5}$/i.exec(address)?.[1] ?? address;
 }
 
 /** The rates that can be written without one covering another, fastest first. */

@@ -7,13 +7,13 @@ import { colours } from "../theme";
 import { useSize, useThemeCount } from "./measure";
 import { Panel } from "./panel";
 
-type Series = { of: "up_rate" | "down_rate" | "announces_rate"; name: string; colour: "accent" | "second"; filled: boolean };
+type Series = { of: "up_rate" | "down_rate" | "announces_rate"; name: string; sign: string; colour: "accent" | "second"; filled: boolean };
 
 const throughput: readonly Series[] = [
-  { of: "up_rate", name: "sent", colour: "accent", filled: true },
-  { of: "down_rate", name: "received", colour: "second", filled: false },
+  { of: "up_rate", name: "sent", sign: "↑ ", colour: "accent", filled: true },
+  { of: "down_rate", name: "received", sign: "↓ ", colour: "second", filled: false },
 ];
-const announces: readonly Series[] = [{ of: "announces_rate", name: "announces", colour: "accent", filled: true }];
+const announces: readonly Series[] = [{ of: "announces_rate", name: "announces", sign: "", colour: "accent", filled: true }];
 const announce_rate = (value: number): string => `${per_second(value)} /s`;
 
 export function Charts({ state }: { state: State }) {
@@ -94,7 +94,7 @@ function Chart({ title, series, format, history, steps }: {
         {pointed !== null && <span class="soft">{clock(time_at(place) * 1000)}</span>}
         {series.map((one) => (
           <span key={one.of} class={`key ${one.colour}`}>
-            <span class="soft">{series.length > 1 ? one.name : ""}</span> <strong>{length > 0 ? format(history[one.of][place]!) : nothing}</strong>
+            <span class="hidden">{one.name} </span><span class="soft" aria-hidden="true">{one.sign}</span><strong>{length > 0 ? format(history[one.of][place]!) : nothing}</strong>
           </span>
         ))}
         <span class="hidden">highest {format(history[series[0]!.of].reduce((most, value) => Math.max(most, value), 0))}</span>

@@ -41,7 +41,7 @@ export function Flow({ state }: { state: State }) {
           </marker>
         </defs>
         {flow.arrows.map((arrow) => (
-          <path key={arrow.key} class={arrow.rate >= 1 ? "arrow moving" : "arrow"} d={arrow.path} stroke-width={(1 + 4 * arrow.weight).toFixed(1)} opacity={(0.12 + 0.85 * arrow.weight ** 2).toFixed(2)} marker-end="url(#point)" />
+          <path key={arrow.key} class={arrow.rate >= 1 ? "arrow moving" : "arrow"} d={arrow.path} stroke-width={(1 + 4 * arrow.weight).toFixed(1)} opacity={(0.22 + 0.75 * arrow.weight).toFixed(2)} marker-end="url(#point)" />
         ))}
         {written_rates(flow, 5).map((arrow) => (
           <text key={arrow.key} class="speed" text-anchor="middle" x={arrow.label[0].toFixed(1)} y={(arrow.label[1] + 5).toFixed(1)}>{rate(arrow.rate)}</text>
@@ -70,15 +70,14 @@ export function Flow({ state }: { state: State }) {
   );
 }
 
-/** A node's address, and below it what it sends and receives. */
+/** A node's address, and below it the greater of what it sends and receives. */
 function Label({ end, above, max }: { end: End; above: boolean; max: number }) {
   const x = end.side === "start" ? 14 : end.side === "end" ? -14 : 0;
   const y = end.side !== "middle" ? 0 : above ? -30 : 24;
-  const rates = [end.sends >= 1 && `↑ ${rate(end.sends)}`, end.receives >= 1 && `↓ ${rate(end.receives)}`].filter(Boolean);
   return (
     <text text-anchor={end.side}>
-      <tspan x={x} y={y}>{visible(end.address, max)}</tspan>
-      <tspan class="rates" x={x} y={y + 16}>{max < 20 ? rates[0] : rates.join("  ")}</tspan>
+      <tspan x={x} y={y}>{visible(end.label, max)}</tspan>
+      <tspan class="rates" x={x} y={y + 16}>{end.sends >= end.receives ? `↑ ${rate(end.sends)}` : `↓ ${rate(end.receives)}`}</tspan>
     </text>
   );
 }
