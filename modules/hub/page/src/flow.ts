@@ -2,6 +2,8 @@ import type { Node, Transfer } from "./types";
 
 /** Ends that the picture shows; the table has them all. */
 export const ends_max = 24;
+/** Of a label's line. */
+const row_height = 19;
 /** Width of a label's character, about. */
 const character = 8.2;
 /** Arrows that the picture shows. */
@@ -17,7 +19,7 @@ export interface End {
   x: number;
   y: number;
   /** Label anchor: on the left half of the ring the text ends at the dot. */
-  side: "start" | "end" | "middle";
+  side: "start" | "end";
 }
 
 export interface Arrow {
@@ -35,8 +37,9 @@ export interface Arrow {
 export interface Flow {
   ends: End[];
   arrows: Arrow[];
-  /** Characters that a label has room for. */
+  /** Characters that a label has room for, and whether there is room for a second line. */
   label_max: number;
+  two_lines: boolean;
   /** What did not fit. */
   hidden: number;
 }
@@ -75,20 +78,25 @@ export function flow_picture(
     (a, b) => b.sends + b.receives - a.sends - a.receives || (a.key < b.key ? -1 : 1),
   );
   // The place on the ring follows the address, not the rate, so that the picture stands still.
-  const shown = busiest.slice(0, ends_max).sort((a, b) => (a.key.length - b.key.length || (a.key < b.key ? -1 : 1)));
+  const fits = Math.max(2, Math.min(ends_max, 2 * Math.floor(height / row_height)));
+  const shown = busiest.slice(0, fits).sort((a, b) => (a.key.length - b.key.length || (a.key < b.key ? -1 : 1)));
   const [middle_x, middle_y] = [width / 2, height / 2];
   const hosts = new Map<string, number>();
   for (const end of shown) hosts.set(host_of(end.address), (hosts.get(host_of(end.address)) ?? 0) + 1);
   for (const end of shown) end.label = hosts.get(host_of(end.address)) === 1 ? host_of(end.address) : end.address;
   const longest = shown.reduce((most, end) => Math.max(most, end.label.length), 11);
   const margin = Math.min(26 + longest * character, width * 0.31);
-  const [radius_x, radius_y] = [Math.max(20, width / 2 - margin), Math.max(20, height / 2 - 40)];
+  const [radius_x, radius_y] = [Math.max(20, width / 2 - margin), Math.max(20, height / 2)];
+  // Clockwise, half of them on each side, with equal space between the rows: labels then never cover each other.
+  const right = Math.ceil(shown.length / 2);
   shown.forEach((end, place) => {
-    // Half a step off the vertical: no label stands right above the middle where it would be cut.
-    const angle = ((place + 0.5) / shown.length) * 2 * Math.PI - Math.PI / 2;
-    end.x = middle_x + radius_x * Math.cos(angle);
-    end.y = middle_y + radius_y * Math.sin(angle);
-    end.side = Math.abs(Math.cos(angle)) < 0.12 ? "middle" : Math.cos(angle) > 0 ? "start" : "end";
+    const on_right = place < right;
+    const [row, rows] = on_right ? [place, right] : [shown.length - 1 - place, shown.length - right];
+    const height_here = ((row + 0.5) / rows) * 2 - 1;
+    const out = Math.sqrt(1 - (0.92 * height_here) ** 2);
+    end.x = middle_x + (on_right ? 1 : -1) * radius_x * out;
+    end.y = middle_y + radius_y * height_here;
+    end.side = on_right ? "start" : "end";
   });
 
   const visible_ends = new Set(shown);
@@ -105,7 +113,8 @@ export function flow_picture(
     weight: Math.sqrt(rate / fastest), // the root, or slow ones would be invisible
     ...bent(from, to, middle_x, middle_y),
   }));
-  return { ends: shown, arrows, label_max: Math.max(6, Math.ceil((margin - 22) / character)), hidden: pairs.size - arrows.length };
+  const two_lines = height / Math.max(1, right) >= 2 * row_height;
+  return { ends: shown, arrows, two_lines, label_max: Math.max(6, Math.ceil((margin - 22) / character)), hidden: pairs.size - arrows.length };
 }
 
 /** "192.0.2.1" of "192.0.2.1:6881"; what is no address with a port stays as it is. */

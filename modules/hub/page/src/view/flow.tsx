@@ -49,7 +49,7 @@ export function Flow({ state }: { state: State }) {
         {flow.ends.map((end) => (
           <g key={end.key} transform={`translate(${end.x.toFixed(1)} ${end.y.toFixed(1)})`}>
             <circle r={(4 + 6 * Math.sqrt((end.sends + end.receives) / busiest)).toFixed(1)} class={end.sends > end.receives ? "sender" : "receiver"} />
-            <Label end={end} above={end.y < height / 2} max={flow.label_max} />
+            <Label end={end} max={flow.label_max} two_lines={flow.two_lines} />
           </g>
         ))}
         {flow.ends.length === 0 && width > 0 && (
@@ -63,7 +63,7 @@ export function Flow({ state }: { state: State }) {
         rows={transfers}
         key_of={(row) => `${row.torrent}/${row.from_address}/${row.to_address}`}
         order={{ column: "rate", descending: true }}
-        step={60}
+        step={50}
         empty={<p class="hidden">No transfer is under way.</p>}
       />
     </Panel>
@@ -71,13 +71,12 @@ export function Flow({ state }: { state: State }) {
 }
 
 /** A node's address, and below it the greater of what it sends and receives. */
-function Label({ end, above, max }: { end: End; above: boolean; max: number }) {
-  const x = end.side === "start" ? 14 : end.side === "end" ? -14 : 0;
-  const y = end.side !== "middle" ? 0 : above ? -30 : 24;
+function Label({ end, max, two_lines }: { end: End; max: number; two_lines: boolean }) {
+  const x = end.side === "start" ? 14 : -14;
   return (
     <text text-anchor={end.side}>
-      <tspan x={x} y={y}>{visible(end.label, max)}</tspan>
-      <tspan class="rates" x={x} y={y + 16}>{end.sends >= end.receives ? `↑ ${rate(end.sends)}` : `↓ ${rate(end.receives)}`}</tspan>
+      <tspan x={x} y={two_lines ? 0 : 5}>{visible(end.label, max)}</tspan>
+      {two_lines && <tspan class="rates" x={x} y={16}>{end.sends >= end.receives ? `↑ ${rate(end.sends)}` : `↓ ${rate(end.receives)}`}</tspan>}
     </text>
   );
 }

@@ -26,7 +26,7 @@ export function Nodes({ state, now }: { state: State; now: number }) {
         rows={[...state.nodes.values()]}
         key_of={(node) => node.id}
         order={{ column: "up", descending: true }}
-        step={100}
+        step={50}
         empty={<p>Nobody is connected.</p>}
       />
     </Panel>

@@ -78,7 +78,7 @@ export function Pieces({ state, hash, chosen, follow }: { state: State; hash: st
         rows={peers}
         key_of={(peer) => `${peer.address} ${peer.node}`}
         order={{ column: "pieces", descending: false }}
-        step={60}
+        step={50}
         empty={<p>Nobody is in this swarm now.</p>}
         first={
           swarm.length > 0 && (

@@ -34,7 +34,7 @@ interface Shown<Row> {
 /** A table that is sorted by its headings. Draws some rows only: thousands would make every update slow. */
 export function Table<Row>({ caption, columns, rows, key_of, order: initial, step, empty, selected, select, first }: Shown<Row>) {
   const [order, set_order] = useState(initial);
-  const page = useNarrow() ? Math.ceil(step / 8) : step;
+  const page = useNarrow() ? Math.ceil(step / 6) : step;
   const [more, set_more] = useState(0);
   const limit = page * (1 + more);
   if (rows.length === 0) return <div class="empty">{empty}</div>;

@@ -79,7 +79,7 @@ export function Torrents({ state, busy, selected, select }: {
         rows={rows}
         key_of={(row) => row.hash}
         order={{ column: "now", descending: true }}
-        step={100}
+        step={50}
         selected={selected}
         select={(row) => select(row.hash)}
         empty={query ? <p>Nothing is called “{visible(query, 60)}”.</p> : <Invitation ready={state.status !== null} />}
