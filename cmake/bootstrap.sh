@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building and testing Shoal needs on Debian 12 and is missing, and nothing else.
 #
-#   cmake/bootstrap.sh [--interop]     # --interop: the other clients that tests/interop talks to
+#   cmake/bootstrap.sh [--interop]     # --interop: the other clients that tests/interop talks to, and the browser
+#                                      # of tests/browser
 #   . cmake/bootstrap.sh               # the same, and puts the current CMake first in PATH
 #
 # Quiet and quick when all is there. Works as root or through sudo. Never installs libboost-dev,
@@ -14,7 +15,7 @@ shoal_bootstrap() {
         libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libssl-dev zlib1g-dev libsqlite3-dev
         libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev catch2 libbenchmark-dev git python3 nodejs"
     [ "${1:-}" = --interop ] && packages="$packages aria2 transmission-cli transmission-daemon
-        python3-libtorrent opentracker mktorrent iproute2"
+        python3-libtorrent opentracker mktorrent iproute2 chromium"
     for name in $packages; do
         dpkg-query -W -f '${db:Status-Abbrev}' "$name" 2>/dev/null | grep -q '^ii' && continue
         [ "$name" = nodejs ] && command -v node >/dev/null && continue
@@ -42,8 +43,26 @@ shoal_bootstrap() {
         chmod +x "$real"/*
         ln -sfn "$real" "$tools/bin"
     fi
+    shoal_node_packages "$top/modules/hub/page" "the monitor page" || return 1
+    if [ "${1:-}" = --interop ]; then
+        shoal_node_packages "$top/tests/browser" "the browser test" || return 1
+    fi
     case ":$PATH:" in *":$tools/bin:"*) ;; *) PATH="$tools/bin:$PATH" ;; esac
     export PATH
+}
+
+# shoal_node_packages FOLDER PURPOSE   npm packages exactly as FOLDER/package-lock.json has them
+shoal_node_packages() {
+    local folder=$1 installed="$1/node_modules/.shoal-lock.json"
+    cmp -s "$folder/package-lock.json" "$installed" && return 0
+    if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'; then
+        echo "bootstrap: $2 needs Node.js 20.19 or later, this is $(node --version)" >&2
+        return 1
+    fi
+    echo "bootstrap: installing the packages of $2 from npm" >&2
+    (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --silent) || return 1
+    # Written last: an install that was interrupted is done again.
+    cp "$folder/package-lock.json" "$installed"
 }
 
 shoal_bootstrap "$@"
