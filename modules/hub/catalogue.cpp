@@ -151,11 +151,13 @@ result<std::unique_ptr<lock_file>> lock(fs::path const& file) {
     return taken;
 }
 
-/// SQLite opens a file that asks for a later version of it for reading only. Such files are not ours.
+/// What SQLite is too kind to: it takes a shred for a new file, and reads one that asks for a later version of it.
 result<void> check_header(fs::path const& file) {
-    std::array<char, 20> header{};
+    std::array<char, 100> header{};
     std::ifstream in(file, std::ios::binary);
-    if (!in.read(header.data(), header.size())) return success();  // new, or cut so short that SQLite will say so
+    auto const is_whole = static_cast<bool>(in.read(header.data(), header.size()));
+    if (in.gcount() == 0) return success();  // new
+    if (!is_whole) return errc::damaged;
     for (auto const version : {header[18], header[19]})
         if (version < 1 || version > 2) return errc::damaged;
     return success();
@@ -287,9 +289,10 @@ result<catalogue> catalogue::open(fs::path file, catalogue_limits within) {
 
 result<void> catalogue::parts::start(fs::path const& file) {
     SHOAL_TRY(db, database::open(file));
-    SHOAL_TRY(auto const tables, db.number("SELECT count(*) FROM sqlite_schema"));
-    auto const is_new = tables == 0;
+    auto const tables = db.number("SELECT count(*) FROM sqlite_schema");
+    auto const is_new = tables && tables.value() == 0;
     auto const set_up = [&]() -> result<void> {
+        SHOAL_TRY(tables);
         SHOAL_TRY(migrate(is_new));
         if (!is_new) {
             SHOAL_TRY(check());

@@ -51,7 +51,7 @@ inline constexpr std::size_t pattern_bytes_max = 4096;
 /// Words of a pattern that count: each costs a look into the index.
 inline constexpr std::size_t pattern_words_max = 32;
 /// Steps of matching names with wildcards in one search: a tenth of a second. Common patterns take one a byte.
-inline constexpr std::size_t matching_steps_max = 40'000'000;
+inline constexpr std::size_t matching_steps_max = 20'000'000;
 /// Entries that `catalogue::forget` removes in one call, so that others have their turn.
 inline constexpr std::size_t forgotten_at_once = 100;
 

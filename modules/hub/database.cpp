@@ -50,7 +50,7 @@ std::error_code error_of(int code, int error_number) noexcept {
         case SQLITE_IOERR:
         case SQLITE_CANTOPEN:
             if (code == SQLITE_IOERR_SHORT_READ || code == SQLITE_IOERR_CORRUPTFS) return errc::damaged;
-            if (error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG) return errc::no_space;
+            if (error_number == ENOSPC || error_number == EDQUOT) return errc::no_space;
             return {error_number != 0 ? error_number : EIO, std::system_category()};
         default:
             return errc::database_failed;

@@ -56,9 +56,10 @@ inline byte_vector made(metainfo::format format, std::string comment = {}) {
     metainfo::source of;
     of.name = "real content";
     of.files = {{{"large"}, 200'000, false}, {{"same"}, 200'000, false}, {{"small"}, 5, false}};
-    of.read = [](std::size_t, std::uint64_t, mutable_byte_view into) -> result<std::size_t> {
-        std::fill(into.begin(), into.end(), std::byte{'x'});
-        return into.size();
+    of.read = [&](std::size_t file, std::uint64_t offset, mutable_byte_view into) -> result<std::size_t> {
+        auto const count = std::min<std::uint64_t>(into.size(), of.files[file].size - offset);
+        std::fill_n(into.begin(), count, std::byte{'x'});
+        return count;
     };
     metainfo::make_options options;
     options.format = format;
