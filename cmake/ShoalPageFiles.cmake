@@ -23,6 +23,7 @@ module;
 #include <string_view>
 
 module shoal.hub;
+import :page_files;
 
 namespace shoal::hub {
 namespace {

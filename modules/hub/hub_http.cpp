@@ -125,8 +125,9 @@ net::task<net::http_response> hub_parts::answer(net::http_request const& request
     if (path == session::path) co_return begin_session(request);
     if (path == "/metrics") co_return respond(200, "text/plain; version=0.0.4", watch.metrics(numbers(), now()));
     if (path.starts_with(api_root)) co_return co_await answer_api(path.substr(api_root.size()), request);
+    auto const name = path == "/" ? std::string_view{"index.html"} : path.substr(1);
     for (auto const& file : page_files())
-        if (path == file.path) co_return respond(200, std::string{file.content_type}, std::string{file.bytes});
+        if (name == file.path) co_return respond(200, std::string{file.content_type}, std::string{file.bytes});
     co_return refusal(404, "not found");
 }
 

@@ -3,9 +3,9 @@ module;
 #include <string_view>
 
 /// The monitor page, compiled in: no path of a request ever reaches the file system.
-export module shoal.hub:page_files;
+module shoal.hub:page_files;
 
-export namespace shoal::hub {
+namespace shoal::hub {
 /// One file of the page. All of it lasts as long as the program.
 struct page_file {
     std::string_view path;          ///< As it is asked for, without the slash in front: "index.html", "page.js".

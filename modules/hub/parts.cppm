@@ -88,6 +88,6 @@ struct hub_parts {
     std::error_code failure;
     std::map<session_id, net::signal*> writers;
     std::list<net::signal*> listeners;  // pages that wait for news
-    std::uint64_t told = 0;           // the last event that they were woken for
+    std::uint64_t told = 0;             // the last event that they were woken for
 };
 }  // namespace shoal::hub
