@@ -153,6 +153,14 @@ command declare_get(CLI::App& program, get_options& into) {
     return {&app, {targets, directory}, &into.transfer.output, [&into] { return run_get(into); }};
 }
 
+command declare_find(CLI::App& program, find_options& into) {
+    auto& app = *program.add_subcommand("find", "List what the hub's catalogue holds");
+    app.add_option("PATTERN", into.pattern, "Words that begin so, in names and paths; or a name with * and ?");
+    add_list(app, "--tracker", into.transfer.trackers, "URL", "The hub");
+    add_output(app, into.transfer.output);
+    return {&app, {app.get_option("--tracker")}, &into.transfer.output, [&into] { return run_find(into); }};
+}
+
 std::filesystem::path default_state() {
     if (auto const* state = std::getenv("XDG_STATE_HOME"); state && *state == '/')
         return std::filesystem::path{state} / "shoal/peer";
@@ -175,11 +183,12 @@ int run(int argc, char** argv) {
     verify_options verify;
     seed_options seed;
     get_options get;
+    find_options find;
     std::vector<command> const commands{declare_create(program, create), declare_show(program, show),
                                         declare_verify(program, verify), declare_seed(program, seed),
-                                        declare_get(program, get)};
+                                        declare_get(program, get),       declare_find(program, find)};
     std::vector<CLI::App*> unbuilt;
-    for (auto const* name : {"share", "find", "console", "daemon"}) {
+    for (auto const* name : {"share", "console", "daemon"}) {
         auto* app = program.add_subcommand(name, "")->group("Not built yet")->allow_extras()->fallthrough(false);
         app->set_help_flag();
         unbuilt.push_back(app);

@@ -16,6 +16,7 @@ import shoal.engine;
 import shoal.metainfo;
 import shoal.net;
 import shoal.store;
+import :catalogue;
 import :files;
 import :moving;
 
@@ -69,9 +70,52 @@ void tell_complete(mover& with, watched& each, wall_clock::time_point started) {
     with.out.note(escaped(each.content->name()) + ": complete and verified, " + size_text(status.bytes_total));
 }
 
-net::task<int> get(mover& with, get_options const& options,
-                   std::vector<std::shared_ptr<metainfo::torrent const>> contents) {
+/// One line for each content that a name may mean.
+std::string candidates(std::string const& name, std::vector<listed> const& all) {
+    std::string text = escaped(name) + " names several contents; give one of their info-hashes instead:";
+    for (auto const& each : all) {
+        text += "\n  " + to_hex(each.hash.view()) + "  " + size_text(each.size) + ", " + std::to_string(each.nodes) +
+                (each.nodes == 1 ? " node, shared by" : " nodes, shared by");
+        for (auto const& owner : each.owners) text += " " + escaped(owner);
+    }
+    return text;
+}
+
+/// What a name or info-hash means in the hub's catalogue. Throws `failure`.
+net::task<metainfo::torrent> fetch_by_name(hub_catalogue hub, std::string name) {
+    auto const bytes = from_hex(name);
+    auto hash = bytes ? info_hash::from(*bytes) : std::nullopt;
+    if (!hash) {
+        auto const found = co_await hub.by_name(name);
+        if (found.contents.size() > 1) throw failure{exit_status::failed, candidates(name, found.contents)};
+        if (found.contents.empty()) {
+            std::string text = escaped(name) + ": the hub knows no such name";
+            for (auto const& near : found.near)
+                text += (&near == &found.near.front() ? "; like it: " : ", ") + escaped(near);
+            throw failure{exit_status::not_found, text};
+        }
+        hash = found.contents.front().hash;
+    }
+    auto torrent = co_await hub.fetch(*hash);
+    if (!torrent) throw failure{exit_status::not_found, escaped(name) + ": the hub does not have it any more"};
+    co_return std::move(*torrent);
+}
+
+/// A torrent file, its URL, or a name in the catalogue of the hub. Throws `failure`.
+net::task<metainfo::torrent> resolve(mover& with, get_options const& options, std::string target) {
+    if (target.starts_with("http://") || target.starts_with("https://"))
+        co_return co_await fetch_torrent(with.outside(), target);
+    std::error_code error;
+    auto hub = hub_catalogue::of(options.transfer.trackers, with.outside());
+    if (!hub || std::filesystem::exists(target, error)) co_return load_torrent(target);
+    co_return co_await fetch_by_name(*hub, target);
+}
+
+net::task<int> get(mover& with, get_options const& options) {
     auto& out = with.out;
+    std::vector<std::shared_ptr<metainfo::torrent const>> contents;
+    for (auto const& target : options.targets)
+        contents.push_back(std::make_shared<metainfo::torrent const>(co_await resolve(with, options, target)));
     auto const started = wall_clock::now();
     if (auto const listening = with.listen(); !listening)
         co_return out.fail(exit_status::failed, "cannot listen on " + options.transfer.listen.to_string() + ": " +
@@ -123,13 +167,10 @@ net::task<int> get(mover& with, get_options const& options,
 int run_get(get_options const& options) {
     output out{options.transfer.output};
     if (asks_too_much(options.transfer, out)) return static_cast<int>(exit_status::failed);
-    std::vector<std::shared_ptr<metainfo::torrent const>> contents;
-    for (auto const& target : options.targets) {
-        if (target.starts_with("magnet:") || target.starts_with("http://") || target.starts_with("https://"))
-            return out.fail(exit_status::failed, "magnet links and URLs cannot be fetched yet: give a torrent file");
-        contents.push_back(std::make_shared<metainfo::torrent const>(load_torrent(target)));
-    }
+    for (auto const& target : options.targets)
+        if (target.starts_with("magnet:"))
+            return out.fail(exit_status::failed, "magnet links cannot be fetched yet: give a torrent file or a name");
     mover with{options.transfer, out};
-    return with.run([&](mover& running) { return get(running, options, contents); });
+    return with.run([&](mover& running) { return get(running, options); });
 }
 }  // namespace shoal::cli

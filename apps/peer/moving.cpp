@@ -88,7 +88,11 @@ int mover::run(std::function<net::task<int>(mover&)> command) {
     int status = static_cast<int>(exit_status::failed);
     std::exception_ptr broken;
     auto const all = [&]() -> net::task<void> {
-        status = co_await command(*this);
+        try {
+            status = co_await command(*this);
+        } catch (...) {
+            broken = std::current_exception();
+        }
         signals_.cancel();
         co_await node_.stop();
     };

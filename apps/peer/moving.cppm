@@ -58,6 +58,7 @@ public:
     /// Waits at most `length`; returns early when something happened or a signal came.
     net::task<void> wait(std::chrono::milliseconds length);
     void wake() { news_.notify(); }
+    net::environment& outside() { return environment_.get(); }
     /// Redraws the progress line and emits `progress` events.
     void show_progress(std::vector<std::shared_ptr<watched>> const& all);
 

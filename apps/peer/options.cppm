@@ -55,6 +55,19 @@ struct get_options {
     bool sequential = false;                             ///< Take pieces in order.
 };
 
+struct find_options {
+    transfer_options transfer;  ///< Of which `trackers` and `output` count.
+    std::string pattern;        ///< Empty: all there is.
+};
+
+struct share_options {
+    transfer_options transfer;
+    std::vector<std::filesystem::path> paths;
+    bool each = false;               ///< One torrent for each file of a folder.
+    std::uint64_t piece_length = 0;  ///< Bytes; 0 picks one by the size of the content.
+    std::uint32_t threads = 0;       ///< Hashing threads; 0 is one for each core.
+};
+
 /// Which info dictionaries a made torrent has.
 enum class torrent_format { hybrid, v1, v2 };
 

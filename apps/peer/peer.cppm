@@ -17,8 +17,10 @@ int run_show(show_options const&);
 int run_verify(verify_options const&);
 /// Serves content until a signal comes.
 int run_seed(seed_options const&);
-/// Fetches content.
+/// Fetches content. TARGETs are torrent files, their URLs, or names and info-hashes in the hub's catalogue.
 int run_get(get_options const&);
+/// Prints what the hub's catalogue holds.
+int run_find(find_options const&);
 
 /// Parses the command line, environment and configuration file and runs the sub-command. Returns the exit status.
 export int run(int argc, char** argv);

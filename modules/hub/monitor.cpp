@@ -39,7 +39,7 @@ json::string clean(std::string_view text) {
         auto const before = text;
         if (take_code_point(text)) {
             auto const used = before.substr(0, before.size() - text.size());
-            out.append(used.data(), used.size());
+            out.append(json::string_view{used.data(), used.size()});
         } else {
             out.append("\xef\xbf\xbd");
             text = before.substr(1);
