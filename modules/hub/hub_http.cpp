@@ -114,6 +114,11 @@ std::vector<info_hash> hashes_of(std::vector<catalogue_entry> const& entries) {
 net::task<net::http_response> hub_parts::answer(net::http_request const& request) {
     auto const path = path_of(request.target);
     if (path == "/announce" || path == "/scrape" || path == "/healthz") co_return core.answer(request, now());
+    auto const name = path == "/" ? std::string_view{"index.html"} : path.substr(std::min<std::size_t>(1, path.size()));
+    auto const file = std::ranges::find(page_files(), name, &page_file::path);
+    bool const is_page = file != page_files().end();
+    if (!is_page && path != session::path && path != "/metrics" && !path.starts_with(api_root))
+        co_return refusal(404, "not found");
     if (request.method != "GET" && request.method != "HEAD") co_return refusal(405, "only GET and HEAD");
     if (!core.admit(request.remote.address, now())) co_return refusal(429, "too many requests");
     auto const host = request.field("Host");
@@ -125,10 +130,7 @@ net::task<net::http_response> hub_parts::answer(net::http_request const& request
     if (path == session::path) co_return begin_session(request);
     if (path == "/metrics") co_return respond(200, "text/plain; version=0.0.4", watch.metrics(numbers(), now()));
     if (path.starts_with(api_root)) co_return co_await answer_api(path.substr(api_root.size()), request);
-    auto const name = path == "/" ? std::string_view{"index.html"} : path.substr(1);
-    for (auto const& file : page_files())
-        if (name == file.path) co_return respond(200, std::string{file.content_type}, std::string{file.bytes});
-    co_return refusal(404, "not found");
+    co_return respond(200, std::string{file->content_type}, std::string{file->bytes});
 }
 
 net::task<net::http_response> hub_parts::answer_api(std::string_view path, net::http_request const& request) {

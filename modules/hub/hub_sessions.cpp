@@ -31,6 +31,7 @@ constexpr auto hello_timeout = std::chrono::seconds{10};
 
 net::close_reason reason_for(std::error_code why) {
     if (why == session::errc::too_large) return net::close_reason::too_large;
+    if (why == std::errc::resource_unavailable_try_again) return net::close_reason::try_again;
     return net::close_reason::protocol_error;
 }
 
@@ -66,48 +67,62 @@ void hub_parts::share(info_hash const& torrent, shared_torrent what) {
     watch.changed(torrent);
 }
 
+/// A connection that is, or may become, a session.
+struct held_session {
+    held_session(hub_parts& parts, net::web_socket& socket, asio::any_io_executor const& home)
+        : of(parts), with(socket), which(parts.nodes.connected(socket.remote(), parts.now())), ready(home), over(home) {
+        of.writers[which] = &ready;
+    }
+    held_session(held_session const&) = delete;
+    held_session& operator=(held_session const&) = delete;
+    ~held_session() {
+        of.writers.erase(which);
+        of.nodes.disconnected(which, of.now());
+        of.settle();
+    }
+
+    net::task<void> read();
+    net::task<void> write();
+    net::task<result<std::optional<net::web_socket_message>>> next() {
+        if (of.nodes.has_said_hello(which)) co_return co_await with.receive();
+        co_return co_await net::with_deadline(of.outside.clock, of.now() + hello_timeout, with.receive());
+    }
+
+    hub_parts& of;
+    net::web_socket& with;
+    session_id which;
+    net::signal ready, over;
+    std::optional<net::close_reason> ending;  // what waits is sent before the end
+};
+
 net::task<void> hub_parts::hold_session(net::web_socket& with) {
     using namespace asio::experimental::awaitable_operators;
-    struct connection {
-        hub_parts& of;
-        session_id which;
-        net::signal ready;
-        ~connection() {
-            of.writers.erase(which);
-            of.nodes.disconnected(which, of.now());
-            of.settle();
-        }
-    } here{*this, nodes.connected(with.remote(), now()), net::signal{co_await asio::this_coro::executor}};
-    writers[here.which] = &here.ready;
-    co_await (read_session(with, here.which) || write_session(with, here.which, here.ready));
+    held_session here{*this, with, co_await asio::this_coro::executor};
+    co_await (here.read() || here.write());
 }
 
-net::task<void> hub_parts::read_session(net::web_socket& with, session_id which) {
+net::task<void> held_session::read() {
     for (;;) {
-        result<std::optional<net::web_socket_message>> message = std::optional<net::web_socket_message>{};
-        if (nodes.has_said_hello(which))
-            message = co_await with.receive();
-        else
-            message = co_await net::with_deadline(outside.clock, now() + hello_timeout, with.receive());
+        auto const message = co_await next();
         if (!message || !message.value()) co_return;
         auto const& [is_text, bytes] = *message.value();
         if (is_text) {
-            co_await with.close(net::close_reason::policy);
-            co_return;
+            ending = net::close_reason::policy;
+        } else if (auto const heard = of.nodes.received(which, bytes, of.now()); !heard) {
+            ending = reason_for(heard.error());
         }
-        if (auto const heard = nodes.received(which, bytes, now()); !heard) {
-            settle();
-            co_await with.close(reason_for(heard.error()));
-            co_return;
-        }
-        settle();
+        of.settle();
+        if (!ending) continue;
+        ready.notify();
+        co_await over.wait();  // the writer ends it
     }
 }
 
-net::task<void> hub_parts::write_session(net::web_socket& with, session_id which, net::signal& ready) {
+net::task<void> held_session::write() {
     for (;;) {
-        if (nodes.overflowed(which)) co_return;
-        auto const messages = nodes.take_output(which);
+        if (of.nodes.overflowed(which)) co_return;
+        auto const messages = of.nodes.take_output(which);
+        if (messages.empty() && ending) co_return co_await with.close(*ending);
         if (messages.empty()) {
             co_await ready.wait();
             continue;

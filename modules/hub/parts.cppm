@@ -60,8 +60,6 @@ struct hub_parts {
 
     // Sessions and publishing: hub_sessions.cpp.
     net::task<void> hold_session(net::web_socket& with);
-    net::task<void> read_session(net::web_socket& with, session_id which);
-    net::task<void> write_session(net::web_socket& with, session_id which, net::signal& ready);
     net::task<void> publish(publish_order order);
     /// After anything happened in the roster: wakes writers, starts publications, tells the registry.
     void settle();

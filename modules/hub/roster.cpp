@@ -11,6 +11,7 @@ module;
 #include <set>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 #include <variant>
@@ -131,7 +132,7 @@ result<void> roster::handle(session_id from, session::hello const& said, time_po
     }
     if (line_.size() >= limits_.waiting_max) {
         send(from, session::refused{session::request::hello, {}, "the hub is full; come again later"});
-        return success();
+        return std::make_error_code(std::errc::resource_unavailable_try_again);
     }
     state.waits = true;
     line_.push_back(from);

@@ -43,6 +43,11 @@ struct table {
         REQUIRE(nodes.received(who.number, session::encode(what), now));
         listen(who);
     }
+    bool is_ended(caller& who, session::peer_message const& what) {
+        bool const ended = !nodes.received(who.number, session::encode(what), now);
+        listen(who);
+        return ended;
+    }
     void listen(caller& who) {
         for (auto const& bytes : nodes.take_output(who.number))
             who.heard.push_back(session::parse_hub_message(*bytes).value());
@@ -184,7 +189,8 @@ TEST_CASE("nodes over the limit wait in line and are let in one after the other"
     auto second = hub.call("192.0.2.2:5000", 'b', 2);
     auto third = hub.call("192.0.2.3:5000", 'c', 3);
     auto fourth = hub.call("192.0.2.4:5000", 'd', 4);
-    auto fifth = hub.call("192.0.2.5:5000", 'e', 5);
+    table::caller fifth{hub.nodes.connected(at("192.0.2.5:5000"), hub.now), {}};
+    CHECK(hub.is_ended(fifth, session::hello{}));
     CHECK(table::of<session::wait>(third).at(0).place == 1);
     CHECK(table::of<session::wait>(fourth).at(0).place == 2);
     CHECK(table::of<session::refused>(fifth).size() == 1);
