@@ -373,6 +373,8 @@ task<result<void>> http_server::state::converse(connection& with) {
                 if (auto refusal = refusal_of_upgrade(request, old)) {
                     response = *std::move(refusal);
                 } else {
+                    std::erase_if(response.fields,
+                                  [](auto const& each) { return !one_line(each.first) || !one_line(each.second); });
                     SHOAL_CO_TRY(co_await with.bytes->write_all(as_bytes(out)));
                     co_return co_await hold_web_socket(with, response,
                                                        {.key = std::string{request.field("sec-websocket-key")},

@@ -25,6 +25,7 @@ namespace {
 net::http_response describe(net::http_request const& request) {
     if (request.target == "/throw") throw std::runtime_error("handler");
     if (request.target == "/inject") return {.status = 200, .body = "x", .fields = {{"X-Name", "a\r\nX-Evil: 1"}}};
+    if (request.target == "/same") return {.status = 304, .body = "x", .fields = {{"ETag", "\"1\""}}};
     return {.body = std::string{request.method} + " " + std::string{request.target} + " " +
                     std::string{request.field("x-TEST")} + " " + std::string{request.body} + "\n"};
 }
@@ -125,6 +126,13 @@ TEST_CASE("HEAD gets the length but no body", "[net]") {
         auto const reply = co_await exchange(env, at, "HEAD /a HTTP/1.1\r\nHost: x\r\n" + last + "\r\n");
         CHECK(reply.find("Content-Length: 10\r\n") != reply.npos);
         CHECK(reply.substr(reply.size() - 4) == "\r\n\r\n");
+    });
+}
+
+TEST_CASE("what is not modified has neither length nor body", "[net]") {
+    with_server({}, [](net::environment& env, endpoint at, net::http_server&) -> net::task<void> {
+        auto const reply = co_await exchange(env, at, get("/same") + get("/after", last));
+        CHECK(starts(reply, "HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\nHTTP/1.1 200 OK\r\n"));
     });
 }
 

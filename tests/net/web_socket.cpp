@@ -30,7 +30,13 @@ using holder = std::function<net::task<void>(net::web_socket&)>;
 void with_server(simulation& sim, holder hold, std::function<net::task<void>(net::environment&)> client,
                  net::http_server_limits limits = {}) {
     auto& env = sim.host(0);
-    net::http_server server{env, [&](net::http_request const&) { return net::http_response{.upgrade = hold}; }, limits};
+    net::http_server server{env,
+                            [&](net::http_request const&) {
+                                return net::http_response{
+                                    .fields = {{"Sec-WebSocket-Protocol", "test"}, {"X-Name", "a\r\nX-Evil: 1"}},
+                                    .upgrade = hold};
+                            },
+                            limits};
     bool done = false;
     net::signal stop{sim.executor()};
     auto const serve = [&]() -> net::task<void> {
@@ -149,6 +155,8 @@ TEST_CASE("the handshake is that of the RFC's example, and frames may come right
         auto const reply = co_await exchange(env, handshake + frame(0x82, "hello") + farewell);
         CHECK(reply.substr(0, reply.find("\r\n")) == "HTTP/1.1 101 Switching Protocols");
         CHECK(reply.find("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") != reply.npos);
+        CHECK(reply.find("Sec-WebSocket-Protocol: test\r\n") != reply.npos);
+        CHECK(reply.find("X-Evil") == reply.npos);
         CHECK(reply.find("Extensions") == reply.npos);
         CHECK(behind_header(reply) == frame(0x82, "hello", false) + frame(0x88, "\x03\xe8", false));
     });
