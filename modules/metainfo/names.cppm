@@ -34,10 +34,14 @@ std::vector<std::string> sanitise_path(std::vector<std::string_view> const& elem
 /// The name of a file while it is incomplete: with `part_suffix`, cut where it would exceed `name_bytes_max`.
 std::string part_name(std::string_view name);
 
+/// Capital letters as small ones, by simple folding of Latin, Greek, Cyrillic, Armenian and full-width letters: names
+/// that fold alike are one name to a person, and to a file system that does not know case. Invalid UTF-8 stays as it
+/// is.
+std::string folded_name(std::string_view name);
+
 /// Keeps the files of one torrent from sharing a place on disk, and from being a folder of another.
 ///
-/// Names that differ in case only count as equal (simple folding of Latin, Greek, Cyrillic, Armenian and full-width
-/// letters), and so do `x.part` and the incomplete form of `x`.
+/// Names with one `folded_name` count as equal, and so do `x.part` and the incomplete form of `x`.
 class unique_paths {
 public:
     /// `seed` should depend on the torrent, so that nobody can choose names that hash alike; it changes no answer.

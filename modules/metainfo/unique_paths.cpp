@@ -45,27 +45,6 @@ char32_t folded(char32_t c) noexcept {
     return c;
 }
 
-/// Names that fold alike are one name to a file system that does not know case. Invalid UTF-8 stays as it is.
-std::string folded(std::string_view name) {
-    std::string out{name};
-    auto const is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
-    if (std::all_of(name.begin(), name.end(), is_ascii)) {
-        for (auto& c : out)
-            if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-        return out;
-    }
-    out.clear();
-    while (!name.empty()) {
-        if (auto const c = take_code_point(name)) {
-            append_utf8(out, folded(*c));
-        } else {
-            out += name.front();
-            name.remove_prefix(1);
-        }
-    }
-    return out;
-}
-
 /// The place of a folded name in a folder.
 place in_folder(place folder, std::string_view name) noexcept {
     auto hash = mixed(folder + name.size());
@@ -94,9 +73,31 @@ struct numbered {
         return std::string{stem} + " (" + std::to_string(number) + ")" + std::string{extension};
     }
     /// Names with the same base have the same numbered forms, and no others do: so each form is tried once.
-    place base(place folder) const noexcept { return in_folder(in_folder(folder, folded(stem)), folded(extension)); }
+    place base(place folder) const noexcept {
+        return in_folder(in_folder(folder, folded_name(stem)), folded_name(extension));
+    }
 };
 }  // namespace
+
+std::string folded_name(std::string_view name) {
+    std::string out{name};
+    auto const is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+    if (std::all_of(name.begin(), name.end(), is_ascii)) {
+        for (auto& c : out)
+            if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+        return out;
+    }
+    out.clear();
+    while (!name.empty()) {
+        if (auto const c = take_code_point(name)) {
+            append_utf8(out, folded(*c));
+        } else {
+            out += name.front();
+            name.remove_prefix(1);
+        }
+    }
+    return out;
+}
 
 struct unique_paths::places {
     place root = 0;
@@ -107,7 +108,7 @@ struct unique_paths::places {
 
     /// The folder's place, after renaming it where a file is in its way.
     place enter(place parent, std::string& name) {
-        auto const wanted = in_folder(parent, folded(name));
+        auto const wanted = in_folder(parent, folded_name(name));
         if (!files.contains(wanted)) {
             folders.insert(wanted);
             return wanted;
@@ -116,12 +117,12 @@ struct unique_paths::places {
         auto const moved = number_of_moved_folder.find(wanted);
         if (moved != number_of_moved_folder.end()) {
             name = forms.with(moved->second);
-            return in_folder(parent, folded(name));
+            return in_folder(parent, folded_name(name));
         }
         auto& number = next_number[forms.base(parent)];
         for (;;) {
             auto candidate = forms.with(++number);
-            auto const at = in_folder(parent, folded(candidate));
+            auto const at = in_folder(parent, folded_name(candidate));
             if (!is_free(at)) continue;
             folders.insert(at);
             number_of_moved_folder.emplace(wanted, number);
@@ -133,9 +134,9 @@ struct unique_paths::places {
     bool is_free(place at) const { return !files.contains(at) && !folders.contains(at); }
 
     bool take(place parent, std::string_view name) {
-        auto const at = in_folder(parent, folded(name));
+        auto const at = in_folder(parent, folded_name(name));
         if (!is_free(at)) return false;
-        auto const part = in_folder(parent, folded(part_name(name)));
+        auto const part = in_folder(parent, folded_name(part_name(name)));
         if (!is_free(part)) return false;
         files.insert(at);
         files.insert(part);
