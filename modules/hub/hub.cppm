@@ -6,9 +6,11 @@ module;
 
 /// A tracker as a library: announces and scrapes over HTTP and UDP.
 export module shoal.hub;
-export import :settings;  // settings, counters, log_line
-export import :meter;     // requests per address
-export import :service;   // what is answered to whom, without sockets
+export import :error;      // errc
+export import :settings;   // settings, counters, log_line
+export import :meter;      // requests per address
+export import :service;    // what is answered to whom, without sockets
+export import :catalogue;  // names, sizes, owners of what is shared; kept on disk
 import shoal.core;
 import shoal.net;
 
