@@ -200,9 +200,10 @@ byte_vector kept_metainfo(metainfo::torrent const& of) {
     if (of.has_v2()) {
         std::map<sha256_digest, byte_view> layers;  // files of one content share theirs
         auto const& files = of.content().files();
-        for (std::uint32_t number = 0; number < files.size(); ++number)
-            if (auto const layer = of.piece_layer(number); !layer.empty() && files[number].pieces_root)
-                layers.emplace(*files[number].pieces_root, layer);
+        for (std::uint32_t number = 0; number < files.size(); ++number) {
+            auto const layer = of.piece_layer(number);
+            if (auto const& root = files[number].pieces_root; root && !layer.empty()) layers.emplace(*root, layer);
+        }
         out.key("piece layers").dictionary();
         for (auto const& [root, layer] : layers) out.entry(as_text(root.view()), layer);
         out.end();
@@ -624,6 +625,7 @@ result<std::vector<catalogue_entry>> catalogue::near(std::string_view name, std:
     });
     candidates.resize(std::min({candidates.size(), count, listed_entries_max}));
     std::vector<std::int64_t> ids;
+    ids.reserve(candidates.size());
     for (auto const& each : candidates) ids.push_back(each.id);
     return in.entries_with(ids);
 }
