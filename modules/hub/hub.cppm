@@ -6,9 +6,10 @@ module;
 
 /// A tracker as a library: announces and scrapes over HTTP and UDP.
 export module shoal.hub;
-export import :settings;  // settings, counters, log_line
-export import :meter;     // requests per address
-export import :service;   // what is answered to whom, without sockets
+export import :settings;    // settings, counters, log_line
+export import :meter;       // requests per address
+export import :page_files;  // the monitor page
+export import :service;     // what is answered to whom, without sockets
 import shoal.core;
 import shoal.net;
 
