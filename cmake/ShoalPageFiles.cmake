@@ -23,7 +23,6 @@ module;
 #include <string_view>
 
 module shoal.hub;
-import :page_files;
 
 namespace shoal::hub {
 namespace {

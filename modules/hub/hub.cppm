@@ -15,6 +15,7 @@ export import :roster;     // who takes part in what, and the sessions' protocol
 export import :monitor;    // what the page and the API show, as JSON
 export import :catalogue;  // names, sizes, owners of what is shared; kept on disk
 export import :policy;     // whom a browser may call us by
+export import :page_files;  // the monitor page
 import shoal.core;
 import shoal.net;
 

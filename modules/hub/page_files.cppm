@@ -3,9 +3,9 @@ module;
 #include <string_view>
 
 /// The monitor page, compiled in: no path of a request ever reaches the file system.
-module shoal.hub:page_files;
+export module shoal.hub:page_files;
 
-namespace shoal::hub {
+export namespace shoal::hub {
 /// One file of the page. All of it lasts as long as the program.
 struct page_file {
     std::string_view path;          ///< As it is asked for, without the slash in front: "index.html", "page.js".

@@ -78,7 +78,7 @@ export function small() {
 /** Every text that a stranger can set is hostile. */
 export function hostility() {
   const world = new World(5);
-  const ids = hostile.map(({ text }) => world.add_node({ address: text, client: text, capacity: 1e6 }));
+  const ids = hostile.map(({ text }) => world.add_node({ address: text, client: text, capacity: 3e4 }));
   const hashes = hostile.map(({ text }, i) => world.add_torrent({ name: text, size: 4e6, files: 2, owners: [ids[i]] }));
   hashes.forEach((hash, i) => world.join(hash, ids[(i + 1) % ids.length]));
   for (const { text } of hostile) world.say(text, text, { torrent: null });

@@ -69,7 +69,6 @@ export function Pieces({ state, hash, chosen, follow }: { state: State; hash: st
         {torrent.shared && <span>{size(torrent.size)}</span>}
         {torrent.shared && <span>{count(torrent.pieces)} pieces of {size(torrent.piece_length)}</span>}
         <span>{count(torrent.seeders)} seeders, {count(torrent.leechers)} leechers</span>
-        <span>{copies(torrent.health)} copies</span>
         {torrent.completed > 0 && <span>completed {count(torrent.completed)} times</span>}
       </p>
       <Table
@@ -86,7 +85,7 @@ export function Pieces({ state, hash, chosen, follow }: { state: State; hash: st
               <th role="rowheader" scope="row">All</th>
               <td role="cell" class="of-pieces"><CopiesStrip copies={swarm} /></td>
               <td role="cell" class="of-have number" colSpan={3}>
-                rarest ×{copies(Math.min(...swarm) + 0.001)}
+                {copies(torrent.health)} copies
               </td>
             </tr>
           )
