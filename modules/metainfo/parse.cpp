@@ -264,6 +264,7 @@ private:
         std::sort(large.begin(), large.end(), [&](auto a, auto b) { return root_of(a) < root_of(b); });
         auto const expected = large.size();
         made_.layer_of_file_.reserve(expected);
+        std::vector<bool> has_layer(expected);  // the first file of each root
         if (layers) {
             for (auto const [key, content] : layers->entries()) {
                 auto const root = sha256_digest::from(as_bytes(key));
@@ -272,6 +273,10 @@ private:
                 auto const first = std::lower_bound(large.begin(), large.end(), *root,
                                                     [&](auto i, auto const& r) { return root_of(i) < r; });
                 if (first == large.end() || root_of(*first) != *root) return errc::bad_piece_layer;
+                // Before anything is kept of it: many files may share the root.
+                auto const at = static_cast<std::size_t>(first - large.begin());
+                if (has_layer[at]) return errc::repeated_key;
+                has_layer[at] = true;
                 auto last = first;
                 for (; last != large.end() && root_of(*last) == *root; ++last)
                     if (layer->size() != sha256_digest::size() * pieces_in(files[*last].size, piece_length_))
@@ -284,10 +289,6 @@ private:
         }
         std::sort(made_.layer_of_file_.begin(), made_.layer_of_file_.end(),
                   [](auto const& a, auto const& b) { return a.file < b.file; });
-        auto const same_file = [](auto const& a, auto const& b) { return a.file == b.file; };
-        if (std::adjacent_find(made_.layer_of_file_.begin(), made_.layer_of_file_.end(), same_file) !=
-            made_.layer_of_file_.end())
-            return errc::repeated_key;
         made_.layers_complete_ = made_.layer_of_file_.size() == expected;
         return success();
     }
