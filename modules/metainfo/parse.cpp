@@ -215,7 +215,7 @@ private:
         if (made_.single_file_)
             next.path = {made_.name_};
         else
-            next.path = sanitise_path(raw_path_);
+            next.path = sanitised_(raw_path_);
         unique_.claim(next.path);
         return append(std::move(next));
     }
@@ -359,6 +359,7 @@ private:
     limits within_;
     std::size_t path_memory_left_;
     unique_paths unique_;
+    path_sanitiser sanitised_;
     torrent made_;
     std::string_view raw_name_;
     std::vector<std::string_view> raw_path_;  // of the file that is read
