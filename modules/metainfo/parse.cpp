@@ -220,7 +220,11 @@ private:
         return append(std::move(next));
     }
 
-    result<void> add_pad(std::uint64_t size) { return append(pad_file(size)); }
+    /// A pad file fills up a piece; a whole piece of zeros would be work for nobody's content. Source: BEP 47.
+    result<void> add_pad(std::uint64_t size) {
+        if (size >= piece_length_) return errc::bad_file_size;
+        return append(pad_file(size));
+    }
 
     result<void> append(file next) {
         // Checked for each file, so that sums never leave 64 bits and geometry gets a count of 32.
