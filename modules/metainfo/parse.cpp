@@ -79,7 +79,10 @@ public:
             auto const layers = outer ? outer->find("piece layers") : std::nullopt;
             SHOAL_TRY(read_piece_layers(layers));
         }
-        made_.private_ = info.find_integer("private").value_or(0) == 1;
+        if (auto const flag = info.find("private")) {
+            if (flag->type() != kind::integer) return errc::wrong_type;
+            made_.private_ = *flag->integer() != 0;
+        }
         return std::move(made_);
     }
 
