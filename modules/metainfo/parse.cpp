@@ -58,6 +58,7 @@ public:
 
     /// `canonical`: the document is known to be. `outer` has what stands beside the info dictionary.
     result<torrent> read(value info, bool canonical, std::optional<value> outer) {
+        is_canonical_ = canonical;
         if (!canonical && repeats_a_key(info)) return errc::repeated_key;
         SHOAL_TRY(read_versions(info));
         if (!canonical && made_.has_v2()) {  // the canonical form only
@@ -152,6 +153,7 @@ private:
 
     result<void> read_v1_file(value each, std::optional<tree_walker>& tree) {
         if (!each.is_dictionary()) return errc::wrong_type;
+        if (!is_canonical_ && repeats_a_key(each)) return errc::repeated_key;
         auto const attr = attributes_of(each);
         file next;
         next.executable = attr.executable;
@@ -368,6 +370,7 @@ private:
     unique_paths unique_;
     path_sanitiser sanitised_;
     torrent made_;
+    bool is_canonical_ = false;
     std::string_view raw_name_;
     std::vector<std::string_view> raw_path_;  // of the file that is read
     std::uint32_t piece_length_ = 0;

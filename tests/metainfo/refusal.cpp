@@ -250,6 +250,13 @@ TEST_CASE("a key that stands twice is refused", "[metainfo]") {
         CHECK(parse_info(as_bytes(twice(info, str(key) + content))).error() == errc::repeated_key);
     }
     CHECK(refusal_of(twice(torrent_of(info), "4:info" + info)) == errc::repeated_key);
+
+    auto const file = file_v1("a", 1);
+    for (auto const& pair : {str("length") + num(1), str("length") + num(2), str("path") + list({str("b")})})
+        CHECK(refusal_of(files_v1({file, twice(file, pair)}, 1)) == errc::repeated_key);
+    CHECK(refusal_of(files_v1({file, twice(file_v1("b", 1, {{"attr", str("x")}}), str("attr") + str("p"))}, 1)) ==
+          errc::repeated_key);
+    CHECK_FALSE(refusal_of(files_v1({file, "d4:pathl1:be6:lengthi1ee"}, 1)));  // out of order only
 }
 
 TEST_CASE("a v2 info dictionary has one form only", "[metainfo]") {

@@ -72,6 +72,25 @@ TEST_CASE("ids out of range and ids used twice are left out", "[wire]") {
           std::map<std::string, std::uint8_t>{{"a", std::uint8_t{255}}, {"d", std::uint8_t{0}}});
 }
 
+TEST_CASE("of a key that an extension handshake repeats the first counts, whatever it holds", "[wire]") {
+    CHECK(parsed("d1:md1:ai1ee1:md1:ai2e1:bi3eee").m == std::map<std::string, std::uint8_t>{{"a", std::uint8_t{1}}});
+    CHECK(parsed("d1:mde1:md1:ai2eee").m.empty());
+    CHECK(parsed("d1:mi0e1:md1:ai2eee").m.empty());
+    CHECK(parsed("d1:md1:ai1e1:ai2e1:bi2eee").m ==
+          std::map<std::string, std::uint8_t>{{"a", std::uint8_t{1}}, {"b", std::uint8_t{2}}});
+    CHECK(parsed("d1:md1:ai256e1:ai2eee").m.empty());
+    auto const twice = parsed(
+        "d13:metadata_sizei1e13:metadata_sizei2e1:pi1e1:pi2e4:reqqi1e4:reqqi2e11:upload_onlyi0e11:upload_onlyi1e"
+        "1:v3:one1:v3:two6:yourip4:aaaa6:yourip4:bbbbe");
+    CHECK(twice == extension_handshake_message{.reqq = 1,
+                                               .p = std::uint16_t{1},
+                                               .v = "one",
+                                               .yourip = ip_address::from(as_bytes("aaaa")),
+                                               .metadata_size = 1,
+                                               .upload_only = false});
+    CHECK(parsed("d1:p1:x1:pi2e4:reqqi-1e4:reqqi2e1:vi1e1:v3:twoe") == extension_handshake_message{});
+}
+
 TEST_CASE("an extension handshake that is no dictionary is refused", "[wire]") {
     for (auto const* text : {"", "i1e", "le", "4:spam", "d", "d1:m", "x", "d1:ae"})
         CHECK(refused(text) == errc::bad_extension_handshake);
