@@ -260,9 +260,17 @@ std::string disk_files::last_failed_path() const {
 }
 
 std::error_code disk_files::failed(file_number file, std::error_code why) {
-    auto path = settings_.directory / (torrent_->single_file() ? "" : root_name()) / final_path(file);
+    return failed_at(final_path(file), why);
+}
+
+std::error_code disk_files::failed_part(file_number file, std::error_code why) {
+    return failed_at(part_path(file), why);
+}
+
+std::error_code disk_files::failed_at(std::string const& path, std::error_code why) {
+    auto whole = settings_.directory / (torrent_->single_file() ? "" : root_name()) / path;
     std::lock_guard const lock(mutex_);
-    last_failed_path_ = path.string();
+    last_failed_path_ = whole.string();
     return why;
 }
 }  // namespace shoal::store

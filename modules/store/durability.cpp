@@ -206,6 +206,9 @@ result<bitfield> chunk_store::load() {
     }
     auto& claims = claimed.value();
     auto const all_claimed = claims.held.count();
+    // A file that was begun since the last sync is not in it yet; one that is, and looks otherwise, is somebody else's.
+    std::vector<bool> was_stamped(claims.stamps.size());
+    for (file_number file = 0; file < claims.stamps.size(); ++file) was_stamped[file] = claims.stamps[file].has_value();
     for (file_number file = 0; file < claims.stamps.size(); ++file) {
         if (!state.is_real(file)) continue;
         auto& stamp = claims.stamps[file];
@@ -225,8 +228,10 @@ result<bitfield> chunk_store::load() {
             state.hold(*piece);
         state.unsynced.clear();
         state.durable = claims.held;
-        for (file_number file = 0; file < claims.stamps.size(); ++file)
+        for (file_number file = 0; file < claims.stamps.size(); ++file) {
             state.file_states[file].ours = claims.stamps[file].has_value();
+            state.file_states[file].part_ours = state.file_states[file].ours || !was_stamped[file];
+        }
     }
     state.stamps = std::move(claims.stamps);
     state.last = claims.last;

@@ -142,12 +142,15 @@ result<void> store_state::make_writable(file_number file) {
         if (file_states[file].ready && now < file_states[file].writable_until) return success();
     }
     std::lock_guard const journal_lock(journaling);
-    bool adopt;
+    adopting adopt;
     {
         std::lock_guard const lock(mutex);
         auto const& known = file_states[file];
         if (known.ready && now < known.writable_until) return success();
-        adopt = known.ours || known.missing < torrent->content().pieces_of(file).count;
+        auto const has_right_piece = known.missing < torrent->content().pieces_of(file).count;
+        adopt = known.ours || has_right_piece ? adopting::all
+                : known.part_ours             ? adopting::incomplete
+                                              : adopting::nothing;
     }
     SHOAL_TRY(announce(file));
     auto const size = torrent->content().files()[file].size;
@@ -155,6 +158,7 @@ result<void> store_state::make_writable(file_number file) {
     std::lock_guard const lock(mutex);
     auto& known = file_states[file];
     known.ready = true;
+    known.part_ours = true;
     known.named = false;
     known.seen.reset();
     auto const& stamp = stamps[file];

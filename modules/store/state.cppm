@@ -29,6 +29,7 @@ struct file_state {
     bool ready = false;         // opened for writing
     bool dirty = false;         // to be synced and stamped
     bool ours = false;          // as stamped by an earlier run
+    bool part_ours = false;     // so is its incomplete form: by a journal that does not know better, or made by this run
     bool named = false;         // has its final name
     // Written to only until then: later, a crash would make the journal's stamp look like somebody else's change.
     std::int64_t writable_until = std::numeric_limits<std::int64_t>::max();
