@@ -203,6 +203,6 @@ int main(int argc, char** argv) try {
     log::stop();
     return status;
 } catch (std::exception const& why) {
-    std::cerr << "tracker: " << why.what() << '\n';
+    std::cerr << "tracker: " << shoal::escaped(why.what()) << '\n';
     return failed;
 }
