@@ -1,4 +1,6 @@
 // The tracker program: options, log, signals. What it does is in shoal.hub.
+#include <sys/stat.h>
+
 #include <csignal>
 
 #include <algorithm>
@@ -172,7 +174,9 @@ net::task<int> serve(hub::hub& tracker) {
 int run(command_line const& how) {
     if (!how.data.empty()) {
         std::error_code why;
+        auto const umask_before = ::umask(0077);  // who shares what is for the tracker's user alone
         std::filesystem::create_directories(how.data, why);
+        ::umask(umask_before);
         if (why) {
             std::cerr << "tracker: cannot use " << escaped(how.data) << ": " << why.message() << '\n';
             return not_writable;

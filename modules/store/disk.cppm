@@ -42,6 +42,8 @@ result<shared_descriptor> open_below(int folder, std::string const& path, int fl
 result<shared_descriptor> open_file_below(int folder, std::string const& path, int flags, unsigned mode = 0);
 /// Makes the folders of `path` but for its last element.
 result<void> make_folders_below(int folder, std::string const& path);
+/// Makes the folders of a path of the user's own, in which links are his, with this mode where there are none.
+result<void> make_folders(std::filesystem::path const& path, unsigned mode);
 /// Locks, or fails with `in_use`. Where the file system has no locks, succeeds.
 result<void> lock_file(int number, bool exclusive);
 

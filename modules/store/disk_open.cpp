@@ -85,9 +85,9 @@ result<shared_descriptor> disk_files::root(bool create) {
         std::lock_guard const lock(mutex_);
         if (root_) return root_;
     }
-    std::error_code why;
-    if (create) std::filesystem::create_directories(settings_.directory, why);
-    if (why) return error_of(why.value());
+    if (create) {
+        SHOAL_TRY(make_folders(settings_.directory, 0755));
+    }
     // The user's folder may be a link; below it none is followed.
     auto const number = ::open(settings_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (number < 0) return error_of(errno);

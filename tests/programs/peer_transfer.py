@@ -3,6 +3,8 @@
 
     peer_transfer.py PEER TRACKER [NAME...]
 """
+import hashlib
+import http.server
 import json
 import os
 import pathlib
@@ -13,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -81,10 +84,10 @@ class Transfer(unittest.TestCase):
         self.addCleanup(stop)
         return program
 
-    def seed(self, *options, torrent=None):
+    def seed(self, *options, torrent=None, **more):
         """A running seed and its address."""
         program = self.start(PEER, "seed", torrent or self.torrent, self.share.parent, "--listen", "127.0.0.1:0",
-                             "--state", self.folder / "seed-state", "--json", *options)
+                             "--state", self.folder / "seed-state", "--json", *options, **more)
         address = json.loads(program.wait_for('"listening"'))["address"]
         program.wait_for('"start"')
         return program, address
@@ -204,6 +207,46 @@ class Transfer(unittest.TestCase):
         get = self.on_small_disk(8, 5_000_000, "--connect", address)
         self.assertEqual(get.end(), NOT_WRITABLE, get.seen)
         self.assertIn(b"start again to go on", get.seen)
+
+    def test_the_words_of_a_tracker_are_shown_without_a_control_character(self):
+        class Rude(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                odd = b"\x1b]0;title\x07\x1b[31mred\r\n"
+                key = b"failure reason" if "refuse" in self.path else b"warning message"
+                more = b"" if "refuse" in self.path else b"8:intervali60e5:peers0:"
+                said = b"%d:%s%d:%s" % (len(key), key, len(odd), odd)
+                body = b"d" + more + said + b"e"
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Rude)
+        self.addCleanup(server.server_close)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        url = f"http://127.0.0.1:{server.server_port}"
+        get = self.get("--tracker", url + "/refuse", "--tracker", url + "/warn", "--timeout", "4s")
+        self.assertEqual(get.end(), INCOMPLETE, get.seen)
+        self.assertIn(b"red", get.seen)
+        self.assertIn(b"warns", get.seen)
+        self.assertNotRegex(get.seen, rb"[\x00-\x09\x0b-\x1f\x7f]")
+
+    def test_folders_and_files_are_for_their_owner_to_write_whatever_the_umask(self):
+        _, address = self.seed(umask=0)
+        get = self.get("--connect", address, umask=0)
+        self.assertEqual(get.end(), DONE, get.seen)
+
+        def mode(path):
+            return path.stat().st_mode & 0o7777
+        for state in ("get-state", "seed-state"):
+            self.assertEqual(mode(self.folder / state), 0o700)
+            for path in (self.folder / state).iterdir():
+                self.assertEqual(mode(path), 0o600, path)
+        for path in (self.out, *self.out.rglob("*")):
+            self.assertEqual(mode(path), 0o755 if path.is_dir() else 0o644, path)
 
     def test_select_takes_some_files_only(self):
         _, address = self.seed()
