@@ -25,6 +25,18 @@ DONE, FAILED, NOT_FOUND, UNREACHABLE, MISMATCH, NOT_WRITABLE, INCOMPLETE = 0, 1,
 PATIENCE = 60  # seconds that any one wait may take, with sanitizers on a busy machine
 
 
+def bencode(value):
+    if isinstance(value, int):
+        return b"i%de" % value
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(value, bytes):
+        return b"%d:%s" % (len(value), value)
+    if isinstance(value, list):
+        return b"l" + b"".join(map(bencode, value)) + b"e"
+    return b"d" + b"".join(bencode(key) + bencode(value[key]) for key in sorted(value)) + b"e"
+
+
 class Program:
     """A running program, its output read line by line."""
 
@@ -207,6 +219,51 @@ class Transfer(unittest.TestCase):
         get = self.on_small_disk(8, 5_000_000, "--connect", address)
         self.assertEqual(get.end(), NOT_WRITABLE, get.seen)
         self.assertIn(b"start again to go on", get.seen)
+
+    def test_a_hostile_torrent_writes_nowhere_but_in_its_folder(self):
+        paths = [["..", "..", "above"], ["..", "beside"], [str(self.folder / "absolute")], ["/etc", "absolute"],
+                 ["a/../../separators"], ["..\\..\\separators"], ["C:\\drive"], ["link", "through"], ["loop", "x"],
+                 ["", "empty"], [".", "dot"], ["nul"], ["bells\x07\x1b[31m"], ["n" * 300], ["plain"]]
+        files = [{"path": ["link"], "attr": "l", "symlink path": ["..", ".."]},
+                 {"path": ["loop"], "attr": "l", "symlink path": ["loop"]},
+                 {"path": ["secret"], "attr": "l", "symlink path": ["", "etc", "passwd"]}]
+        files += [{"path": path, "length": 1000 + at} for at, path in enumerate(paths)]
+        contents = [os.urandom(file.get("length", 0)) for file in files]
+        info = {"name": "../../evil", "piece length": 16384, "files": files,
+                "pieces": b"".join(hashlib.sha1(b"".join(contents)[at:at + 16384]).digest()
+                                   for at in range(0, sum(map(len, contents)), 16384))}
+        torrent = self.folder / "hostile.torrent"
+        torrent.write_bytes(bencode({"info": info}))
+        shown = json.loads(subprocess.run([PEER, "show", torrent, "--json"], env=CLEAN, check=True,
+                                          stdout=subprocess.PIPE).stdout)
+        root = self.share.parent / shown["name"]
+        self.assertEqual(root.parent, self.share.parent)
+        there = {}
+        for file, content in zip(shown["files"], contents, strict=True):
+            if content:
+                there[file["path"]] = content
+                (root / file["path"]).parent.mkdir(parents=True, exist_ok=True)
+                (root / file["path"]).write_bytes(content)
+        self.assertEqual(len(there), len(paths))
+        _, address = self.seed(torrent=torrent)
+
+        self.out = self.folder / "deep" / "er" / "out"
+        inside = self.out / shown["name"]
+
+        def outside():
+            return sorted(path for path in self.folder.rglob("*")
+                          if not path.is_relative_to(self.out) and not path.is_relative_to(self.folder / "get-state"))
+        (self.folder / "deep" / "er").mkdir(parents=True)
+        before = outside()
+        get = self.get("--connect", address, torrent=torrent)
+        self.assertEqual(get.end(), DONE, get.seen)
+        self.assertEqual(outside(), before)
+        for name in ("above", "beside", "absolute", "separators", "evil"):
+            self.assertFalse((self.folder.parent / name).exists() or pathlib.Path("/etc", name).exists())
+        self.assertEqual(list(self.out.iterdir()), [inside])
+        self.assertFalse([path for path in inside.rglob("*") if path.is_symlink()])
+        self.assertEqual({str(path.relative_to(inside)): path.read_bytes() for path in inside.rglob("*")
+                          if path.is_file()}, there)
 
     def test_the_words_of_a_tracker_are_shown_without_a_control_character(self):
         class Rude(http.server.BaseHTTPRequestHandler):
