@@ -192,6 +192,7 @@ result<void> disk_files::sync(std::span<file_number const> files) {
 
 void disk_files::drop_cache(file_number file) {
     windows_.drop(file);  // mapped pages would stay
+    forget(file);         // another file may stand in its place
     if (auto const opened = open(file, false)) ::posix_fadvise(opened.value()->number(), 0, 0, POSIX_FADV_DONTNEED);
 }
 

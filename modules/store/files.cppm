@@ -66,7 +66,7 @@ public:
     /// Renames `X.part` to `X`, cut to `size`; creates an empty file when `size` is 0 and there is none. Never replaces
     /// a file, and never empties one: `foreign_file`.
     virtual result<void> complete(file_number file, std::uint64_t size) = 0;
-    /// Forgets what is cached of the file, so that the next `read` asks the disk.
+    /// Forgets what is cached of the file, also which one it was, so that the next `read` asks the disk.
     virtual void drop_cache(file_number file) = 0;
 
     /// Reserves and maps bytes of one file for writing, every page present. Nothing: this back end does not map.
@@ -92,8 +92,9 @@ public:
 
 /// Where content lies whose names on disk are not those of the torrent, which are portable: shared folders hold `a:b`.
 struct content_names {
-    std::string root;                             ///< Of the root folder or single file; empty: the torrent's name.
-    std::unordered_map<file_number, std::string> paths;  ///< Below the root folder, `/` between elements; else as in the torrent.
+    std::string root;  ///< Of the root folder or single file; empty: the torrent's name.
+    std::unordered_map<file_number, std::string>
+        paths;  ///< Below the root folder, `/` between elements; else as in the torrent.
 };
 
 /// Where and how `disk_files` works.
