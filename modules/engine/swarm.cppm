@@ -328,6 +328,7 @@ private:
     std::string known_at_;                            // the URL that was told `started`
     net::signal news_;
     bool is_completed_ = false;
-    std::string reason_;
+    announce::failure refused_;                 // by the last announce; its reason is empty when it was not
+    std::map<std::string, time_point> ask_at_;  // by URL; the end of time: never
 };
 }  // namespace shoal::engine
