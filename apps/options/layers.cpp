@@ -9,6 +9,8 @@
 #include <sstream>
 #include <string_view>
 
+import shoal.core;
+
 namespace shoal::options {
 namespace {
 using settings = std::map<std::string, std::vector<std::string>>;
@@ -110,7 +112,7 @@ std::optional<int> read(CLI::App& app, int argc, char const* const* argv) {
         if (wrong.get_exit_code() == 0) return app.exit(wrong, std::cout, std::cerr);
         // Some messages of CLI11 have several lines; one is enough.
         std::string_view const message = wrong.what();
-        std::cerr << app.get_name() << ": " << message.substr(0, message.find('\n')) << '\n';
+        std::cerr << app.get_name() << ": " << escaped(message.substr(0, message.find('\n'))) << '\n';
         return 2;
     }
     return std::nullopt;

@@ -139,7 +139,7 @@ net::task<int> get(mover& with, get_options const& options) {
             auto const why = each->transfer->status().error;
             if (why == store::errc::no_space || is(why, condition::transient))
                 is_disk_full = true;
-            else if (why)
+            else if (why && !each->is_complete)  // later, what is there goes on being given
                 co_return out.fail(status_of(why), escaped(each->content->name()) + ": " + why.message());
             if (each->is_complete && !each->complete_since) tell_complete(with, *each, started);
             if (!each->is_complete || (wants_to_seed(options) && !has_seeded_enough(options, *each))) is_done = false;

@@ -1,13 +1,13 @@
 // The tracker program: options, log, signals. What it does is in shoal.hub.
-#include <csignal>
-
+#include <sys/stat.h>
 #include <unistd.h>
-#include <algorithm>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <coroutine>
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
@@ -200,7 +200,9 @@ net::task<int> serve(hub::hub& tracker) {
 int run(command_line how) {
     std::filesystem::path const data{how.data.empty() ? default_data() : std::filesystem::path{how.data}};
     std::error_code why;
+    auto const umask_before = ::umask(0077);  // who shares what is for the tracker's user alone
     std::filesystem::create_directories(data, why);
+    ::umask(umask_before);
     if (!why && access(data.c_str(), W_OK | X_OK) != 0) why = {errno, std::system_category()};
     if (why) {
         std::cerr << "tracker: cannot use " << escaped(data.string()) << ": " << why.message() << '\n';
@@ -236,6 +238,6 @@ int main(int argc, char** argv) try {
     log::stop();
     return status;
 } catch (std::exception const& why) {
-    std::cerr << "tracker: " << why.what() << '\n';
+    std::cerr << "tracker: " << shoal::escaped(why.what()) << '\n';
     return failed;
 }

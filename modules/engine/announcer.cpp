@@ -12,6 +12,7 @@ module;
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <unordered_map>
 #include <unordered_set>
@@ -33,6 +34,15 @@ import :limits;
 import :swarm;
 
 namespace shoal::engine {
+namespace {
+/// By the scheme, in which case does not count. Source: RFC 3986, 3.1.
+bool is_udp(std::string_view url) {
+    constexpr std::string_view scheme = "udp:";
+    return std::ranges::equal(url.substr(0, scheme.size()), scheme,
+                              [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
+}
+}  // namespace
+
 announcer::announcer(swarm& owner, std::vector<std::string> urls)
     : swarm_(owner), urls_(std::move(urls)), news_(owner.node.home) {}
 
@@ -49,12 +59,15 @@ net::task<void> announcer::run() {
         bool is_answered = false;
         for (std::size_t i = 0; i < urls_.size() && !is_answered; ++i) {
             auto const url = urls_[i];
+            if (may_ask_at(url) > clock.now()) continue;
             auto const what = known_at_ != url                      ? announce::event::started
                               : std::exchange(is_completed_, false) ? announce::event::completed
                                                                     : announce::event::none;
             auto const reply = co_await announce(url, what);
             if (!reply) {
-                swarm_.tell(event::announce_failed{url, reason_.empty() ? reply.error().message() : reason_});
+                heed_refusal(url);
+                swarm_.tell(
+                    event::announce_failed{url, refused_.reason.empty() ? reply.error().message() : refused_.reason});
                 continue;
             }
             is_answered = true;
@@ -65,20 +78,37 @@ net::task<void> announcer::run() {
             for (auto const& each : reply.value().peers) peers.push_back(each.at);
             swarm_.add_peers(peers);
             swarm_.tell(event::announced{url, peers.size(), reply.value().warning});
-            auto wait = std::max<duration>(reply.value().interval, reply.value().min_interval.value_or(0s));
+            auto const least = std::max<duration>(announce_interval_min, reply.value().min_interval.value_or(0s));
             // Few peers while we need some: ask again as soon as the tracker lets us.
-            if (swarm_.wants_data() && swarm_.peer_count() < peers_enough)
-                wait = std::min<duration>(
-                    wait, std::max<duration>(hungry_announce_interval, reply.value().min_interval.value_or(0s)));
-            next = clock.now() + wait;
+            bool const is_hungry = swarm_.wants_data() && swarm_.peer_count() < peers_enough;
+            next = clock.now() + (is_hungry ? least : std::max<duration>(least, reply.value().interval));
             retry_after = announce_retry_after;
         }
         if (!is_answered) {
-            next = clock.now() + retry_after;
+            next = time_point::max();
+            for (auto const& url : urls_) next = std::min(next, std::max(clock.now() + retry_after, may_ask_at(url)));
+            if (next == time_point::max()) co_return;  // none of them wants to hear of us again
             retry_after = std::min<duration>(2 * retry_after, announce_retry_after_max);
         }
-        co_await clock.wait(news_, next);
+        // Only completion is worth an announce before its time. It may have been told already, to another tracker.
+        do co_await clock.wait(news_, next);
+        while (clock.now() < next && !is_completed_);
     }
+}
+
+/// A tracker that says when, or that it never wants to be asked again, is not asked before. Source: BEP 31.
+void announcer::heed_refusal(std::string const& url) {
+    if (refused_.is_final) {
+        ask_at_[url] = time_point::max();
+        if (known_at_ == url) known_at_.clear();
+    } else if (refused_.retry_in) {
+        ask_at_[url] = swarm_.node.outside.clock.now() + *refused_.retry_in;
+    }
+}
+
+time_point announcer::may_ask_at(std::string const& url) const {
+    auto const found = ask_at_.find(url);
+    return found == ask_at_.end() ? time_point::min() : found->second;
 }
 
 net::task<void> announcer::farewell() {
@@ -102,12 +132,12 @@ announce::announce_request announcer::request_for(announce::event what) const {
 
 net::task<result<announce::announce_reply>> announcer::announce(std::string url, announce::event what) {
     auto& clock = swarm_.node.outside.clock;
-    reason_.clear();
+    refused_ = {};
     auto request = request_for(what);
     if (auto const id = tracker_ids_.find(url); id != tracker_ids_.end()) request.tracker_id = id->second;
     auto const deadline = clock.now() + announce_timeout;
-    auto reply = url.starts_with("udp:") ? co_await net::with_deadline(clock, deadline, over_udp(url, request))
-                                         : co_await net::with_deadline(clock, deadline, over_http(url, request));
+    auto reply = is_udp(url) ? co_await net::with_deadline(clock, deadline, over_udp(url, request))
+                             : co_await net::with_deadline(clock, deadline, over_http(url, request));
     if (reply && !reply.value().tracker_id.empty()) tracker_ids_[url] = reply.value().tracker_id;
     co_return reply;
 }
@@ -122,7 +152,7 @@ net::task<result<announce::announce_reply>> announcer::over_http(std::string url
                  co_await net::http_get(swarm_.node.outside, announce::announce_target(url, request), limits));
     SHOAL_CO_TRY(auto said, announce::parse_http_reply(as_bytes(got.body)));
     if (auto* refused = std::get_if<announce::failure>(&said)) {
-        reason_ = refused->reason;
+        refused_ = *refused;
         co_return make_error_code(errc::tracker_refused);
     }
     co_return std::get<announce::announce_reply>(std::move(said));
@@ -161,7 +191,7 @@ net::task<result<announce::announce_reply>> announcer::over_udp(std::string url,
         if (!outcome) continue;
         if (auto* reply = std::get_if<announce::announce_reply>(&*outcome)) co_return std::move(*reply);
         if (auto* refused = std::get_if<announce::failure>(&*outcome)) {
-            reason_ = refused->reason;
+            refused_ = *refused;
             co_return make_error_code(errc::tracker_refused);
         }
         if (auto* why = std::get_if<std::error_code>(&*outcome)) co_return *why;

@@ -19,7 +19,8 @@ struct piece_rejected {  ///< The hash was wrong; the piece is fetched again.
     piece_index piece;
 };
 struct completed {};  ///< All that was asked for is there, verified, under its final names.
-struct failed {       ///< The transfer stands still until the cause is gone (disk full, file truncated).
+/// The transfer stands still until the cause is gone (disk full, files changed), or what it has cannot be recorded.
+struct failed {
     std::error_code why;
 };
 struct recovered {};  ///< It goes on after `failed`.

@@ -63,8 +63,9 @@ inline constexpr auto announce_timeout = 30s;
 inline constexpr std::uint32_t peers_wanted = 100;
 /// With fewer connected peers than this, a transfer that needs data asks again early.
 inline constexpr std::size_t peers_enough = 10;
-/// Re-announce sooner than the tracker's interval, but never sooner than this, when there are too few peers.
-inline constexpr auto hungry_announce_interval = 30s;
+/// Time between two announces that tell nothing new; longer where the tracker's `min interval` is. With too few peers a
+/// transfer does not wait for the tracker's interval, but for this. Class A14.
+inline constexpr auto announce_interval_min = 60s;
 /// Wait after a failed announce, doubled each time up to the second figure.
 inline constexpr auto announce_retry_after = 5s;
 inline constexpr auto announce_retry_after_max = 30min;

@@ -111,12 +111,12 @@ net::task<void> node_state::share_upload() {
                 all_seeding = all_seeding && session->is_served_by_seed();
             }
         }
-        auto const chosen = uplink.next(waiting, all_seeding);
-        if (!chosen) {
+        auto const next = uplink.next(waiting, all_seeding);
+        if (!next) {
             co_await uploads_waiting.wait();
             continue;
         }
-        auto const at = std::ranges::find(waiting, *chosen, &choker::waiting_peer::id) - waiting.begin();
+        auto const at = std::ranges::find(waiting, *next, &choker::waiting_peer::id) - waiting.begin();
         sessions[static_cast<std::size_t>(at)]->grant();
         upload.take(block_length, now());
         uplink.sent(block_length);

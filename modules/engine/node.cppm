@@ -20,10 +20,10 @@ struct node_state;
 export namespace shoal::engine {
 /// How a node behaves towards everyone.
 struct node_settings {
-    std::string client = "Shoal 0.1";         ///< Told to peers and trackers.
-    std::uint64_t upload_limit = 0;           ///< Bytes per second for all transfers; 0 for none.
-    std::uint64_t download_limit = 0;         ///< The same.
-    std::optional<ip_address> outgoing_from;  ///< Address that connections are made from.
+    std::string client = "Shoal 0.1";              ///< Told to peers and trackers.
+    std::uint64_t upload_limit = 0;                ///< Bytes per second for all transfers; 0 for none.
+    std::uint64_t download_limit = 0;              ///< The same.
+    std::optional<ip_address> outgoing_from = {};  ///< Address that connections are made from.
 };
 
 /// A peer: its identity, listeners, budgets and transfers.

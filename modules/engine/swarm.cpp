@@ -98,7 +98,9 @@ net::task<void> swarm::stop() {
         co_await farewells.join();
     }
     if (store) {
-        auto const how = is_complete_ ? store::closing::quick : store::closing::durable;
+        // A download that is complete does not wait for the disk (docs/decisions/0006); what was only checked lies
+        // there.
+        auto const how = is_complete_ && options_.storage.writable ? store::closing::quick : store::closing::durable;
         co_await net::on_pool(node.outside.workers, [this, how] { (void)store->close(how); });
     }
     has_stopped_ = true;
@@ -136,6 +138,7 @@ transfer_status swarm::status() const {
     status.pieces_have = picker.have().count();
     status.pieces_total = picker.piece_count();
     status.pieces_checked = was_checked_ ? picker.piece_count() : pieces_checked();
+    status.pieces_hashed = pieces_hashed_;
     status.bytes_total = content->pieces().total_size();
     status.bytes_left = picker.bytes_left();
     status.downloaded = downloaded;

@@ -208,6 +208,10 @@ public:
     bool is_running() const noexcept {
         return !is_stopping_ && (state_ == transfer_state::downloading || state_ == transfer_state::seeding);
     }
+    /// Gives what it has, even where it can receive nothing for the time being.
+    bool is_giving() const noexcept {
+        return is_running() || (!is_stopping_ && was_checked_ && state_ == transfer_state::failed);
+    }
     bool wants_data() const noexcept { return state_ == transfer_state::downloading; }
     std::size_t peer_count() const noexcept { return session_count_; }
 
@@ -245,6 +249,9 @@ private:
     void stop_checking();
     std::uint32_t pieces_checked() const;
     void give_up_lost();
+    void give_up(std::vector<piece_index> const& pieces, std::error_code why);
+    void piece_mended(piece_index piece);
+    void sync_ended(std::error_code why);
     void piece_verified(piece_index piece);
     void piece_rejected(piece_index piece);
     void storage_failed(std::error_code why);
@@ -268,14 +275,18 @@ private:
     transfer_options options_;
     transfer_state state_ = transfer_state::checking;
     std::error_code error_;
+    std::error_code sync_error_;  // what was verified cannot be recorded: told, and tried again
     std::shared_ptr<check_state> checking_;
     std::uint64_t failed_pieces_ = 0;
+    std::uint32_t pieces_hashed_ = 0;
     bool was_checked_ = false;
     bool is_complete_ = false;
     bool is_stopping_ = false;
     bool has_stopped_ = false;
     std::vector<std::uint32_t> missing_per_file_;  // pieces
-    std::vector<piece_index> lost_;                // of a seeder: pieces to be looked at again
+    std::vector<piece_index> lost_;                // of changed files, which are not written to: to be looked at
+    std::vector<piece_index> wrong_;  // of them: looked at, to be looked at again when their files look otherwise
+    std::error_code lost_why_;
     std::unordered_map<std::uint32_t, std::unique_ptr<piece_work>> work_;
     std::vector<piece_work*> work_with_news_;
 
@@ -307,6 +318,9 @@ private:
     net::task<result<announce::announce_reply>> over_http(std::string url, announce::announce_request request);
     net::task<result<announce::announce_reply>> over_udp(std::string url, announce::announce_request request);
     announce::announce_request request_for(announce::event what) const;
+    void heed_refusal(std::string const& url);
+    /// When the tracker may be asked again, as it said itself when it refused.
+    time_point may_ask_at(std::string const& url) const;
 
     swarm& swarm_;
     std::vector<std::string> urls_;
@@ -314,6 +328,7 @@ private:
     std::string known_at_;                            // the URL that was told `started`
     net::signal news_;
     bool is_completed_ = false;
-    std::string reason_;
+    announce::failure refused_;                 // by the last announce; its reason is empty when it was not
+    std::map<std::string, time_point> ask_at_;  // by URL; the end of time: never
 };
 }  // namespace shoal::engine

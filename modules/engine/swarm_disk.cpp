@@ -94,6 +94,7 @@ net::task<result<void>> swarm::check_pieces() {
             checking_->pieces.push_back(piece_index{i});
     }
     checking_->is_right.resize(checking_->pieces.size());
+    pieces_hashed_ = static_cast<std::uint32_t>(checking_->pieces.size());
     auto const state = checking_;
     state->running = std::min(node.outside.workers.size(), state->pieces.size());
     net::signal& all_done = files_ready_;  // nobody else waits for it yet
@@ -176,6 +177,7 @@ void swarm::storage_failed(std::error_code why) {
 
 void swarm::storage_recovered() {
     if (!error_) return;
+    if (!lost_.empty() || !wrong_.empty()) return storage_failed(lost_why_);
     error_ = {};
     state_ = picker.complete() ? transfer_state::seeding : transfer_state::downloading;
     tell(event::recovered{});
@@ -235,6 +237,8 @@ net::task<void> swarm::keep_files() {
         }
         storage_recovered();
         if (!was_last || is_complete_) continue;
+        give_up_lost();  // what a sync that is still under way has found
+        if (!picker.complete()) continue;
         is_complete_ = true;
         state_ = transfer_state::seeding;
         tell(event::completed{});
@@ -250,64 +254,92 @@ net::task<void> swarm::keep_files() {
 net::task<void> swarm::look_after_content() {
     auto& clock = node.outside.clock;
     for (;;) {
-        co_await clock.sleep(std::min<duration>(sync_interval, content_look_interval));
-        result<void> looked = success();
+        result<void> synced = success();
         co_await net::on_pool(node.outside.workers, [&] {
-            if (store->unsynced_bytes() > 0) looked = store->sync();
-            if (looked) looked = store->check_files();
+            if (store->unsynced_bytes() > 0 || store->is_journal_behind()) synced = store->sync();
+            (void)store->check_files();  // fails when closed only
         });
+        sync_ended(synced ? std::error_code{} : synced.error());
         give_up_lost();
-        if (!lost_.empty() && !options_.storage.writable) co_await look_again();
+        if (!lost_.empty() || !wrong_.empty()) co_await look_again();
+        co_await clock.sleep(std::min<duration>(sync_interval, content_look_interval));
     }
+}
+
+/// Nothing stands still for want of a record; but after a crash all would be read again, so the user should know.
+void swarm::sync_ended(std::error_code why) {
+    auto const before = std::exchange(sync_error_, why);
+    if (why && !before && why != error_) tell(event::failed{why});
+    if (!why && before && !error_) tell(event::recovered{});
 }
 
 void swarm::give_up_lost() {
-    for (auto const piece : store->take_lost()) {
-        picker.piece_failed(piece);
-        lost_.push_back(piece);
-    }
-    if (lost_.empty()) return;
-    count_missing_per_file();
-    is_complete_ = false;
-    if (options_.storage.writable) {
-        lost_.clear();  // they are fetched again
-        state_ = transfer_state::downloading;
-        for (auto* session : sessions_)
-            if (session) session->update_interest();
-        retry_peers();
-    } else if (!error_) {
-        storage_failed(store::errc::truncated_file);
-    }
+    if (auto const lost = store->take_lost(); !lost.empty()) give_up(lost, store::errc::changed_file);
 }
 
-/// A seeder's files were changed: it seeds again when they are as they were.
+/// They are fetched again, unless they lie in a file that somebody changed when it was finished, or that we only give
+/// away: such a file stays as it is.
+void swarm::give_up(std::vector<piece_index> const& pieces, std::error_code why) {
+    bool is_any_fetched = false;
+    for (auto const piece : pieces) {
+        picker.piece_failed(piece);
+        if (options_.storage.writable && store->may_receive(piece)) {
+            is_any_fetched = true;
+            continue;
+        }
+        if (lost_.empty() && wrong_.empty()) lost_why_ = why;
+        lost_.push_back(piece);
+    }
+    is_complete_ = false;
+    count_missing_per_file();
+    if (!lost_.empty() && !error_) storage_failed(lost_why_);
+    if (!is_any_fetched || error_) return;
+    state_ = transfer_state::downloading;
+    for (auto* session : sessions_)
+        if (session) session->update_interest();
+    retry_peers();
+}
+
+/// Files that were changed: what is still right in them is given again at once, the rest when it is as it was.
 net::task<void> swarm::look_again() {
     std::vector<piece_index> looked_at = lost_;
     if (looked_at.size() > pieces_looked_at_max) looked_at.resize(pieces_looked_at_max);
     std::vector<char> is_right(looked_at.size());
-    co_await net::on_pool(node.outside.workers, [&] {
+    bool look_at_wrong = false;
+    co_await net::on_pool(node.outside.workers, [&, has_wrong = !wrong_.empty()] {
+        look_at_wrong = has_wrong && store->have_wrong_files_changed();
         for (std::size_t i = 0; i < looked_at.size(); ++i) {
             auto const right = store->check_piece(looked_at[i]);
             is_right[i] = right && right.value();
-            if (!is_right[i]) return;  // not yet mended
         }
     });
+    if (look_at_wrong) lost_.insert(lost_.end(), wrong_.begin(), wrong_.end()), wrong_.clear();
     for (std::size_t i = 0; i < looked_at.size(); ++i) {
-        if (!is_right[i]) co_return;
-        picker.set_have(looked_at[i]);
         std::erase(lost_, looked_at[i]);
+        if (is_right[i])
+            piece_mended(looked_at[i]);
+        else
+            wrong_.push_back(looked_at[i]);
     }
-    if (!lost_.empty()) co_return;
+    count_missing_per_file();
+    if (!lost_.empty() || !wrong_.empty()) co_return;
     is_complete_ = picker.complete();
     storage_recovered();
+}
+
+void swarm::piece_mended(piece_index piece) {
+    picker.set_have(piece);
+    files_ready_.notify();
+    for (auto* session : sessions_) {
+        if (!session) continue;
+        session->core.have(piece);
+        session->flush();
+    }
 }
 
 void swarm::content_failed(piece_index piece, std::error_code why) {
     if (!picker.have().test(piece)) return;
     store->lost(piece);
-    picker.piece_failed(piece);
-    lost_.push_back(piece);
-    if (!options_.storage.writable) storage_failed(why);
-    give_up_lost();
+    give_up({piece}, why);
 }
 }  // namespace shoal::engine

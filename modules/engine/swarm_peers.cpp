@@ -127,7 +127,7 @@ void swarm::interest_changed(peer_session& peer) {
     std::size_t served = 0;
     for (auto const* session : sessions_)
         if (session && !session->core.is_choking()) ++served;
-    if (peer.core.peer_is_interested() && peer.core.is_choking() && is_running() &&
+    if (peer.core.peer_is_interested() && peer.core.is_choking() && is_giving() &&
         served < choker::slots_for(node.settings.upload_limit)) {
         peer.core.unchoke();
         peer.last_unchoked = node.now();
@@ -218,7 +218,7 @@ net::task<std::error_code> swarm::converse_with(endpoint to) {
 }
 
 void swarm::adopt(std::unique_ptr<net::stream> stream, wire::handshake const& theirs) {
-    if (answering_ >= options_.peers_max || (!is_running() && state_ != transfer_state::checking)) return;
+    if (answering_ >= options_.peers_max || (!is_giving() && state_ != transfer_state::checking)) return;
     spawn("peer " + stream->remote().to_string(), answer(std::move(stream), theirs));
 }
 
@@ -236,7 +236,7 @@ net::task<void> swarm::answer(std::unique_ptr<net::stream> stream, wire::handsha
         if (!sent) co_return;
         // What we have is told first, once it is known.
         auto const checked = co_await net::with_deadline(clock, clock.now() + checking_patience, when_checked());
-        if (!checked || !is_running()) co_return;
+        if (!checked || !is_giving()) co_return;
     }
     endpoint const unknown{stream->remote().address, 0};
     co_await run_session(std::move(stream), theirs, unknown, false);

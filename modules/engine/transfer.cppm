@@ -35,6 +35,7 @@ struct transfer_options {
     transfer_observer on_event;
 };
 
+/// `failed`: nothing is received; what is there and right is still given to others.
 enum class transfer_state { checking, downloading, seeding, failed, stopped };
 
 /// A snapshot. Bytes count payload; rates are bytes per second over the last seconds.
@@ -42,6 +43,7 @@ struct transfer_status {
     transfer_state state = transfer_state::checking;
     std::error_code error;  ///< While `failed`.
     std::uint32_t pieces_have = 0, pieces_total = 0, pieces_checked = 0;
+    std::uint32_t pieces_hashed = 0;                ///< Of those checked at the start: the journal proved the others.
     std::uint64_t bytes_total = 0, bytes_left = 0;  ///< Of what is wanted.
     std::uint64_t downloaded = 0, uploaded = 0, wasted = 0;
     std::uint64_t failed_pieces = 0;

@@ -31,7 +31,7 @@ public:
             case errc::too_many_pieces:
                 return "the torrent has too many pieces";
             case errc::bad_file_size:
-                return "a file size is negative or too large";
+                return "the size of a file or of a pad file is not possible";
             case errc::bad_file:
                 return "a file entry contradicts itself";
             case errc::no_content:

@@ -22,7 +22,7 @@ export enum class errc {
     bad_piece_length,     ///< Zero, too large, or in v2 no power of two of at least 16 KiB.
     bad_piece_count,      ///< `pieces` is not 20 bytes for each piece of the content.
     too_many_pieces,      ///< More than `limits::pieces_max`.
-    bad_file_size,        ///< Negative, or the sizes add up to more than the pieces can hold.
+    bad_file_size,        ///< Negative, more than the pieces can hold, or a pad file of a whole piece or more.
     bad_file,             ///< A file entry that contradicts itself: a file that is a folder, a symlink with content.
     no_content,           ///< No file, or not one byte in all files.
     paths_too_large,      ///< The paths would take more memory than the torrent's size warrants.

@@ -84,16 +84,29 @@ std::string sanitise_name(std::string_view name) {
 }
 
 std::vector<std::string> sanitise_path(std::vector<std::string_view> const& elements) {
+    return path_sanitiser{}(elements);
+}
+
+std::vector<std::string> path_sanitiser::operator()(std::vector<std::string_view> const& elements) {
     if (elements.empty()) return {"_"};
+    // The same place in memory, so the same text: comparing the texts would read them for each file again.
+    auto const is_known = [&](std::size_t i) {
+        return folders_[i].raw.data() == elements[i].data() && folders_[i].raw.size() == elements[i].size();
+    };
+    std::size_t known = 0;
+    while (known < folders_.size() && known + 1 < elements.size() && is_known(known)) ++known;
+    folders_.resize(known);
+
     auto name = sanitise_name(elements.back());
     auto left = path_bytes_max - name.size();
     std::vector<std::string> path;
     path.reserve(std::min(elements.size(), path_depth_max));
     for (std::size_t i = 0; i + 1 < std::min(elements.size(), path_depth_max); ++i) {
-        auto folder = sanitise_name(elements[i]);
+        if (i == folders_.size()) folders_.push_back({elements[i], sanitise_name(elements[i])});
+        auto const& folder = folders_[i].clean;
         if (folder.size() + 1 > left) break;
         left -= folder.size() + 1;
-        path.push_back(std::move(folder));
+        path.push_back(folder);
     }
     path.push_back(std::move(name));
     return path;

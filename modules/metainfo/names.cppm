@@ -61,6 +61,21 @@ private:
 }  // namespace shoal::metainfo
 
 namespace shoal::metainfo {
+/// `sanitise_path` for one path after another, where folders that a path shares with the one before cost nothing: each
+/// folder of a tree is read once, however many files are in it.
+class path_sanitiser {
+public:
+    /// `elements` have to stay in place until the next call has returned.
+    std::vector<std::string> operator()(std::vector<std::string_view> const& elements);
+
+private:
+    struct folder {
+        std::string_view raw;
+        std::string clean;
+    };
+    std::vector<folder> folders_;  // of the last path, as far as they were read
+};
+
 /// The longest start of `text` with at most `bytes_max` bytes that does not end inside a character.
 std::string_view cut(std::string_view text, std::size_t bytes_max) noexcept;
 /// Where the extension starts, its dot included; the size of `name` when there is none or it is over 32 bytes long.

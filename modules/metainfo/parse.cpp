@@ -58,6 +58,7 @@ public:
 
     /// `canonical`: the document is known to be. `outer` has what stands beside the info dictionary.
     result<torrent> read(value info, bool canonical, std::optional<value> outer) {
+        is_canonical_ = canonical;
         if (!canonical && repeats_a_key(info)) return errc::repeated_key;
         SHOAL_TRY(read_versions(info));
         if (!canonical && made_.has_v2()) {  // the canonical form only
@@ -79,7 +80,10 @@ public:
             auto const layers = outer ? outer->find("piece layers") : std::nullopt;
             SHOAL_TRY(read_piece_layers(layers));
         }
-        made_.private_ = info.find_integer("private").value_or(0) == 1;
+        if (auto const flag = info.find("private")) {
+            if (flag->type() != kind::integer) return errc::wrong_type;
+            made_.private_ = *flag->integer() != 0;
+        }
         return std::move(made_);
     }
 
@@ -149,6 +153,7 @@ private:
 
     result<void> read_v1_file(value each, std::optional<tree_walker>& tree) {
         if (!each.is_dictionary()) return errc::wrong_type;
+        if (!is_canonical_ && repeats_a_key(each)) return errc::repeated_key;
         auto const attr = attributes_of(each);
         file next;
         next.executable = attr.executable;
@@ -215,12 +220,16 @@ private:
         if (made_.single_file_)
             next.path = {made_.name_};
         else
-            next.path = sanitise_path(raw_path_);
+            next.path = sanitised_(raw_path_);
         unique_.claim(next.path);
         return append(std::move(next));
     }
 
-    result<void> add_pad(std::uint64_t size) { return append(pad_file(size)); }
+    /// A pad file fills up a piece; a whole piece of zeros would be work for nobody's content. Source: BEP 47.
+    result<void> add_pad(std::uint64_t size) {
+        if (size >= piece_length_) return errc::bad_file_size;
+        return append(pad_file(size));
+    }
 
     result<void> append(file next) {
         // Checked for each file, so that sums never leave 64 bits and geometry gets a count of 32.
@@ -264,6 +273,7 @@ private:
         std::sort(large.begin(), large.end(), [&](auto a, auto b) { return root_of(a) < root_of(b); });
         auto const expected = large.size();
         made_.layer_of_file_.reserve(expected);
+        std::vector<bool> has_layer(expected);  // the first file of each root
         if (layers) {
             for (auto const [key, content] : layers->entries()) {
                 auto const root = sha256_digest::from(as_bytes(key));
@@ -272,6 +282,10 @@ private:
                 auto const first = std::lower_bound(large.begin(), large.end(), *root,
                                                     [&](auto i, auto const& r) { return root_of(i) < r; });
                 if (first == large.end() || root_of(*first) != *root) return errc::bad_piece_layer;
+                // Before anything is kept of it: many files may share the root.
+                auto const at = static_cast<std::size_t>(first - large.begin());
+                if (has_layer[at]) return errc::repeated_key;
+                has_layer[at] = true;
                 auto last = first;
                 for (; last != large.end() && root_of(*last) == *root; ++last)
                     if (layer->size() != sha256_digest::size() * pieces_in(files[*last].size, piece_length_))
@@ -284,10 +298,6 @@ private:
         }
         std::sort(made_.layer_of_file_.begin(), made_.layer_of_file_.end(),
                   [](auto const& a, auto const& b) { return a.file < b.file; });
-        auto const same_file = [](auto const& a, auto const& b) { return a.file == b.file; };
-        if (std::adjacent_find(made_.layer_of_file_.begin(), made_.layer_of_file_.end(), same_file) !=
-            made_.layer_of_file_.end())
-            return errc::repeated_key;
         made_.layers_complete_ = made_.layer_of_file_.size() == expected;
         return success();
     }
@@ -358,7 +368,9 @@ private:
     limits within_;
     std::size_t path_memory_left_;
     unique_paths unique_;
+    path_sanitiser sanitised_;
     torrent made_;
+    bool is_canonical_ = false;
     std::string_view raw_name_;
     std::vector<std::string_view> raw_path_;  // of the file that is read
     std::uint32_t piece_length_ = 0;

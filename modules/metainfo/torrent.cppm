@@ -71,8 +71,10 @@ public:
     std::string const& comment() const noexcept { return comment_; }
     std::string const& created_by() const noexcept { return created_by_; }
     std::optional<std::int64_t> creation_date() const noexcept { return creation_date_; }  ///< Seconds since 1970.
-    bool is_private() const noexcept { return private_; }                                  ///< Source: BEP 27.
-    std::vector<host_port> const& nodes() const noexcept { return nodes_; }                ///< DHT nodes, BEP 5.
+    /// `private` inside the info dictionary is a number other than 0. Source: BEP 27.
+    bool is_private() const noexcept { return private_; }
+
+    std::vector<host_port> const& nodes() const noexcept { return nodes_; }  ///< DHT nodes, BEP 5.
 
     /// The info dictionary, byte for byte what the info-hashes are of. Lives as long as this torrent stays in place.
     byte_view info_bytes() const noexcept { return info_; }
@@ -107,10 +109,11 @@ private:
 
 /// Reads a .torrent file, v1, v2 or hybrid.
 ///
-/// Bytes after the torrent are refused, and so is a torrent without a byte of content, a repeated key, and a hybrid
-/// whose two halves disagree. Keys out of order are taken in v1 torrents and refused in v2 and hybrid ones. Piece
-/// layers that are wrong or of no file are refused, missing ones are taken. Names are sanitised and made unique. Fails
-/// with any `errc` of reading. Takes at most 32 x `bytes` + 1 MiB of memory. Source: BEP 3, 12, 19, 27, 47, 52.
+/// Bytes after the torrent are refused, and so is a torrent without a byte of content, a repeated key (of the torrent,
+/// its info dictionary, a file or the piece layers), and a hybrid whose two halves disagree. Keys out of order are
+/// taken in v1 torrents and refused in v2 and hybrid ones. Piece layers that are wrong or of no file are refused,
+/// missing ones are taken. Names are sanitised and made unique. Fails with any `errc` of reading. Takes at most 32 x
+/// `bytes` + 1 MiB of memory. Source: BEP 3, 12, 19, 27, 47, 52.
 export result<torrent> parse_torrent(byte_view bytes, limits const& within = {});
 /// The same for an info dictionary alone, as peers send it. Compare the info-hashes with the expected ones before use:
 /// this function cannot. Source: BEP 9.

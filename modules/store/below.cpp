@@ -8,6 +8,7 @@ module;
 
 #include <cerrno>
 #include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -81,6 +82,17 @@ result<void> make_folders_below(int folder, std::string const& path) {
         auto const at = inside ? inside->number() : folder;
         if (::mkdirat(at, name.c_str(), 0755) != 0 && errno != EEXIST) return error_of(errno);
         SHOAL_TRY(inside, open_below(at, name, O_PATH | O_DIRECTORY));
+    }
+    return success();
+}
+
+result<void> make_folders(std::filesystem::path const& path, unsigned mode) {
+    std::filesystem::path made;
+    for (auto const& element : path) {
+        made /= element;
+        struct stat facts{};
+        if (::stat(made.c_str(), &facts) == 0) continue;
+        if (::mkdir(made.c_str(), mode) != 0 && errno != EEXIST) return error_of(errno);
     }
     return success();
 }

@@ -22,7 +22,8 @@ chunk_store::~chunk_store() = default;
 
 result<std::unique_ptr<chunk_store>> chunk_store::open(std::shared_ptr<metainfo::torrent const> torrent,
                                                        store_settings settings) {
-    disk_settings const disk{settings.directory, settings.journal, settings.writable, settings.kind == back_end::mapped,
+    disk_settings const disk{settings.directory,      settings.journal,
+                             settings.writable,       settings.kind == back_end::mapped,
                              settings.open_files_max, settings.writable ? content_names{} : settings.names};
     SHOAL_TRY(auto files, open_disk_files(torrent, disk));
     return open(std::move(torrent), std::move(settings), std::move(files));
@@ -134,8 +135,11 @@ result<void> chunk_store::read(block_ref block, mutable_byte_view into) {
 result<bool> chunk_store::check_piece(piece_index piece) {
     if (state_->closed) return errc::closed;
     SHOAL_TRY(auto const right, state_->is_right_on_disk(piece));
-    if (!right) return false;
     std::lock_guard const lock(state_->mutex);
+    if (!right) {
+        state_->note_wrong(piece);
+        return false;
+    }
     state_->mark_dirty(state_->whole(piece));
     state_->hold(piece);
     return true;
@@ -153,7 +157,21 @@ bool chunk_store::may_have(piece_index piece) {
 
 void chunk_store::lost(piece_index piece) {
     std::lock_guard const lock(state_->mutex);
-    state_->give_up(piece);
+    state_->give_up(piece, true);
+}
+
+bool chunk_store::may_receive(piece_index piece) const {
+    std::lock_guard const lock(state_->mutex);
+    bool may = true;
+    state_->for_each_range(state_->whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
+        if (state_->file_states[range.file].changed) may = false;
+    });
+    return may;
+}
+
+bool chunk_store::is_journal_behind() const {
+    std::lock_guard const lock(state_->mutex);
+    return !state_->unsynced.empty() || state_->claims_withdrawn;
 }
 
 std::vector<piece_index> chunk_store::take_lost() {

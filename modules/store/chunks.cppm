@@ -140,6 +140,8 @@ public:
 
     // Durability
 
+    /// The journal lacks pieces that are held, or has some that were given up: `sync` would mend that. [any thread]
+    bool is_journal_behind() const;
     /// Makes what is held durable: data first, then the journal. Call it at least every `sync_interval_max` while
     /// receiving. After a failure of the disk (`sync_failed`) nothing new is durable, and the next call reads the
     /// pieces concerned again from the disk: see `take_lost`. [pool], one at a time, others wait.
@@ -148,8 +150,14 @@ public:
     void lost(piece_index piece);
     /// The pieces that `sync` and `check_files` had to give up since the last call: receive them again. [any thread]
     std::vector<piece_index> take_lost();
-    /// Gives up the durable pieces of files whose size or time of modification was changed by somebody else. [pool]
+    /// Gives up the pieces of recorded files whose size or time of modification was changed by somebody else. [pool]
     result<void> check_files();
+    /// Whether a piece that was given up may be received again. Not where one of its files was changed by somebody else
+    /// when it had its final name: that file stays as it is, `changed_file`, until it is right again. [any thread]
+    bool may_receive(piece_index piece) const;
+    /// Whether a file in which `check_piece` found a wrong piece looks otherwise since. Each change is told once.
+    /// [pool]
+    bool have_wrong_files_changed();
     /// Gives files their final names when all their pieces are held, and creates the empty ones. Cheap when there is
     /// nothing to do: call it after each piece. Does not wait for the data to be on disk. [pool]
     result<void> complete_files();

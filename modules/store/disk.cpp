@@ -192,6 +192,7 @@ result<void> disk_files::sync(std::span<file_number const> files) {
 
 void disk_files::drop_cache(file_number file) {
     windows_.drop(file);  // mapped pages would stay
+    forget(file);         // another file may stand in its place
     if (auto const opened = open(file, false)) ::posix_fadvise(opened.value()->number(), 0, 0, POSIX_FADV_DONTNEED);
 }
 
@@ -260,9 +261,17 @@ std::string disk_files::last_failed_path() const {
 }
 
 std::error_code disk_files::failed(file_number file, std::error_code why) {
-    auto path = settings_.directory / (torrent_->single_file() ? "" : root_name()) / final_path(file);
+    return failed_at(final_path(file), why);
+}
+
+std::error_code disk_files::failed_part(file_number file, std::error_code why) {
+    return failed_at(part_path(file), why);
+}
+
+std::error_code disk_files::failed_at(std::string const& path, std::error_code why) {
+    auto whole = settings_.directory / (torrent_->single_file() ? "" : root_name()) / path;
     std::lock_guard const lock(mutex_);
-    last_failed_path_ = path.string();
+    last_failed_path_ = whole.string();
     return why;
 }
 }  // namespace shoal::store

@@ -42,6 +42,8 @@ result<shared_descriptor> open_below(int folder, std::string const& path, int fl
 result<shared_descriptor> open_file_below(int folder, std::string const& path, int flags, unsigned mode = 0);
 /// Makes the folders of `path` but for its last element.
 result<void> make_folders_below(int folder, std::string const& path);
+/// Makes the folders of a path of the user's own, in which links are his, with this mode where there are none.
+result<void> make_folders(std::filesystem::path const& path, unsigned mode);
 /// Locks, or fails with `in_use`. Where the file system has no locks, succeeds.
 result<void> lock_file(int number, bool exclusive);
 
@@ -71,7 +73,7 @@ public:
     void unlock() override;
     result<std::optional<file_status>> status(file_number file) override;
     result<void> read(file_number file, std::uint64_t offset, mutable_byte_view into) override;
-    result<void> open_for_writing(file_number file, bool adopt, std::optional<std::uint64_t> reserve_size) override;
+    result<void> open_for_writing(file_number file, adopting adopt, std::optional<std::uint64_t> reserve_size) override;
     result<void> write(file_number file, std::uint64_t offset, std::span<byte_view const> buffers) override;
     result<void> sync(std::span<file_number const> files) override;
     result<void> complete(file_number file, std::uint64_t size) override;
@@ -105,7 +107,9 @@ private:
     result<void> lock_content(shared_descriptor content);  // its folder, or the single file
     bool is_reserved(file_number file) const;
     result<void> reserve(int number, std::uint64_t offset, std::uint64_t size);
-    std::error_code failed(file_number file, std::error_code why);  // notes the path
+    std::error_code failed(file_number file, std::error_code why);       // notes the path
+    std::error_code failed_part(file_number file, std::error_code why);  // the same of the incomplete file
+    std::error_code failed_at(std::string const& path, std::error_code why);
 
     std::shared_ptr<metainfo::torrent const> const torrent_;
     disk_settings const settings_;

@@ -54,6 +54,13 @@ result<void> rename_below(int root, std::string const& from, std::string const& 
     if (errno == EEXIST) return errc::foreign_file;
     return error_of(errno);
 }
+
+/// Whether somebody wrote to the file: space that was only reserved is none.
+result<bool> holds_something(int number) {
+    struct stat facts{};
+    if (::fstat(number, &facts) != 0) return error_of(errno);
+    return facts.st_size > 0 && !(::lseek(number, 0, SEEK_DATA) < 0 && errno == ENXIO);
+}
 }  // namespace
 
 std::string const& disk_files::root_name() const {
@@ -78,9 +85,9 @@ result<shared_descriptor> disk_files::root(bool create) {
         std::lock_guard const lock(mutex_);
         if (root_) return root_;
     }
-    std::error_code why;
-    if (create) std::filesystem::create_directories(settings_.directory, why);
-    if (why) return error_of(why.value());
+    if (create) {
+        SHOAL_TRY(make_folders(settings_.directory, 0755));
+    }
     // The user's folder may be a link; below it none is followed.
     auto const number = ::open(settings_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (number < 0) return error_of(errno);
@@ -154,16 +161,23 @@ void disk_files::forget(file_number file) {
     open_.erase(at);
 }
 
-result<void> disk_files::open_for_writing(file_number file, bool adopt, std::optional<std::uint64_t> reserve_size) {
+result<void> disk_files::open_for_writing(file_number file, adopting adopt, std::optional<std::uint64_t> reserve_size) {
     if (!settings_.writable) return failed(file, errc::read_only);
     std::lock_guard const creating(creating_);
     auto opened = open(file, true);
+    if (opened && adopt == adopting::nothing) {
+        auto const is_used = holds_something(opened.value()->number());
+        if (!is_used || is_used.value()) {
+            forget(file);
+            return failed_part(file, is_used ? make_error_code(errc::foreign_file) : is_used.error());
+        }
+    }
     if (!opened && opened.error() == errc::missing_file) {
         auto const below = root(true);
         if (!below) return failed(file, below.error());
         auto const final_one = open_file_below(below.value()->number(), final_path(file), O_RDONLY);
         if (final_one) {
-            if (!adopt) return failed(file, errc::foreign_file);
+            if (adopt != adopting::all) return failed(file, errc::foreign_file);
             auto const renamed = rename_below(below.value()->number(), final_path(file), part_path(file));
             if (!renamed) return failed(file, renamed.error());
             forget(file);
@@ -242,6 +256,7 @@ result<void> disk_files::complete(file_number file, std::uint64_t size) {
     struct stat facts{};
     if (::fstat(opened.value()->number(), &facts) != 0) return failed(file, error_of(errno));
     if (static_cast<std::uint64_t>(facts.st_size) < size) return failed(file, errc::truncated_file);
+    if (size == 0 && facts.st_size > 0) return failed_part(file, errc::foreign_file);  // we never wrote to it
     if (static_cast<std::uint64_t>(facts.st_size) > size &&
         ::ftruncate(opened.value()->number(), static_cast<off_t>(size)) != 0)
         return failed(file, error_of(errno));

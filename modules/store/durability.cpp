@@ -39,6 +39,7 @@ result<void> store_state::announce(file_number file) {
             return record({}, {{file, growing(*status, files->now())}});
         // It is not what the journal is about any more: nothing that was recorded may be believed of what comes.
         stamps[file].reset();
+        files->drop_cache(file);
         std::lock_guard const lock(mutex);
         give_up_file(file);
     }
@@ -93,11 +94,17 @@ std::vector<journal::file_stamp> store_state::stamps_of(std::vector<file_number>
             seen = file_states[file].seen;
         }
         auto const status = files->status(file);
+        {
+            // Meanwhile we may have begun to write to it ourselves: then it is no wonder that it looks otherwise.
+            std::lock_guard const lock(mutex);
+            if (!file_states[file].seen) seen.reset();
+        }
         if (status && status.value() && (!seen || same_content(*seen, *status.value()))) {
             auto const& now = *status.value();
             found.push_back({file, is_final || seen ? settled(now) : growing(now, files->now())});
             continue;
         }
+        files->drop_cache(file);
         std::lock_guard const lock(mutex);
         give_up_file(file);
         file_states[file].ready = false;
@@ -128,7 +135,7 @@ result<void> store_state::recheck_suspects() {
             mark_dirty(whole(piece));
             unsynced.push_back(piece);
         } else {
-            give_up(piece);
+            give_up(piece, false);
             given_up.push_back(piece);
         }
     }
@@ -181,6 +188,7 @@ result<void> store_state::sync() {
     if (auto const recorded = record(batch, seen); !recorded) {
         std::lock_guard const lock(mutex);
         put_back(unsynced);
+        claims_withdrawn = claims_withdrawn || withdrawn;
         return recorded.error();
     }
     std::lock_guard const lock(mutex);
@@ -206,6 +214,9 @@ result<bitfield> chunk_store::load() {
     }
     auto& claims = claimed.value();
     auto const all_claimed = claims.held.count();
+    // A file that was begun since the last sync is not in it yet; one that is, and looks otherwise, is somebody else's.
+    std::vector<bool> was_stamped(claims.stamps.size());
+    for (file_number file = 0; file < claims.stamps.size(); ++file) was_stamped[file] = claims.stamps[file].has_value();
     for (file_number file = 0; file < claims.stamps.size(); ++file) {
         if (!state.is_real(file)) continue;
         auto& stamp = claims.stamps[file];
@@ -225,8 +236,10 @@ result<bitfield> chunk_store::load() {
             state.hold(*piece);
         state.unsynced.clear();
         state.durable = claims.held;
-        for (file_number file = 0; file < claims.stamps.size(); ++file)
+        for (file_number file = 0; file < claims.stamps.size(); ++file) {
             state.file_states[file].ours = claims.stamps[file].has_value();
+            state.file_states[file].part_ours = state.file_states[file].ours || !was_stamped[file];
+        }
     }
     state.stamps = std::move(claims.stamps);
     state.last = claims.last;
@@ -254,13 +267,37 @@ result<void> chunk_store::check_files() {
         if (!stamp || !stamp->is_settled()) continue;
         auto const status = state.files->status(file);
         if (status && status.value() && stamp->covers(status.value()->size, status.value()->modified)) continue;
-        std::lock_guard const lock(state.mutex);
-        if (state.file_states[file].dirty) continue;
+        {
+            std::lock_guard const lock(state.mutex);
+            if (state.file_states[file].dirty) continue;
+        }
         stamp.reset();
+        state.files->drop_cache(file);  // another file may have taken its place
+        std::lock_guard const lock(state.mutex);
         state.give_up_file(file);
         state.file_states[file].ready = false;
     }
     return success();
+}
+
+bool chunk_store::have_wrong_files_changed() {
+    auto& state = *state_;
+    bool have_changed = false;
+    for (file_number file = 0; file < state.file_states.size(); ++file) {
+        std::optional<file_status> wrong;
+        {
+            std::lock_guard const lock(state.mutex);
+            wrong = state.file_states[file].wrong;
+        }
+        if (!wrong) continue;
+        auto const status = state.files->status(file);
+        if (!status || same_content(*wrong, status.value().value_or(file_status{}))) continue;
+        state.files->drop_cache(file);
+        std::lock_guard const lock(state.mutex);
+        state.file_states[file].wrong.reset();
+        have_changed = true;
+    }
+    return have_changed;
 }
 
 result<void> chunk_store::complete_files() {
@@ -283,6 +320,7 @@ result<void> chunk_store::complete_files() {
             if (outcome) outcome = done.error();
         } else if (known.missing == 0) {
             known.named = true;
+            known.changed = false;
             known.ready = false;
             known.dirty = state.is_real(file) && !known.seen;  // to be stamped as it is now
         }

@@ -52,6 +52,8 @@ public:
                 return "the journal is damaged or belongs to another torrent";
             case errc::closed:
                 return "the store is closed";
+            case errc::changed_file:
+                return "somebody changed a file of the torrent; it stays as it is";
         }
         return "unknown store error";
     }

@@ -27,6 +27,7 @@ export enum class errc {
     disk_failing,      ///< `sync` failed several times in a row: the store takes no more data.
     bad_journal,       ///< The journal is damaged, or not one of this torrent.
     closed,            ///< The store has been closed.
+    changed_file,      ///< A file was changed by somebody else. A finished one is not written to again.
 };
 export std::error_code make_error_code(errc) noexcept;
 }  // namespace shoal::store

@@ -25,6 +25,13 @@ struct file_status {
     friend bool operator==(file_status const&, file_status const&) = default;
 };
 
+/// Which of the files that exist already are this torrent's, and may be written to.
+enum class adopting {
+    nothing,     ///< None: an `X.part` counts only where it holds nothing.
+    incomplete,  ///< An `X.part`.
+    all,         ///< An `X` too, which becomes `X.part` again.
+};
+
 /// Bytes of a mapped file. `keep` holds the mapping in place: keep it as long as the bytes are used.
 struct mapped_bytes {
     mutable_byte_view bytes;
@@ -48,17 +55,18 @@ public:
     virtual result<std::optional<file_status>> status(file_number file) = 0;  ///< Nothing when it does not exist.
     /// Fills `into` from `offset` on, or fails.
     virtual result<void> read(file_number file, std::uint64_t offset, mutable_byte_view into) = 0;
-    /// Makes the file ready to be written: its folders, itself as `X.part`; `X` is renamed to `X.part` where `adopt`,
-    /// else an `X` that exists is `foreign_file`. Idempotent. With `reserve_size` the disk space is reserved.
-    virtual result<void> open_for_writing(file_number file, bool adopt, std::optional<std::uint64_t> reserve_size) = 0;
+    /// Makes the file ready to be written: its folders, itself as `X.part`, an `X` to be adopted renamed to it. What
+    /// exists and is not to be adopted is `foreign_file`. Idempotent. With `reserve_size` the disk space is reserved.
+    virtual result<void> open_for_writing(file_number file, adopting adopt,
+                                          std::optional<std::uint64_t> reserve_size) = 0;
     /// Writes the buffers one after the other, all or fails; some may be written then. After `open_for_writing`.
     virtual result<void> write(file_number file, std::uint64_t offset, std::span<byte_view const> buffers) = 0;
     /// The disk has taken all that was written to these files before, or the call fails.
     virtual result<void> sync(std::span<file_number const> files) = 0;
     /// Renames `X.part` to `X`, cut to `size`; creates an empty file when `size` is 0 and there is none. Never replaces
-    /// a file: `foreign_file`.
+    /// a file, and never empties one: `foreign_file`.
     virtual result<void> complete(file_number file, std::uint64_t size) = 0;
-    /// Forgets what is cached of the file, so that the next `read` asks the disk.
+    /// Forgets what is cached of the file, also which one it was, so that the next `read` asks the disk.
     virtual void drop_cache(file_number file) = 0;
 
     /// Reserves and maps bytes of one file for writing, every page present. Nothing: this back end does not map.
@@ -84,8 +92,9 @@ public:
 
 /// Where content lies whose names on disk are not those of the torrent, which are portable: shared folders hold `a:b`.
 struct content_names {
-    std::string root;                             ///< Of the root folder or single file; empty: the torrent's name.
-    std::unordered_map<file_number, std::string> paths;  ///< Below the root folder, `/` between elements; else as in the torrent.
+    std::string root;  ///< Of the root folder or single file; empty: the torrent's name.
+    std::unordered_map<file_number, std::string>
+        paths;  ///< Below the root folder, `/` between elements; else as in the torrent.
 };
 
 /// Where and how `disk_files` works.

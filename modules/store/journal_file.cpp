@@ -52,9 +52,7 @@ std::filesystem::path with_suffix(std::filesystem::path path, char const* suffix
 journal_file::journal_file(std::filesystem::path path) : path_(std::move(path)) {}
 
 result<void> journal_file::lock() {
-    std::error_code why;
-    if (path_.has_parent_path()) std::filesystem::create_directories(path_.parent_path(), why);
-    if (why) return error_of(why.value());
+    SHOAL_TRY(make_folders(path_.parent_path(), 0700));  // what somebody fetches is nobody else's business
     // A file of its own, since the journal is replaced by renaming.
     SHOAL_TRY(lock_, open_path(with_suffix(path_, ".lock"), O_RDWR | O_CREAT));
     return lock_file(lock_->number(), true);

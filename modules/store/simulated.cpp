@@ -178,14 +178,17 @@ result<void> simulated_files::read(file_number file, std::uint64_t offset, mutab
     return success();
 }
 
-result<void> simulated_files::open_for_writing(file_number file, bool adopt,
+result<void> simulated_files::open_for_writing(file_number file, adopting adopt,
                                                std::optional<std::uint64_t> reserve_size) {
     std::lock_guard const lock(disk_->mutex_);
     SHOAL_TRY(disk_->touch(epoch_));
     auto& files = disk_->files_;
-    if (!files.contains(part_name(file))) {
+    if (auto const part = files.find(part_name(file)); part != files.end()) {
+        auto const is_zero = [](std::byte b) { return b == std::byte{}; };
+        if (adopt == adopting::nothing && !std::ranges::all_of(part->second.now, is_zero)) return errc::foreign_file;
+    } else {
         if (files.contains(final_name(file))) {
-            if (!adopt) return errc::foreign_file;
+            if (adopt != adopting::all) return errc::foreign_file;
             auto node = files.extract(final_name(file));
             node.key() = part_name(file);
             files.insert(std::move(node));
@@ -244,6 +247,7 @@ result<void> simulated_files::complete(file_number file, std::uint64_t size) {
     }
     if (whole != files.end()) return errc::foreign_file;
     if (part->second.now.size() < size) return errc::truncated_file;
+    if (size == 0 && !part->second.now.empty()) return errc::foreign_file;
     if (part->second.now.size() > size) {
         part->second.now.resize(size);
         part->second.durable.resize(std::min<std::size_t>(part->second.durable.size(), size));

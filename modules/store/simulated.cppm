@@ -77,7 +77,7 @@ public:
     void unlock() override;
     result<std::optional<file_status>> status(file_number file) override;
     result<void> read(file_number file, std::uint64_t offset, mutable_byte_view into) override;
-    result<void> open_for_writing(file_number file, bool adopt, std::optional<std::uint64_t> reserve_size) override;
+    result<void> open_for_writing(file_number file, adopting adopt, std::optional<std::uint64_t> reserve_size) override;
     result<void> write(file_number file, std::uint64_t offset, std::span<byte_view const> buffers) override;
     result<void> sync(std::span<file_number const> files) override;
     result<void> complete(file_number file, std::uint64_t size) override;

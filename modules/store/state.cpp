@@ -54,7 +54,7 @@ void store_state::hold(piece_index piece) {
     });
 }
 
-void store_state::give_up(piece_index piece) {
+void store_state::give_up(piece_index piece, bool by_others) {
     if (!held.set(piece, false)) return;
     durable.set(piece, false);
     claims_withdrawn = true;
@@ -62,19 +62,31 @@ void store_state::give_up(piece_index piece) {
         if (!is_real(range.file)) return;
         auto& file = file_states[range.file];
         ++file.missing;
+        if (file.named && by_others) file.changed = true;
         file.named = false;
         file.ours = true;  // it was right once: writing the piece anew is what its owner wants
     });
 }
 
 void store_state::give_up_file(file_number file) {
+    if (file_states[file].named) file_states[file].changed = true;
     auto const pieces = torrent->content().pieces_of(file);
     for (auto number = pieces.first; number < pieces.first + pieces.count; ++number) {
         if (!held.test(piece_index{number})) continue;
-        give_up(piece_index{number});
+        give_up(piece_index{number}, false);  // its other files are as they were
         given_up.push_back(piece_index{number});
     }
     file_states[file].seen.reset();
+}
+
+void store_state::note_wrong(piece_index piece) {
+    for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
+        if (!is_real(range.file)) return;
+        auto& file = file_states[range.file];
+        file.wrong = file.seen.value_or(file_status{});
+        // Nothing rests on how it looked: the next check looks anew.
+        if (file.missing == torrent->content().pieces_of(range.file).count) file.seen.reset();
+    });
 }
 
 void store_state::mark_dirty(block_ref written) {
@@ -142,12 +154,16 @@ result<void> store_state::make_writable(file_number file) {
         if (file_states[file].ready && now < file_states[file].writable_until) return success();
     }
     std::lock_guard const journal_lock(journaling);
-    bool adopt;
+    adopting adopt;
     {
         std::lock_guard const lock(mutex);
         auto const& known = file_states[file];
         if (known.ready && now < known.writable_until) return success();
-        adopt = known.ours || known.missing < torrent->content().pieces_of(file).count;
+        if (known.changed) return errc::changed_file;
+        auto const has_right_piece = known.missing < torrent->content().pieces_of(file).count;
+        adopt = known.ours || has_right_piece ? adopting::all
+                : known.part_ours             ? adopting::incomplete
+                                              : adopting::nothing;
     }
     SHOAL_TRY(announce(file));
     auto const size = torrent->content().files()[file].size;
@@ -155,6 +171,7 @@ result<void> store_state::make_writable(file_number file) {
     std::lock_guard const lock(mutex);
     auto& known = file_states[file];
     known.ready = true;
+    known.part_ours = true;
     known.named = false;
     known.seen.reset();
     auto const& stamp = stamps[file];

@@ -29,10 +29,13 @@ struct file_state {
     bool ready = false;         // opened for writing
     bool dirty = false;         // to be synced and stamped
     bool ours = false;          // as stamped by an earlier run
-    bool named = false;         // has its final name
+    bool part_ours = false;  // so is its incomplete form: by a journal that does not know better, or made by this run
+    bool named = false;      // has its final name
+    bool changed = false;    // by somebody else, when it had that
     // Written to only until then: later, a crash would make the journal's stamp look like somebody else's change.
     std::int64_t writable_until = std::numeric_limits<std::int64_t>::max();
-    std::optional<file_status> seen;  // before its pieces were checked; nothing once it was written to
+    std::optional<file_status> seen;   // before its pieces were checked; nothing once it was written to
+    std::optional<file_status> wrong;  // as `seen`, when a piece was last found wrong; a missing file looks like none
 };
 
 /// A part of a piece that is mapped for receiving.
@@ -111,9 +114,10 @@ struct store_state {
     block_ref whole(piece_index piece) const { return {piece, 0, torrent->pieces().piece_size(piece)}; }
 
     // Under mutex.
-    void hold(piece_index piece);  // not durable yet
-    void give_up(piece_index piece);
-    void give_up_file(file_number file);  // and say so in given_up
+    void hold(piece_index piece);                     // not durable yet
+    void give_up(piece_index piece, bool by_others);  // by_others: somebody changed its files, not our own disk
+    void give_up_file(file_number file);              // somebody changed it; says so in given_up
+    void note_wrong(piece_index piece);
     void mark_dirty(block_ref written);
     bool has_final_name(file_number file) const;
 

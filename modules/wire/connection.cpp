@@ -80,6 +80,7 @@ void connection::send_bitfield(bitfield const& pieces) {
 
 void connection::extension_handshake(extension_handshake_message message) {
     if (!message.reqq) message.reqq = settings_.reqq_own;
+    for (auto const& [name, id] : message.m) own_extensions_.set(id);
     extension_message(0, encode(message));
 }
 

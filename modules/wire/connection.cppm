@@ -1,5 +1,6 @@
 module;
 #include <array>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -81,6 +82,7 @@ public:
     /// fast extension; without it, nothing is sent when it is empty.
     void send_bitfield(bitfield const& pieces);
     /// `reqq` is filled in with `settings::reqq_own` when absent. Nothing is sent unless extensions are negotiated.
+    /// From here on messages under the ids in `m` are told; those under ids that no handshake of ours had are skipped.
     void extension_handshake(extension_handshake_message message);
     /// `id` is the one the peer gave in its `m`. At most `limits::extension_max` bytes.
     void extension_message(std::uint8_t id, byte_view payload);
@@ -167,6 +169,7 @@ private:
     void begin_skip(std::size_t count);
     // messages.cpp
     result<void> on_message_start(time_point now);
+    result<void> on_extension_id(time_point now);
     result<void> on_message(byte_view payload, time_point now);
     result<void> on_block_header(source& from);
     result<void> on_choke(time_point now);
@@ -233,6 +236,7 @@ private:
     open_requests requests_;
     std::size_t unasked_allowed_ = 0;  // blocks that may have crossed a cancel or a choke
     std::size_t unasked_ = 0;
+    std::bitset<256> own_extensions_{1};  // ids that we gave the peer, and that of the handshake
     extension_handshake_message peer_extensions_;
     std::optional<time_point> extension_handshake_at_;
 

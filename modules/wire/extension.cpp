@@ -24,10 +24,12 @@ std::optional<Number> number_in(bencode::value const& in, std::int64_t least) {
 
 result<std::map<std::string, std::uint8_t>> names_in(bencode::value const& dictionary) {
     std::map<std::string, std::uint8_t> names;
+    std::set<std::string_view> seen;
     std::set<std::uint8_t> taken;
     std::size_t count = 0;
     for (auto const& [name, content] : dictionary.entries()) {
         if (++count > extension_names_max) return errc::bad_extension_handshake;
+        if (!seen.insert(name).second) continue;
         auto const id = number_in<std::uint8_t>(content, 0);
         if (name.empty() || name.size() > extension_name_length_max || !id) continue;
         if (*id != 0 && !taken.insert(*id).second) continue;
@@ -58,25 +60,18 @@ result<extension_handshake_message> parse_extension_handshake(byte_view payload)
     if (!read || !read.value().root().is_dictionary()) return errc::bad_extension_handshake;
 
     extension_handshake_message out;
-    for (auto const& [key, content] : read.value().root().entries()) {
-        if (key == "m" && out.m.empty()) {
-            auto names = names_in(content);
-            if (!names) return names.error();
-            out.m = std::move(names).value();
-        } else if (key == "reqq") {
-            out.reqq = number_in<std::uint32_t>(content, 0);
-        } else if (key == "p") {
-            out.p = number_in<std::uint16_t>(content, 1);
-        } else if (key == "v") {
-            if (auto const name = content.text()) out.v.emplace(name->substr(0, client_name_length_max));
-        } else if (key == "yourip") {
-            if (auto const bytes = content.bytes()) out.yourip = ip_address::from(*bytes);
-        } else if (key == "metadata_size") {
-            out.metadata_size = number_in<std::uint32_t>(content, 1);
-        } else if (key == "upload_only") {
-            if (auto const number = content.integer()) out.upload_only = *number != 0;
-        }
+    auto const root = read.value().root();  // `find` takes the first of repeated keys
+    if (auto const m = root.find("m")) {
+        auto names = names_in(*m);
+        if (!names) return names.error();
+        out.m = std::move(names).value();
     }
+    if (auto const reqq = root.find("reqq")) out.reqq = number_in<std::uint32_t>(*reqq, 0);
+    if (auto const port = root.find("p")) out.p = number_in<std::uint16_t>(*port, 1);
+    if (auto const name = root.find_text("v")) out.v.emplace(name->substr(0, client_name_length_max));
+    if (auto const address = root.find_bytes("yourip")) out.yourip = ip_address::from(*address);
+    if (auto const size = root.find("metadata_size")) out.metadata_size = number_in<std::uint32_t>(*size, 1);
+    if (auto const only = root.find_integer("upload_only")) out.upload_only = *only != 0;
     return out;
 }
 

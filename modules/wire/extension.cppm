@@ -26,8 +26,9 @@ struct extension_handshake_message {
 /// The bencoded dictionary, without message header and extension id.
 byte_vector encode(extension_handshake_message const& from);
 /// Lenient: values of a wrong type or out of range are left out, names in `m` with an id over 255 and ids used twice
-/// are left out, a long `v` is cut. Fails with `errc::bad_extension_handshake` when the payload is no dictionary, is
-/// longer than `extension_handshake_length_max`, or has more than `extension_names_max` names.
+/// are left out, a long `v` is cut; of a repeated key the first counts, whatever it holds. Fails with
+/// `errc::bad_extension_handshake` when the payload is no dictionary, is longer than `extension_handshake_length_max`,
+/// or has more than `extension_names_max` names.
 result<extension_handshake_message> parse_extension_handshake(byte_view payload);
 /// Adds what `later` says to `known`: `m` is additive, the rest replaces. Source: BEP 10.
 void merge(extension_handshake_message& known, extension_handshake_message later);

@@ -82,12 +82,31 @@ result<void> connection::on_message_start(time_point now) {
             if (!settings_.extensions) break;
             if (length < 1) return errc::bad_length;
             if (length > bounds.extension_max) return errc::too_long;
-            return body();
+            header_want_ = 6;
+            return success();
     }
     if (length + 1 > bounds.unknown_max) return errc::too_long;
     if (!idle_messages_.take(now)) return errc::flood;
     begin_skip(length);
     return success();
+}
+
+/// Of an extension message the id is there too. What we never offered is not kept: nobody would ask for it.
+result<void> connection::on_extension_id(time_point now) {
+    auto const id = header_[5];
+    std::size_t const length = load_be<std::uint32_t>(header_) - std::size_t{2};  // after the id
+    if (id == std::byte{} && length > extension_handshake_length_max) return errc::bad_extension_handshake;
+    begin_header();
+    if (!own_extensions_.test(std::to_integer<std::size_t>(id))) {
+        if (!idle_messages_.take(now)) return errc::flood;
+        begin_skip(length);
+        return success();
+    }
+    part_ = part::body;
+    left_ = length;
+    body_.assign(1, id);
+    body_have_ = 1;
+    return length > 0 ? success() : end_part(now);
 }
 
 result<void> connection::on_message(byte_view payload, time_point now) {

@@ -181,6 +181,7 @@ result<void> connection::pull_header(source& from, time_point now) {
     }
     if (header_want_ == 5) return on_message_start(now);
     if (message_ == message::piece) return on_block_header(from);
+    if (message_ == message::extended) return on_extension_id(now);
     auto const payload = byte_view{header_}.first(header_have_).subspan(5);
     begin_header();
     return on_message(payload, now);

@@ -212,6 +212,13 @@ TEST_CASE("a scrape reply is read as it was written", "[announce]") {
     CHECK(read.min_interval == 120s);
     for (std::string_view const bad : {"", "de", "d5:filesle", "d5:filesi1ee", "d5:fileslee"})
         CHECK_FALSE(parse_http_scrape_reply(as_bytes(bad)));
+    for (auto const count : {scrape_hashes_max - 1, scrape_hashes_max, scrape_hashes_max + 1, std::size_t{1000}}) {
+        std::string many = "d5:filesd";
+        for (std::size_t i = 0; i < count; ++i)
+            many += "20:" + std::to_string(1000 + i) + std::string(16, 'h') + "d8:completei1ee";
+        CHECK(std::get<scrape_reply>(parse_http_scrape_reply(as_bytes(many + "ee")).value()).torrents.size() ==
+              std::min(count, scrape_hashes_max));
+    }
     CHECK(std::get<scrape_reply>(parse_http_scrape_reply(as_bytes("d5:filesd3:abcdeee")).value()).torrents.empty());
     CHECK(std::holds_alternative<failure>(parse_http_scrape_reply(as_bytes("d14:failure reason1:xe")).value()));
 }

@@ -133,6 +133,10 @@ TEST_CASE("items are limited, keys counted", "[bencode]") {
     CHECK_FALSE(refusal(list(most - 2), bencode::lenient_message));
     CHECK_FALSE(refusal(list(most - 1), bencode::lenient_message));
     CHECK(refusal(list(most), bencode::lenient_message) == errc::too_many_items);
+    auto const usual = bencode::rules{}.items_max;
+    CHECK_FALSE(refusal(list(usual - 2)));
+    CHECK_FALSE(refusal(list(usual - 1)));
+    CHECK(refusal(list(usual)) == errc::too_many_items);
 }
 
 TEST_CASE("input past 32 bits of positions is refused at once", "[bencode]") {

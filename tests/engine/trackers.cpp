@@ -1,5 +1,10 @@
+#include <array>
 #include <catch2/catch.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "fixture.hpp"
 using namespace fixture;
@@ -13,6 +18,46 @@ std::string reply_with(endpoint const& peer) {
     text += static_cast<char>(peer.port & 0xff);
     return text + "e";
 }
+
+/// One leecher that misses everything and a tracker, in simulated time.
+struct tracker_alone {
+    /// `answer` is given the seconds since the start, and returns the body of the reply.
+    std::vector<std::int64_t> asked_within(duration length, std::function<std::string(std::int64_t)> answer) {
+        testing::simulation world{1};
+        std::vector<std::int64_t> asked;
+        auto const begun = world.now();
+        net::http_server tracker{world.host(0), [&](net::http_request const& request) {
+                                     auto const second = std::chrono::floor<std::chrono::seconds>(world.now() - begun);
+                                     targets.emplace_back(request.target);
+                                     asked.push_back(second.count());
+                                     return net::http_response{.body = answer(second.count())};
+                                 }};
+        auto const url = "http://" + world.address_of(0).to_string() + ":80/announce";
+        auto const content = testing::make_content({{"one", 100'000}}, {.trackers = {url}});
+        engine::node leecher{world.host(1), world.executor(), {}};
+        auto const serve = [&]() -> net::task<void> {
+            (void)co_await tracker.serve(world.host(0).network.listen({{}, 80}).value());
+        };
+        world.spawn("tracker", serve());
+        engine::transfer_options options;
+        options.storage.directory = to.path();
+        options.on_event = events.keep();
+        auto const fetched = leecher.add(content.torrent, std::move(options)).value();
+        world.run_for(length);
+        bool is_over = false;
+        auto const end = [&]() -> net::task<void> {
+            co_await leecher.stop();
+            is_over = true;
+        };
+        world.spawn("end", end());
+        CHECK(world.run_until([&] { return is_over; }, 10s));
+        return asked;
+    }
+    testing::temporary_folder to;
+    std::vector<std::string> targets;
+    happenings events;
+};
+using seconds_list = std::vector<std::int64_t>;
 }  // namespace
 
 TEST_CASE("a tracker brings peers together and hears of start, completion and end", "[engine]") {
@@ -82,5 +127,52 @@ TEST_CASE("a tracker that refuses is reported in its own words, and the next one
             }));
             co_await leecher.node->stop();
         });
+    });
+}
+
+TEST_CASE("a hungry leecher asks no sooner than each minute, or than the tracker allows", "[engine]") {
+    CHECK(tracker_alone{}.asked_within(130s, [](auto) { return "d8:intervali1800e5:peers0:e"; }).size() == 3 + 1);
+    CHECK(
+        tracker_alone{}.asked_within(130s, [](auto) { return "d8:intervali1e12:min intervali1e5:peers0:e"; }).size() ==
+        3 + 1);  // and one that says farewell
+    tracker_alone slow;
+    auto const asked = slow.asked_within(950s, [](auto) { return "d8:intervali1800e12:min intervali300e5:peers0:e"; });
+    CHECK(asked == seconds_list{0, 300, 600, 900, 950});
+    CHECK(slow.targets.front().find("event=started") != std::string::npos);
+    CHECK(slow.targets.back().find("event=stopped") != std::string::npos);
+    CHECK(tracker_alone{}.asked_within(1100s, [](auto) { return "d8:intervali200e12:min intervali500e5:peers0:e"; }) ==
+          seconds_list{0, 500, 1000, 1100});
+}
+
+TEST_CASE("a tracker that refuses is asked again when it says, and never when it says so", "[engine]") {
+    auto const refusal = [](std::string const& retry) { return "d14:failure reason2:no8:retry in" + retry + "e"; };
+    CHECK(tracker_alone{}.asked_within(1300s, [&](auto) { return refusal("i10e"); }) == seconds_list{0, 600, 1200});
+    tracker_alone never;
+    CHECK(never.asked_within(7200s, [&](auto) { return refusal("5:never"); }) == seconds_list{0});
+    REQUIRE(never.events.all<engine::event::announce_failed>().size() == 1);
+    CHECK(never.events.all<engine::event::announce_failed>().front().why == "no");
+    // Known to it for a while, then not wanted any more: no farewell either.
+    CHECK(tracker_alone{}.asked_within(7200s, [&](auto second) {
+        return second < 100 ? std::string{"d8:intervali60e5:peers0:e"} : refusal("5:never");
+    }) == seconds_list{0, 60, 120});
+    // One that does not say is asked soon, then less and less often.
+    CHECK(tracker_alone{}.asked_within(40s, [&](auto) { return "d14:failure reason2:noe"; }) ==
+          seconds_list{0, 5, 15, 35});
+}
+
+TEST_CASE("the scheme of a tracker may be written in capitals", "[engine]") {
+    testing::temporary_folder to;
+    on_machine([&](machine& here) -> net::task<void> {
+        auto const socket = here.outside.network.open_datagram(loopback()).value();
+        auto const url = "UDP://127.0.0.1:" + std::to_string(socket->local().port) + "/announce";
+        auto const content = testing::make_content({{"one", 100'000}}, {.trackers = {url}});
+        auto& leecher = here.start();
+        (void)leecher.node->add(content.torrent, fetching(to.path())).value();
+        std::array<net::datagram, 1> arrived;
+        auto const got =
+            co_await net::with_deadline(here.outside.clock, here.outside.clock.now() + 5s, socket->receive(arrived));
+        CHECK((got && got.value() == 1));
+        CHECK(arrived[0].bytes.size() == 16);  // BEP 15, "connect"
+        co_await leecher.node->stop();
     });
 }

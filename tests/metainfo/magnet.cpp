@@ -181,6 +181,16 @@ TEST_CASE("a magnet link is bounded in size and in the number of its items", "[m
         for (std::size_t i = 0; i < count; ++i) link += "&tr=udp://" + std::to_string(i);
         CHECK(parse_magnet(link).value().trackers.size() == std::min<std::size_t>(count, metainfo::magnet_items_max));
     }
+    for (std::size_t const count : {99, 100, 101, 2000}) {
+        std::string seeds = v1_link, peers = v1_link;
+        for (std::size_t i = 1; i <= count; ++i) {
+            seeds += "&ws=http://" + std::to_string(i);
+            peers += "&x.pe=host:" + std::to_string(i);
+        }
+        auto const expected = std::min<std::size_t>(count, metainfo::magnet_items_max);
+        CHECK(parse_magnet(seeds).value().web_seeds.size() == expected);
+        CHECK(parse_magnet(peers).value().peers.size() == expected);
+    }
     std::string ranges = v1_link + "&so=0";
     for (int i = 1; i < 150; ++i) ranges += "," + std::to_string(i);
     CHECK(parse_magnet(ranges).value().select_only.size() == metainfo::magnet_items_max);

@@ -263,15 +263,20 @@ TEST_CASE("web seeds and nodes are read in the forms they come in", "[metainfo]"
           })).web_seeds() == std::vector<std::string>{"https://y"});
 }
 
-TEST_CASE("private is 1 inside the info dictionary and nothing else", "[metainfo]") {
-    auto const is_private = [](std::string const& inside, std::string const& beside) {
-        return read("d4:infod6:lengthi5e4:name1:n12:piece lengthi10e6:pieces" + std::string{twenty} + inside + "e" +
-                    beside + "e")
-            .is_private();
+TEST_CASE("private is any number but 0 inside the info dictionary, and nothing else", "[metainfo]") {
+    auto const torrent_with = [](std::string const& inside, std::string const& beside) {
+        return "d4:infod6:lengthi5e4:name1:n12:piece lengthi10e6:pieces" + std::string{twenty} + inside + "e" + beside +
+               "e";
     };
-    CHECK(is_private("7:privatei1e", ""));
+    auto const is_private = [&](std::string const& inside, std::string const& beside) {
+        return read(torrent_with(inside, beside)).is_private();
+    };
+    for (std::string const& number : {"1", "2", "-1", "256", "4294967296"})
+        CHECK(is_private("7:privatei" + number + "e", ""));
     CHECK_FALSE(is_private("", ""));
     CHECK_FALSE(is_private("7:privatei0e", ""));
-    CHECK_FALSE(is_private("7:private1:1", ""));
     CHECK_FALSE(is_private("", "7:privatei1e"));
+    // Whoever wrote this may have meant it: taking it for public could not be taken back.
+    for (std::string const& other : {"1:1", "1:0", "0:", "le", "de"})
+        CHECK(parse_torrent(as_bytes(torrent_with("7:private" + other, ""))).error() == errc::wrong_type);
 }

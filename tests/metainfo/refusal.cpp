@@ -189,15 +189,24 @@ TEST_CASE("sizes that are negative or overflow are refused", "[metainfo]") {
     std::int64_t const large = std::int64_t{1} << 62;
     CHECK(refusal_of(with(v1, {{"length", num(large)}})) == errc::too_many_pieces);
     CHECK(refusal_of(files_v1(std::vector<std::string>(8, file_v1("a", large)), 1)) == errc::too_many_pieces);
-    CHECK(refusal_of(files_v1({file_v1("a", 1), file_v1("p", large, {{"attr", str("p")}})}, 1)) ==
-          errc::too_many_pieces);
+}
+
+TEST_CASE("a pad file is smaller than a piece", "[metainfo]") {
+    auto const with_pad = [](std::int64_t size) {
+        return refusal_of(files_v1({file_v1("a", 1), file_v1("p", size, {{"attr", str("p")}})}, 1 + size / 1000));
+    };
+    for (std::int64_t const size : {0, 1, 998, 999}) CHECK_FALSE(with_pad(size));
+    for (std::int64_t const size : {1000, 1001}) CHECK(with_pad(size) == errc::bad_file_size);
+    // What hashing would make of a few bytes of torrent.
+    CHECK(refusal_of(files_v1({file_v1("a", 1), file_v1("p", std::int64_t{1} << 40, {{"attr", str("p")}})}, 1)) ==
+          errc::bad_file_size);
 }
 
 TEST_CASE("a torrent without a byte of content is refused", "[metainfo]") {
     CHECK(refusal_of(with(v1, {{"length", num(0)}, {"pieces", pieces(0)}})) == errc::no_content);
     CHECK(refusal_of(files_v1({}, 0)) == errc::no_content);
     CHECK(refusal_of(files_v1({file_v1("a", 0), file_v1("b", 0)}, 0)) == errc::no_content);
-    CHECK(refusal_of(files_v1({file_v1("p", 1000, {{"attr", str("p")}})}, 1)) == errc::no_content);
+    CHECK(refusal_of(files_v1({file_v1("p", 999, {{"attr", str("p")}})}, 1)) == errc::no_content);
     CHECK(refusal_of(files_v1({file_v1("l", 1000, {{"attr", str("l")}})}, 0)) == errc::no_content);
     CHECK(refusal_of(v2_of("de")) == errc::no_content);
     CHECK(refusal_of(v2_of(dict({{"a", "de"}}))) == errc::no_content);
@@ -241,6 +250,13 @@ TEST_CASE("a key that stands twice is refused", "[metainfo]") {
         CHECK(parse_info(as_bytes(twice(info, str(key) + content))).error() == errc::repeated_key);
     }
     CHECK(refusal_of(twice(torrent_of(info), "4:info" + info)) == errc::repeated_key);
+
+    auto const file = file_v1("a", 1);
+    for (auto const& pair : {str("length") + num(1), str("length") + num(2), str("path") + list({str("b")})})
+        CHECK(refusal_of(files_v1({file, twice(file, pair)}, 1)) == errc::repeated_key);
+    CHECK(refusal_of(files_v1({file, twice(file_v1("b", 1, {{"attr", str("x")}}), str("attr") + str("p"))}, 1)) ==
+          errc::repeated_key);
+    CHECK_FALSE(refusal_of(files_v1({file, "d4:pathl1:be6:lengthi1ee"}, 1)));  // out of order only
 }
 
 TEST_CASE("a v2 info dictionary has one form only", "[metainfo]") {
@@ -352,9 +368,6 @@ TEST_CASE("a hybrid whose halves disagree is refused", "[metainfo]") {
     for (auto const& [files, count] : std::vector<std::pair<std::vector<std::string>, std::size_t>>{
              {{a, b}, 1},                                          // not aligned
              {{a, pad(length - 6), b}, 2},                         // not aligned
-             {{a, pad(2 * length - 5), b}, 3},                     // a piece of padding
-             {{pad(length), a, fill, b}, 3},                       // a piece of padding
-             {{a, fill, b, pad(length)}, 3},                       // a piece of padding
              {{b, pad(length - 6), a}, 2},                         // order
              {{a}, 1},                                             // fewer files
              {{a, fill, b, pad(length - 6), file_v1("c", 1)}, 3},  // more files
@@ -367,6 +380,10 @@ TEST_CASE("a hybrid whose halves disagree is refused", "[metainfo]") {
              {{file_v1("a", 5, {{"attr", str("l")}}), b}, 1},
          })
         CHECK(hybrid(files, count) == errc::hybrid_mismatch);
+    CHECK(hybrid({a, pad(length - 5), pad(length - 1), pad(1), b}, 3) == errc::hybrid_mismatch);  // a piece of padding
+    for (auto const& files : std::vector<std::vector<std::string>>{
+             {a, pad(2 * length - 5), b}, {pad(length), a, fill, b}, {a, fill, b, pad(length)}})
+        CHECK(hybrid(files, 3) == errc::bad_file_size);
     CHECK(hybrid({a, fill, b}, 1) == errc::bad_piece_count);
     CHECK(refusal_of(with(v2, {{"length", num(5)}, {"pieces", pieces(1)}})) == errc::hybrid_mismatch);
 

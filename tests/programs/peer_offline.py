@@ -330,6 +330,17 @@ class Options(Peer):
         self.assertIn("--piece-length", self.run_peer("create", "--help"))
         self.assertRegex(self.run_peer("--version"), r"^peer .*\d+\.\d+\.\d+\n$")
 
+    def test_what_the_user_wrote_is_shown_without_a_control_character(self):
+        odd = "\x1b]0;title\x07\x9b31m\u202e"
+        for wrong in ((odd,), (f"--{odd}",), ("create", f"--{odd}"), ("create", "share", "--piece-length", odd),
+                      ("get", "x.torrent", "--listen", odd), ("get", "x.torrent", "--upload-limit", odd),
+                      ("show", "x.torrent", odd)):
+            self.run_peer(*wrong, expect=USAGE)
+        self.run_peer("create", "share", "--config", f"/{odd}", expect=USAGE)
+        (self.folder / "odd.toml").write_text('"\\u001b[31m" = "1m"\n')
+        self.run_peer("create", "share", "--config", "odd.toml", expect=USAGE)
+        self.run_peer("create", "share", expect=USAGE, environment={"SHOAL_PIECE_LENGTH": odd})
+
     def test_what_is_not_built_yet_says_so(self):
         for command in ("share", "find", "console", "daemon"):
             self.run_peer(command, "something", "--tracker", "http://t.example", expect=FAILED)

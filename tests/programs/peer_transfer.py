@@ -3,6 +3,8 @@
 
     peer_transfer.py PEER TRACKER [NAME...]
 """
+import hashlib
+import http.server
 import json
 import os
 import pathlib
@@ -13,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -20,6 +23,18 @@ PEER = TRACKER = ""
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
 DONE, FAILED, NOT_FOUND, UNREACHABLE, MISMATCH, NOT_WRITABLE, INCOMPLETE = 0, 1, 3, 4, 5, 6, 7
 PATIENCE = 60  # seconds that any one wait may take, with sanitizers on a busy machine
+
+
+def bencode(value):
+    if isinstance(value, int):
+        return b"i%de" % value
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(value, bytes):
+        return b"%d:%s" % (len(value), value)
+    if isinstance(value, list):
+        return b"l" + b"".join(map(bencode, value)) + b"e"
+    return b"d" + b"".join(bencode(key) + bencode(value[key]) for key in sorted(value)) + b"e"
 
 
 class Program:
@@ -81,10 +96,10 @@ class Transfer(unittest.TestCase):
         self.addCleanup(stop)
         return program
 
-    def seed(self, *options, torrent=None):
+    def seed(self, *options, torrent=None, **more):
         """A running seed and its address."""
         program = self.start(PEER, "seed", torrent or self.torrent, self.share.parent, "--listen", "127.0.0.1:0",
-                             "--state", self.folder / "seed-state", "--json", *options)
+                             "--state", self.folder / "seed-state", "--json", *options, **more)
         address = json.loads(program.wait_for('"listening"'))["address"]
         program.wait_for('"start"')
         return program, address
@@ -204,6 +219,91 @@ class Transfer(unittest.TestCase):
         get = self.on_small_disk(8, 5_000_000, "--connect", address)
         self.assertEqual(get.end(), NOT_WRITABLE, get.seen)
         self.assertIn(b"start again to go on", get.seen)
+
+    def test_a_hostile_torrent_writes_nowhere_but_in_its_folder(self):
+        paths = [["..", "..", "above"], ["..", "beside"], [str(self.folder / "absolute")], ["/etc", "absolute"],
+                 ["a/../../separators"], ["..\\..\\separators"], ["C:\\drive"], ["link", "through"], ["loop", "x"],
+                 ["", "empty"], [".", "dot"], ["nul"], ["bells\x07\x1b[31m"], ["n" * 300], ["plain"]]
+        files = [{"path": ["link"], "attr": "l", "symlink path": ["..", ".."]},
+                 {"path": ["loop"], "attr": "l", "symlink path": ["loop"]},
+                 {"path": ["secret"], "attr": "l", "symlink path": ["", "etc", "passwd"]}]
+        files += [{"path": path, "length": 1000 + at} for at, path in enumerate(paths)]
+        contents = [os.urandom(file.get("length", 0)) for file in files]
+        info = {"name": "../../evil", "piece length": 16384, "files": files,
+                "pieces": b"".join(hashlib.sha1(b"".join(contents)[at:at + 16384]).digest()
+                                   for at in range(0, sum(map(len, contents)), 16384))}
+        torrent = self.folder / "hostile.torrent"
+        torrent.write_bytes(bencode({"info": info}))
+        shown = json.loads(subprocess.run([PEER, "show", torrent, "--json"], env=CLEAN, check=True,
+                                          stdout=subprocess.PIPE).stdout)
+        root = self.share.parent / shown["name"]
+        self.assertEqual(root.parent, self.share.parent)
+        there = {}
+        for file, content in zip(shown["files"], contents, strict=True):
+            if content:
+                there[file["path"]] = content
+                (root / file["path"]).parent.mkdir(parents=True, exist_ok=True)
+                (root / file["path"]).write_bytes(content)
+        self.assertEqual(len(there), len(paths))
+        _, address = self.seed(torrent=torrent)
+
+        self.out = self.folder / "deep" / "er" / "out"
+        inside = self.out / shown["name"]
+
+        def outside():
+            return sorted(path for path in self.folder.rglob("*")
+                          if not path.is_relative_to(self.out) and not path.is_relative_to(self.folder / "get-state"))
+        (self.folder / "deep" / "er").mkdir(parents=True)
+        before = outside()
+        get = self.get("--connect", address, torrent=torrent)
+        self.assertEqual(get.end(), DONE, get.seen)
+        self.assertEqual(outside(), before)
+        for name in ("above", "beside", "absolute", "separators", "evil"):
+            self.assertFalse((self.folder.parent / name).exists() or pathlib.Path("/etc", name).exists())
+        self.assertEqual(list(self.out.iterdir()), [inside])
+        self.assertFalse([path for path in inside.rglob("*") if path.is_symlink()])
+        self.assertEqual({str(path.relative_to(inside)): path.read_bytes() for path in inside.rglob("*")
+                          if path.is_file()}, there)
+
+    def test_the_words_of_a_tracker_are_shown_without_a_control_character(self):
+        class Rude(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                odd = b"\x1b]0;title\x07\x1b[31mred\r\n"
+                key = b"failure reason" if "refuse" in self.path else b"warning message"
+                more = b"" if "refuse" in self.path else b"8:intervali60e5:peers0:"
+                said = b"%d:%s%d:%s" % (len(key), key, len(odd), odd)
+                body = b"d" + more + said + b"e"
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Rude)
+        self.addCleanup(server.server_close)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        url = f"http://127.0.0.1:{server.server_port}"
+        get = self.get("--tracker", url + "/refuse", "--tracker", url + "/warn", "--timeout", "4s")
+        self.assertEqual(get.end(), INCOMPLETE, get.seen)
+        self.assertIn(b"red", get.seen)
+        self.assertIn(b"warns", get.seen)
+        self.assertNotRegex(get.seen, rb"[\x00-\x09\x0b-\x1f\x7f]")
+
+    def test_folders_and_files_are_for_their_owner_to_write_whatever_the_umask(self):
+        _, address = self.seed(umask=0)
+        get = self.get("--connect", address, umask=0)
+        self.assertEqual(get.end(), DONE, get.seen)
+
+        def mode(path):
+            return path.stat().st_mode & 0o7777
+        for state in ("get-state", "seed-state"):
+            self.assertEqual(mode(self.folder / state), 0o700)
+            for path in (self.folder / state).iterdir():
+                self.assertEqual(mode(path), 0o600, path)
+        for path in (self.out, *self.out.rglob("*")):
+            self.assertEqual(mode(path), 0o755 if path.is_dir() else 0o644, path)
 
     def test_select_takes_some_files_only(self):
         _, address = self.seed()

@@ -98,6 +98,21 @@ class Options(unittest.TestCase):
             self.assertEqual((ended.returncode, ended.stderr.count("\n")), (2, 1))
 
 
+    def test_what_the_user_wrote_is_shown_without_a_control_character(self):
+        odd = "\x1b]0;title\x07\x9b31m"
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write('"\\u001b[31m" = "1m"\n')
+            file.flush()
+            for wrong in (["--interval", odd], [f"--{odd}"], [odd], ["--config", f"/{odd}"], ["--config", file.name],
+                          ["--listen", odd], ["--log-level", odd]):
+                with self.subTest(wrong):
+                    ended = finished(*wrong)
+                    self.assertEqual(ended.returncode, 2)
+                    self.assertRegex(ended.stderr, r"\Atracker: [^\x00-\x1f\x7f-\x9f]+\n\Z")
+            ended = finished(environment={"SHOAL_INTERVAL": odd})
+            self.assertRegex(ended.stderr, r"\Atracker: [^\x00-\x1f\x7f-\x9f]+\n\Z")
+
+
 class Serving(unittest.TestCase):
     def test_serves_http_and_udp_on_one_port_and_stops_cleanly(self):
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -32,6 +32,121 @@ TEST_CASE("a user's own file is never overwritten", "[store]") {
     CHECK(receive(*disk, content, 0).value());
 }
 
+TEST_CASE("a user's own file with the name of an incomplete one is never overwritten or cut", "[store]") {
+    auto const kind = GENERATE(back_end::mapped, back_end::plain);
+    auto const preallocate = GENERATE(true, false);
+    auto const content = make_sample({{"a", 131'072}, {"b", 65'536}, {"empty", 0}});
+    auto const size = GENERATE(std::size_t{5}, std::size_t{131'072}, std::size_t{200'000});
+    temporary_folder folder;
+    auto settings = settings_in(folder.path(), kind);
+    settings.preallocate = preallocate;
+    auto const own = random_bytes(size, 99);
+    auto const part = content.root(settings.directory) / "a.part";
+    auto const empty = content.root(settings.directory) / "empty.part";
+    write_file(part, own);
+    write_file(empty, own);
+    auto const time = fs::last_write_time(part);
+    {
+        auto const disk = open_store(content, settings);
+        REQUIRE(disk->load().value().none());
+        CHECK_FALSE(disk->check_piece(piece_index{0}).value());
+        for (int again = 0; again < 2; ++again) {
+            CHECK(receive(*disk, content, 0).error() == store::errc::foreign_file);
+            CHECK(disk->last_failed_path() == part.string());
+        }
+        auto const writer = disk->begin(piece_index{1});
+        CHECK(disk->prepare(piece_index{1}).error() == store::errc::foreign_file);
+        CHECK(receive(*disk, content, 2).value());  // the other file is not concerned
+        CHECK(disk->complete_files().error() == store::errc::foreign_file);
+        CHECK(disk->last_failed_path() == empty.string());
+        REQUIRE(disk->close());
+    }
+    CHECK(read_file(part) == own);
+    CHECK(read_file(empty) == own);
+    CHECK(fs::last_write_time(part) == time);
+    // Out of the way, the download goes on.
+    fs::rename(part, folder.path() / "kept");
+    fs::rename(empty, folder.path() / "kept too");
+    auto const disk = open_store(content, settings);
+    REQUIRE(disk->load().value().count() == 1);
+    REQUIRE(receive(*disk, content, 0).value());
+    REQUIRE(receive(*disk, content, 1).value());
+    REQUIRE(disk->complete_files());
+    CHECK(content.is_in(settings.directory));
+}
+
+TEST_CASE("an incomplete file is the torrent's own when the journal, a right piece or nothing in it says so",
+          "[store]") {
+    auto const content = make_sample({{"a", 262'144}});
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    auto const part = content.root(settings.directory) / "a.part";
+    auto const receive_half = [&] {
+        auto const disk = open_store(content, settings);
+        REQUIRE(disk->load());
+        auto const writer = disk->begin(piece_index{1});
+        auto blocks = blocks_of(content, piece_index{1});
+        blocks.resize(2);
+        REQUIRE(writer->write(blocks));
+    };  // and gone without a word
+    auto const can_go_on = [&] {
+        auto const disk = open_store(content, settings);
+        auto const held = disk->load().value();
+        for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+            if (!held.test(piece_index{piece})) (void)disk->check_piece(piece_index{piece});
+        auto const received = receive(*disk, content, 1);
+        if (!received) CHECK(received.error() == store::errc::foreign_file);
+        return received.has_value();
+    };
+    SECTION("begun a moment ago: the journal has not heard of it, but it is there") {
+        receive_half();
+        CHECK(can_go_on());
+    }
+    SECTION("recorded") {
+        {
+            auto const disk = open_store(content, settings);
+            REQUIRE(receive(*disk, content, 0).value());
+            REQUIRE(disk->close());
+        }
+        CHECK(can_go_on());
+    }
+    SECTION("recorded, and then replaced by something else") {
+        {
+            auto const disk = open_store(content, settings);
+            REQUIRE(receive(*disk, content, 0).value());
+            REQUIRE(disk->close());
+        }
+        auto const own = random_bytes(262'144, 7);
+        write_file(part, own);
+        fs::last_write_time(part, fs::last_write_time(part) + std::chrono::seconds{5});
+        CHECK_FALSE(can_go_on());
+        CHECK(read_file(part) == own);
+    }
+    SECTION("the journal is lost, and one piece is right") {
+        {
+            auto const disk = open_store(content, settings);
+            REQUIRE(receive(*disk, content, 0).value());
+            REQUIRE(disk->close());
+        }
+        fs::remove(settings.journal);
+        CHECK(can_go_on());
+    }
+    SECTION("the journal is lost, and no piece is right: nobody can tell whose it is") {
+        receive_half();
+        fs::remove(settings.journal);
+        CHECK_FALSE(can_go_on());
+    }
+    SECTION("no journal, and nothing was ever written") {
+        write_file(part, {});
+        CHECK(can_go_on());
+    }
+    SECTION("no journal, and space was reserved only") {
+        write_file(part, {});
+        fs::resize_file(part, 262'144);
+        CHECK(can_go_on());
+    }
+}
+
 TEST_CASE("a file that appears under the final name meanwhile is not replaced", "[store]") {
     auto const content = make_sample({{"a", 65'536}});
     temporary_folder folder;

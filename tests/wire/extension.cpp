@@ -72,6 +72,25 @@ TEST_CASE("ids out of range and ids used twice are left out", "[wire]") {
           std::map<std::string, std::uint8_t>{{"a", std::uint8_t{255}}, {"d", std::uint8_t{0}}});
 }
 
+TEST_CASE("of a key that an extension handshake repeats the first counts, whatever it holds", "[wire]") {
+    CHECK(parsed("d1:md1:ai1ee1:md1:ai2e1:bi3eee").m == std::map<std::string, std::uint8_t>{{"a", std::uint8_t{1}}});
+    CHECK(parsed("d1:mde1:md1:ai2eee").m.empty());
+    CHECK(parsed("d1:mi0e1:md1:ai2eee").m.empty());
+    CHECK(parsed("d1:md1:ai1e1:ai2e1:bi2eee").m ==
+          std::map<std::string, std::uint8_t>{{"a", std::uint8_t{1}}, {"b", std::uint8_t{2}}});
+    CHECK(parsed("d1:md1:ai256e1:ai2eee").m.empty());
+    auto const twice = parsed(
+        "d13:metadata_sizei1e13:metadata_sizei2e1:pi1e1:pi2e4:reqqi1e4:reqqi2e11:upload_onlyi0e11:upload_onlyi1e"
+        "1:v3:one1:v3:two6:yourip4:aaaa6:yourip4:bbbbe");
+    CHECK(twice == extension_handshake_message{.reqq = 1,
+                                               .p = std::uint16_t{1},
+                                               .v = "one",
+                                               .yourip = ip_address::from(as_bytes("aaaa")),
+                                               .metadata_size = 1,
+                                               .upload_only = false});
+    CHECK(parsed("d1:p1:x1:pi2e4:reqqi-1e4:reqqi2e1:vi1e1:v3:twoe") == extension_handshake_message{});
+}
+
 TEST_CASE("an extension handshake that is no dictionary is refused", "[wire]") {
     for (auto const* text : {"", "i1e", "le", "4:spam", "d", "d1:m", "x", "d1:ae"})
         CHECK(refused(text) == errc::bad_extension_handshake);
@@ -138,6 +157,7 @@ TEST_CASE("a bad extension handshake ends the conversation", "[wire]") {
 
 TEST_CASE("extension messages arrive whole and stay valid until the next input", "[wire]") {
     connection to{defaults(), start};
+    to.extension_handshake({.m = {{"a", std::uint8_t{1}}, {"b", std::uint8_t{2}}, {"c", std::uint8_t{9}}}});
     byte_vector const large(1024 * 1024 - 2, std::byte{'x'});
     byte_vector payload{std::byte{9}};
     payload.insert(payload.end(), large.begin(), large.end());
@@ -158,10 +178,30 @@ TEST_CASE("our handshake tells how many requests we queue", "[wire]") {
     with.reqq_own = 77;
     connection from{with, start};
     connection to{defaults(), start};
+    to.extension_handshake({.m = {{"greeting", std::uint8_t{5}}}});
     from.extension_handshake({.v = "Shoal"});
     from.extension_message(5, as_bytes("hello"));
     REQUIRE(to.receive(drain(from), start));
     CHECK(events(to) == lines{"extension handshake", "extension 5 hello of 5"});
     CHECK(to.peer_extensions().reqq == 77);
     CHECK(to.peer_extensions().v == "Shoal");
+}
+
+TEST_CASE("extension messages under an id that we never gave are skipped, those of one that we gave are told",
+          "[wire]") {
+    connection to{defaults(), start};
+    to.extension_handshake({.m = {{"a", std::uint8_t{3}}, {"off", std::uint8_t{0}}}});
+    byte_vector unknown(1024 * 1024 - 1, std::byte{1});
+    auto const stream = joined({message_of(20, as_bytes("\1no")), message_of(20, unknown),
+                                message_of(20, as_bytes("\3yes")), message_of(20, as_bytes("\2")), message_of(4, {3})});
+    REQUIRE(to.receive(stream, start));
+    CHECK(events(to) == lines{"extension 3 yes of 3", "have 3"});
+    // Switched off later, messages that were on their way still come.
+    to.extension_handshake({.m = {{"a", std::uint8_t{0}}, {"b", std::uint8_t{2}}}});
+    REQUIRE(to.receive(joined({message_of(20, as_bytes("\3late")), message_of(20, as_bytes("\2new"))}), start));
+    CHECK(events(to) == lines{"extension 3 late of 4", "extension 2 new of 3"});
+    // They are not for nothing either way.
+    std::error_code why;
+    for (int i = 0; i < 30'000 && !why; ++i) why = error_of(to.receive(message_of(20, as_bytes("\1")), start));
+    CHECK(why == errc::flood);
 }

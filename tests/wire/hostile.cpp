@@ -94,7 +94,8 @@ TEST_CASE("a claimed length takes no memory", "[wire]") {
     std::vector<std::unique_ptr<connection>> peers;
     for (int i = 0; i < 200; ++i) {
         peers.push_back(std::make_unique<connection>(defaults(), start));
-        REQUIRE(peers.back()->receive(length_of(1024 * 1024, 20), start));
+        peers.back()->extension_handshake({.m = {{"x", std::uint8_t{1}}}});
+        REQUIRE(peers.back()->receive(joined({length_of(1024 * 1024, 20), byte_vector{std::byte{1}}}), start));
         std::array<mutable_byte_view, 64> places;
         auto const count = peers.back()->prepare(places);
         std::size_t room = 0;

@@ -87,6 +87,8 @@ TEST_CASE("a steady flow of blocks allocates next to nothing, on neither end", "
 TEST_CASE("a quiet connection holds little, also after a busy time", "[wire]") {
     auto const before = held;
     auto one = std::make_unique<connection>(defaults(), start);
+    one->extension_handshake({.m = {{"a", std::uint8_t{1}}}});
+    drain(*one);
     CHECK(held - before < 12 * 1024);
 
     byte_vector place(block_length);
@@ -107,4 +109,52 @@ TEST_CASE("a quiet connection holds little, also after a busy time", "[wire]") {
     REQUIRE(one->wake(start + std::chrono::seconds{100}));
     drain(*one, start + std::chrono::seconds{100});
     CHECK(held - before - place.capacity() < 20 * 1024);
+}
+
+TEST_CASE("two hundred peers that claim long messages hold what they sent, not what they claimed", "[wire]") {
+    auto const claim = [](std::uint32_t length, std::uint8_t id) {
+        byte_vector out;
+        byte_writer{out}.be(length).be(id);
+        return out;
+    };
+    auto const byte = [](int value) { return byte_vector{static_cast<std::byte>(value)}; };
+    constexpr std::size_t peers = 200, each_at_most = 64 * 1024;
+    auto const memory_of = [&](byte_view begun) {
+        auto const before = held;
+        std::size_t most = 0;
+        {
+            std::vector<std::unique_ptr<connection>> all(peers);
+            for (auto& one : all) {
+                one = std::make_unique<connection>(defaults(), start);
+                one->extension_handshake({.m = {{"a", std::uint8_t{1}}}});
+                drain(*one);
+                REQUIRE(one->receive(begun, start));
+            }
+            std::array<mutable_byte_view, 64> places;
+            for (int i = 0; i < 100; ++i)  // a byte at a time
+                for (auto& one : all) {
+                    one->prepare(places);
+                    places[0][0] = std::byte{};
+                    REQUIRE(one->commit(1, start));
+                    while (one->next_event()) continue;
+                }
+            most = held - before;
+        }
+        return most;
+    };
+    constexpr std::uint32_t mebibyte = 1024 * 1024;
+    CHECK(memory_of(joined({claim(mebibyte, 20), byte(1)})) < peers * each_at_most);
+    CHECK(memory_of(joined({claim(mebibyte, 20), byte(2)})) < peers * each_at_most);
+    CHECK(memory_of(joined({claim(64 * 1024, 20), byte(0)})) < peers * each_at_most);
+    CHECK(memory_of(claim(mebibyte, 99)) < peers * each_at_most);
+    // All of what we never asked for, and nothing is kept.
+    auto const unwanted = message_of(20, byte_vector(mebibyte - 1, std::byte{2}));
+    CHECK(memory_of(byte_view{unwanted}.first(unwanted.size() - 200)) < peers * each_at_most);
+    // More than is ever right ends the conversation before a byte of it came.
+    for (auto const& start_of :
+         {claim(0xffff'ffff, 20), claim(mebibyte + 2, 20), claim(0xffff'ffff, 7), claim(0xffff'ffff, 5),
+          claim(0xffff'ffff, 99), joined({claim(64 * 1024 + 3, 20), byte(0)})}) {
+        connection one{defaults(), start};
+        CHECK(error_of(one.receive(start_of, start)));
+    }
 }

@@ -47,6 +47,7 @@ TEST_CASE("another message between the blocks moves them to where they belong", 
     auto const between = GENERATE(message_of(4, {3}), byte_vector(4), message_of(20, byte_vector(20'000, std::byte{1})),
                                   message_of(99, byte_vector(30'000)), range_of(6, block_at(0)));
     leecher to;
+    to.core.extension_handshake({.m = {{"a", std::uint8_t{1}}}});
     REQUIRE(to.core.receive(unchoke, start));
     for (std::uint32_t i = 0; i < 6; ++i) REQUIRE(to.request(block_at(i)));
     REQUIRE(to.read(joined({blocks({0, 1}), between, blocks({2}), between, blocks({3, 4, 5})})));
@@ -73,6 +74,7 @@ TEST_CASE("a conversation split at every byte means the same", "[wire]") {
     lines expected;
     for (std::size_t cut = 0; cut <= stream.size(); ++cut) {
         leecher to;
+        to.core.extension_handshake({.m = {{"a", std::uint8_t{1}}}});
         to.core.unchoke();
         REQUIRE(to.core.receive(unchoke, start));
         REQUIRE(to.request(last));
@@ -139,6 +141,7 @@ TEST_CASE("whatever the order, the cuts and the room, reading in place and plain
     byte_vector stream = unchoke;
     std::vector<std::uint32_t> asked;
     for (auto* to : {&in_place, &plain}) {
+        if (seed % 2 == 0) to->core.extension_handshake({.m = {{"a", std::uint8_t{2}}}});
         REQUIRE(to->core.receive(stream, start));
         to->core.unchoke();
     }
