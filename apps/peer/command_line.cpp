@@ -153,6 +153,14 @@ command declare_get(CLI::App& program, get_options& into) {
     return {&app, {targets, directory}, &into.transfer.output, [&into] { return run_get(into); }};
 }
 
+command declare_console(CLI::App& program, console_options& into) {
+    auto& app = *program.add_subcommand("console", "Drive a peer by hand, or by a script on standard input");
+    auto* torrent = app.add_option("TORRENT", into.torrent, "Torrent file");
+    auto* directory = app.add_option("-o,--output", into.directory, "Folder of the content")->type_name("DIR");
+    add_transfer(app, into.transfer);
+    return {&app, {torrent, directory}, &into.transfer.output, [&into] { return run_console(into); }};
+}
+
 std::filesystem::path default_state() {
     if (auto const* state = std::getenv("XDG_STATE_HOME"); state && *state == '/')
         return std::filesystem::path{state} / "shoal/peer";
@@ -175,11 +183,12 @@ int run(int argc, char** argv) {
     verify_options verify;
     seed_options seed;
     get_options get;
+    console_options console;
     std::vector<command> const commands{declare_create(program, create), declare_show(program, show),
                                         declare_verify(program, verify), declare_seed(program, seed),
-                                        declare_get(program, get)};
+                                        declare_get(program, get),       declare_console(program, console)};
     std::vector<CLI::App*> unbuilt;
-    for (auto const* name : {"share", "find", "console", "daemon"}) {
+    for (auto const* name : {"share", "find", "daemon"}) {
         auto* app = program.add_subcommand(name, "")->group("Not built yet")->allow_extras()->fallthrough(false);
         app->set_help_flag();
         unbuilt.push_back(app);
@@ -188,7 +197,7 @@ int run(int argc, char** argv) {
     if (auto const status = options::read(program, argc, argv)) return *status;
     for (auto const* app : unbuilt)
         if (app->parsed()) return output{{}}.fail(exit_status::failed, app->get_name() + " is not built yet");
-    for (auto* transfer : {&seed.transfer, &get.transfer})
+    for (auto* transfer : {&seed.transfer, &get.transfer, &console.transfer})
         if (transfer->state.empty()) transfer->state = default_state();
     get.seed = get.seed || get.seed_ratio || get.seed_time;
     for (auto const& each : commands) {
