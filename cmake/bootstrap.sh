@@ -12,7 +12,7 @@ shoal_bootstrap() {
     local top packages missing=() name run=""
     top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
     packages="clang-19 clang-tools-19 lld-19 libclang-rt-19-dev llvm-19 clang-format-19 ninja-build
-        libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libssl-dev zlib1g-dev libsqlite3-dev
+        libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libssl-dev zlib1g-dev libsqlite3-dev libedit-dev
         libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev catch2 libbenchmark-dev git python3 nodejs"
     [ "${1:-}" = --interop ] && packages="$packages aria2 transmission-cli transmission-daemon
         python3-libtorrent opentracker mktorrent iproute2 chromium"

@@ -161,6 +161,14 @@ command declare_find(CLI::App& program, find_options& into) {
     return {&app, {app.get_option("--tracker")}, &into.transfer.output, [&into] { return run_find(into); }};
 }
 
+command declare_console(CLI::App& program, console_options& into) {
+    auto& app = *program.add_subcommand("console", "Drive a peer by hand, or by a script on standard input");
+    auto* torrent = app.add_option("TORRENT", into.torrent, "Torrent file");
+    auto* directory = app.add_option("-o,--output", into.directory, "Folder of the content")->type_name("DIR");
+    add_transfer(app, into.transfer);
+    return {&app, {torrent, directory}, &into.transfer.output, [&into] { return run_console(into); }};
+}
+
 std::filesystem::path default_state() {
     if (auto const* state = std::getenv("XDG_STATE_HOME"); state && *state == '/')
         return std::filesystem::path{state} / "shoal/peer";
@@ -184,11 +192,13 @@ int run(int argc, char** argv) {
     seed_options seed;
     get_options get;
     find_options find;
+    console_options console;
     std::vector<command> const commands{declare_create(program, create), declare_show(program, show),
                                         declare_verify(program, verify), declare_seed(program, seed),
-                                        declare_get(program, get),       declare_find(program, find)};
+                                        declare_get(program, get),       declare_find(program, find),
+                                        declare_console(program, console)};
     std::vector<CLI::App*> unbuilt;
-    for (auto const* name : {"share", "console", "daemon"}) {
+    for (auto const* name : {"share", "daemon"}) {
         auto* app = program.add_subcommand(name, "")->group("Not built yet")->allow_extras()->fallthrough(false);
         app->set_help_flag();
         unbuilt.push_back(app);
@@ -197,7 +207,7 @@ int run(int argc, char** argv) {
     if (auto const status = options::read(program, argc, argv)) return *status;
     for (auto const* app : unbuilt)
         if (app->parsed()) return output{{}}.fail(exit_status::failed, app->get_name() + " is not built yet");
-    for (auto* transfer : {&seed.transfer, &get.transfer})
+    for (auto* transfer : {&seed.transfer, &get.transfer, &console.transfer})
         if (transfer->state.empty()) transfer->state = default_state();
     get.seed = get.seed || get.seed_ratio || get.seed_time;
     for (auto const& each : commands) {

@@ -117,6 +117,7 @@ net::task<void> mover::watch_signals() {
 result<void> mover::listen() {
     auto const asked = options_.listen;
     SHOAL_TRY(auto const bound, node_.listen(asked));
+    listening = bound;
     out.event("listening", {{"address", bound.to_string()}});
     out.note("listening on " + bound.to_string());
     return success();
@@ -124,7 +125,7 @@ result<void> mover::listen() {
 
 result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent const> content,
                                             std::filesystem::path const& directory, bool writable,
-                                            std::vector<bool> wanted_files, bool sequential) {
+                                            std::vector<bool> wanted_files, bool sequential, bool by_hand) {
     auto added = std::make_shared<watched>();
     std::error_code ignored;
     auto const place = std::filesystem::weakly_canonical(std::filesystem::absolute(directory), ignored);
@@ -137,6 +138,7 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
     options.trackers = options_.trackers;
     options.wanted_files = std::move(wanted_files);
     options.sequential = sequential;
+    options.by_hand = by_hand;
     options.peers_max = options_.peers_max;
     options.on_event = [this, which = added.get()](engine::transfer_event const& happened) {
         on_event(*which, happened);
@@ -154,6 +156,7 @@ net::task<void> mover::wait(std::chrono::milliseconds length) {
 
 void mover::on_event(watched& which, engine::transfer_event const& happened) {
     namespace event = engine::event;
+    if (observer) return observer(happened);
     auto const name = escaped(which.content->name());
     if (auto const* piece = std::get_if<event::piece_verified>(&happened)) {
         if (out.json()) out.event("piece", {{"name", which.content->name()}, {"piece", to_number(piece->piece)}});

@@ -54,7 +54,7 @@ public:
     /// Adds a torrent whose content is, or will be, below `directory`.
     result<std::shared_ptr<watched>> add(std::shared_ptr<metainfo::torrent const> content,
                                          std::filesystem::path const& directory, bool writable,
-                                         std::vector<bool> wanted_files, bool sequential);
+                                         std::vector<bool> wanted_files, bool sequential, bool by_hand = false);
     /// Waits at most `length`; returns early when something happened or a signal came.
     net::task<void> wait(std::chrono::milliseconds length);
     void wake() { news_.notify(); }
@@ -62,7 +62,13 @@ public:
     /// Redraws the progress line and emits `progress` events.
     void show_progress(std::vector<std::shared_ptr<watched>> const& all);
 
+    net::environment& outside() noexcept { return environment_.get(); }
+    asio::any_io_executor home() noexcept { return context_.get_executor(); }
+    engine::node& node() noexcept { return node_; }
+
     bool stopped = false;
+    std::optional<endpoint> listening;   ///< What `listen` bound.
+    engine::transfer_observer observer;  ///< Is told what happens, instead of the notes and events that others get.
     output& out;
 
 private:

@@ -43,6 +43,12 @@ struct seed_options {
     std::filesystem::path directory;  ///< The folder that holds the torrent's content.
 };
 
+struct console_options {
+    transfer_options transfer;
+    std::filesystem::path torrent;
+    std::filesystem::path directory;  ///< Where the content is, or will be.
+};
+
 struct get_options {
     transfer_options transfer;
     std::vector<std::string> targets;  ///< Torrent file, magnet link, URL of a torrent, or a name in the catalogue.

@@ -17,6 +17,8 @@ int run_show(show_options const&);
 int run_verify(verify_options const&);
 /// Serves content until a signal comes.
 int run_seed(seed_options const&);
+/// Lets a person, or a script on standard input, drive a peer by the commands of docs/console.md.
+int run_console(console_options const&);
 /// Fetches content. TARGETs are torrent files, their URLs, or names and info-hashes in the hub's catalogue.
 int run_get(get_options const&);
 /// Prints what the hub's catalogue holds.

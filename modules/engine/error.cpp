@@ -34,6 +34,32 @@ public:
                 return "the tracker refused";
             case errc::bad_tracker_url:
                 return "not a tracker URL that we can use";
+            case errc::not_connected:
+                return "the peer is not connected";
+            case errc::disconnected:
+                return "disconnected by hand";
+            case errc::no_ping:
+                return "the peer has no ping: only Shoal peers have it";
+            case errc::no_answer:
+                return "the peer did not answer in time";
+            case errc::no_such_piece:
+                return "the torrent has no such piece or file";
+            case errc::piece_is_held:
+                return "the piece is here already";
+            case errc::piece_is_busy:
+                return "the piece is being fetched already";
+            case errc::piece_not_offered:
+                return "the peer does not have the piece";
+            case errc::piece_refused:
+                return "the peer refuses to send the piece";
+            case errc::piece_is_bad:
+                return "the piece failed its hash";
+            case errc::choked:
+                return "the peer is choking us: it serves others";
+            case errc::too_many_fetches:
+                return "too many pieces are being fetched by hand";
+            case errc::pieces_missing:
+                return "pieces of the file are missing";
         }
         return "unknown engine error";
     }
@@ -42,9 +68,18 @@ public:
             case errc::v2_only:
             case errc::already_added:
             case errc::bad_tracker_url:
+            case errc::not_connected:
+            case errc::disconnected:
+            case errc::no_such_piece:
+            case errc::piece_is_held:
+            case errc::piece_is_busy:
+            case errc::too_many_fetches:
+            case errc::pieces_missing:
                 return make_error_condition(condition::local_fault);
             case errc::unknown_info_hash:
             case errc::banned:
+            case errc::piece_refused:
+            case errc::piece_is_bad:
                 return make_error_condition(condition::peer_fault);
             default:
                 return make_error_condition(condition::transient);

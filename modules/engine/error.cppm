@@ -17,6 +17,19 @@ enum class errc {
     stopped,            ///< The transfer is being stopped.
     tracker_refused,    ///< A tracker answered with a failure.
     bad_tracker_url,    ///< A tracker URL without a host or port that we can use.
+    not_connected,      ///< No connection to that peer.
+    disconnected,       ///< Whoever drives this transfer ended the connection.
+    no_ping,            ///< The peer lacks the extension: no Shoal peer.
+    no_answer,          ///< The peer did not answer, or sent nothing, for too long.
+    no_such_piece,      ///< The torrent has no such piece or file.
+    piece_is_held,      ///< The piece is here already.
+    piece_is_busy,      ///< The piece is being fetched already.
+    piece_not_offered,  ///< The peer does not have the piece.
+    piece_refused,      ///< The peer has the piece and refuses to send it.
+    piece_is_bad,       ///< The piece failed its hash again and again.
+    choked,             ///< The peer serves others for so long.
+    too_many_fetches,   ///< `fetches_max` pieces are being fetched by hand.
+    pieces_missing,     ///< The file cannot be finished yet.
 };
 std::error_code make_error_code(errc) noexcept;
 }  // namespace shoal::engine

@@ -31,6 +31,27 @@ struct peer_joined {
 struct peer_left {
     endpoint remote;
     std::error_code why;
+    endpoint at;  ///< As in `peer_introduced`.
+};
+struct peer_introduced {  ///< A joined peer said where it listens, or will not; once for each.
+    endpoint at;          ///< Where it listens; where it connected from when it does not say.
+    endpoint remote;
+    bool outgoing;
+};
+struct ping_received {  ///< And answered.
+    endpoint from;
+};
+struct download_began {  ///< The first block of a piece came.
+    endpoint from;
+    piece_index piece;
+};
+struct upload_began {  ///< The first block of a piece goes to a peer.
+    endpoint to;
+    piece_index piece;
+};
+struct upload_finished {  ///< As many bytes as the piece has went to the peer's socket.
+    endpoint to;
+    piece_index piece;
 };
 struct announced {  ///< A tracker answered.
     std::string url;
@@ -44,7 +65,9 @@ struct announce_failed {
 }  // namespace event
 using transfer_event =
     std::variant<event::checked, event::piece_verified, event::piece_rejected, event::completed, event::failed,
-                 event::recovered, event::peer_joined, event::peer_left, event::announced, event::announce_failed>;
+                 event::recovered, event::peer_joined, event::peer_left, event::peer_introduced, event::ping_received,
+                 event::download_began, event::upload_began, event::upload_finished, event::announced,
+                 event::announce_failed>;
 /// Called on the home executor; must not block and must not destroy the transfer.
 using transfer_observer = std::function<void(transfer_event const&)>;
 }  // namespace shoal::engine

@@ -30,6 +30,25 @@ inline constexpr auto reconnect_after_max = 10min;
 /// After so many failures in a row an address is forgotten.
 inline constexpr unsigned connect_failures_max = 8;
 
+/// A peer has this long to say where it listens and what it has before we go on without: both come with its first
+/// bytes.
+inline constexpr auto introduction_patience = 2s;
+/// A ping that takes longer has no answer.
+inline constexpr auto ping_timeout = 10s;
+/// Between two pings of ours to one peer.
+inline constexpr auto ping_interval = 100ms;
+/// Pings of one peer that are answered: a burst, and so many more each second. Twice what our own pace needs.
+inline constexpr std::uint32_t pings_burst = 20;
+inline constexpr std::uint32_t pings_per_second = 20;
+/// A piece that is fetched by hand: longest silence of its peer. A full peer's optimistic slot comes round in 30 s.
+inline constexpr auto fetch_patience = 60s;
+/// And its slowest rate, bytes a second, so that a peer that dribbles is given up.
+inline constexpr std::uint32_t fetch_rate_min = 4096;
+/// Pieces fetched by hand at once.
+inline constexpr std::size_t fetches_max = 64;
+/// Pieces under way to one peer of which the end is told; peers ask for one or two at a time.
+inline constexpr std::size_t uploads_told_max = 64;
+
 /// Memory for blocks that were asked for or wait to be written, for the whole node.
 inline constexpr std::size_t receive_budget = 24u << 20;
 /// Memory for blocks read from disk for peers, for the whole node; blocks sent from the mapping cost none.

@@ -28,11 +28,15 @@ import shoal.net;
 import shoal.picker;
 import shoal.store;
 import shoal.wire;
+import :events;
 import :limits;
 import :swarm;
 
 namespace shoal::engine {
 namespace {
+/// Under which id peers send us pings.
+constexpr std::uint8_t own_ping_id = 1;
+
 template <class... Handlers>
 struct overloaded : Handlers... {
     using Handlers::operator()...;
@@ -62,9 +66,12 @@ peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wi
       connected_since(owner.node.now()),
       swarm_(owner),
       stream_(std::move(stream)),
-      output_(owner.node.home) {
+      output_(owner.node.home),
+      extensions_(theirs.extensions),
+      pings_answered_({pings_burst, pings_per_second}, owner.node.now()) {
     if (theirs.extensions) {
         wire::extension_handshake_message ours;
+        ours.m.emplace(wire::ping_extension, own_ping_id);
         ours.v = owner.node.settings.client;
         if (owner.node.port != 0) ours.p = owner.node.port;
         ours.yourip = remote.address;
@@ -129,6 +136,7 @@ void peer_session::handle(wire::any_event& happened) {
                        update_interest();
                    },
                    [&](event::has& has) {
+                       has_told_pieces_ = true;
                        swarm_.picker.peer_has(slot, has.pieces);
                        update_interest();
                    },
@@ -143,6 +151,7 @@ void peer_session::handle(wire::any_event& happened) {
                    },
                    [&](event::rejected& rejected) {
                        if (take_pending(rejected.ref)) swarm_.picker.returned(slot, rejected.ref);
+                       if (!core.is_choked()) swarm_.request_refused(*this, rejected.ref);
                        swarm_.retry_peers();
                    },
                    [&](event::snubbed&) { return_requests(); },
@@ -153,7 +162,11 @@ void peer_session::handle(wire::any_event& happened) {
                            listens_at.port = *theirs.p;
                            swarm_.learned_address(*this);
                        }
+                       introduce();
                        swarm_.interest_changed(*this);
+                   },
+                   [&](event::extension_message& message) {
+                       if (message.id == own_ping_id) on_ping(message.payload);
                    },
                    [&](event::cancelled_upload&) {},  // already with the socket
                    [](auto&) {},                      // choked, unchoked: `fill` looks; the rest is of no use yet
@@ -170,7 +183,7 @@ void peer_session::update_interest() {
             core.not_interested();
         flush();
     }
-    if (swarm_.picker.complete() && swarm_.is_running() && swarm_.picker.is_seed(slot))
+    if (swarm_.drops_idle_peers() && swarm_.picker.complete() && swarm_.is_running() && swarm_.picker.is_seed(slot))
         close(make_error_code(errc::not_needed));
 }
 
@@ -222,6 +235,74 @@ void peer_session::cancel(block_ref block) {
     flush();
 }
 
+void peer_session::cancel_piece(piece_index piece) {
+    auto const kept = std::stable_partition(pending_.begin(), pending_.end(),
+                                            [piece](auto const& entry) { return entry.block.piece != piece; });
+    for (auto at = kept; at != pending_.end(); ++at) {
+        core.cancel(at->block);
+        swarm_.picker.returned(slot, at->block);
+        retire(std::move(*at));
+    }
+    pending_.erase(kept, pending_.end());
+    flush();
+}
+
+void peer_session::introduce() {
+    if (std::exchange(is_introduced_, true)) return;
+    swarm_.tell(event::peer_introduced{address(), remote, outgoing});
+    swarm_.news();
+}
+
+std::uint8_t peer_session::ping_id() const noexcept {
+    auto const& names = core.peer_extensions().m;
+    auto const at = names.find(std::string{wire::ping_extension});
+    return at == names.end() ? std::uint8_t{0} : at->second;
+}
+
+std::uint64_t peer_session::send_ping(time_point now) {
+    auto const ping = swarm_.node.outside.random.next();
+    pings_[ping] = {now, std::nullopt};
+    next_ping = now + ping_interval;
+    core.extension_message(ping_id(), wire::encode(wire::ping_message{false, ping}));
+    flush();
+    return ping;
+}
+
+std::optional<duration> peer_session::round_trip(std::uint64_t ping) const {
+    auto const at = pings_.find(ping);
+    return at == pings_.end() ? std::nullopt : at->second.round_trip;
+}
+
+void peer_session::on_ping(byte_view payload) {
+    auto const ping = wire::parse_ping(payload);
+    if (!ping) return;
+    auto const now = swarm_.node.now();
+    if (ping->is_answer) {
+        if (auto const at = pings_.find(ping->number); at != pings_.end() && !at->second.round_trip)
+            at->second.round_trip = now - at->second.sent;
+        return;
+    }
+    if (ping_id() == 0 || !pings_answered_.take(now)) return;
+    core.extension_message(ping_id(), wire::encode(wire::ping_message{true, ping->number}));
+    swarm_.tell(event::ping_received{address()});
+}
+
+void peer_session::upload_begins(piece_index piece) {
+    if (std::ranges::find(told_uploads_, piece, &told_upload::piece) != told_uploads_.end()) return;
+    if (told_uploads_.size() >= uploads_told_max) told_uploads_.erase(told_uploads_.begin());
+    told_uploads_.push_back({piece});
+    swarm_.tell(event::upload_began{address(), piece});
+}
+
+void peer_session::upload_goes_on(block_ref const& sent) {
+    auto const at = std::ranges::find(told_uploads_, sent.piece, &told_upload::piece);
+    if (at == told_uploads_.end()) return;
+    at->sent += sent.length;
+    if (at->sent < swarm_.content->pieces().piece_size(sent.piece)) return;
+    told_uploads_.erase(at);
+    swarm_.tell(event::upload_finished{address(), sent.piece});
+}
+
 void peer_session::return_requests() {
     for (auto& entry : pending_) {
         core.forget(entry.block);
@@ -237,6 +318,7 @@ void peer_session::tick(time_point now) {
         if (auto alive = core.wake(now); !alive) return close(alive.error());
         while (auto happened = core.next_event()) handle(*happened);
     }
+    if (now - connected_since >= introduction_patience) introduce();
     fill();
     flush();
 }
@@ -254,9 +336,11 @@ net::task<std::error_code> peer_session::write() {
         if (!wrote) co_return wrote.error();
         core.sent(wrote.value(), swarm_.node.now());
         for (auto const done = core.blocks_sent(); sent_blocks_ < done; ++sent_blocks_) {
-            uploaded += sending_.front().length;
-            swarm_.uploaded += sending_.front().length;
+            auto const block = sending_.front().block;
+            uploaded += block.length;
+            swarm_.uploaded += block.length;
             sending_.pop_front();
+            upload_goes_on(block);
         }
         if (swarm_.node.is_upload_limited()) swarm_.node.uploads_waiting.notify();
     }
@@ -289,7 +373,8 @@ net::task<void> peer_session::load_uploads() {
         if (!block) break;
         if (auto resident = swarm_.store->view(*block)) {
             core.send_block(*block, resident->bytes);
-            sending_.push_back({std::move(resident->keep), {}, block->length});
+            sending_.push_back({std::move(resident->keep), {}, *block});
+            upload_begins(block->piece);
             continue;
         }
         // The pool brings it in, and what the peer asked for after it: one trip for many blocks.
@@ -343,7 +428,8 @@ net::task<void> peer_session::send_from_disk(std::span<block_ref const> blocks) 
             continue;
         }
         core.send_block(each.block, each.buffer.bytes().first(each.block.length));
-        sending_.push_back({nullptr, std::move(each.buffer), each.block.length});
+        sending_.push_back({nullptr, std::move(each.buffer), each.block});
+        upload_begins(each.block.piece);
     }
 }
 }  // namespace shoal::engine

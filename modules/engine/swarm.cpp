@@ -26,6 +26,7 @@ import shoal.metainfo;
 import shoal.net;
 import shoal.picker;
 import shoal.store;
+import :events;
 import :swarm;
 
 namespace shoal::engine {
@@ -52,6 +53,8 @@ swarm::swarm(node_state& owner, std::shared_ptr<metainfo::torrent const> what, t
       choke_round_(owner.home),
       choker_({.slots = 0, .seed = owner.outside.random.next()}) {
     if (options_.peers_max == 0) options_.peers_max = peers_max_default;
+    is_automatic_ = !options_.by_hand;
+    picker.set_reserved_only(!is_automatic_);
     auto const& layout = content->content();
     if (!options_.wanted_files.empty()) {
         std::vector<bool> wanted(content->pieces().piece_count(), false);
@@ -87,6 +90,7 @@ net::task<void> swarm::stop() {
     }
     tasks_.cancel();
     stop_checking();
+    news();
     co_await tasks_.join();
     state_ = transfer_state::stopped;
     auto& clock = node.outside.clock;
@@ -163,6 +167,7 @@ std::vector<peer_status> swarm::peers() const {
         auto const& core = session->core;
         peer_status peer;
         peer.remote = session->remote;
+        peer.listens_at = session->listens_at;
         peer.client = core.peer_extensions().v.value_or("");
         peer.outgoing = session->outgoing;
         peer.choked_by = core.is_choked();
@@ -174,6 +179,7 @@ std::vector<peer_status> swarm::peers() const {
         peer.download_rate = core.download_rate(now);
         peer.upload_rate = core.upload_rate(now);
         peer.pieces_have = core.peer_pieces().count();
+        peer.pieces = core.peer_pieces();
         all.push_back(std::move(peer));
     }
     return all;
@@ -186,6 +192,7 @@ void swarm::settle() {
     }
     work_with_news_.clear();
     if (std::exchange(needs_refill_, false)) fill_all();
+    news();
 }
 
 void swarm::fill_all() {
@@ -206,10 +213,12 @@ void swarm::block_arrived(peer_session& from, block_ref block, lent_buffer buffe
         wasted += block.length;
         return;
     }
+    fetch_heard(from, block.piece);
     auto& work = work_[to_number(block.piece)];
     if (!work) {
         work = std::make_unique<piece_work>(node.home);
         spawn("write piece", write_piece(block.piece, *work));
+        if (!fetches_.contains(to_number(block.piece))) tell(event::download_began{from.address(), block.piece});
     }
     work->arrived.emplace_back(block, std::move(buffer));
     if (!std::exchange(work->has_news, true)) work_with_news_.push_back(work.get());

@@ -113,6 +113,20 @@ public:
     void return_requests();
     /// Something was put into the core's output.
     void flush() { output_.notify(); }
+    /// Withdraws all requests for a piece. The picker is told.
+    void cancel_piece(piece_index piece);
+    /// Where people know it to be: where it listens, or else where it connected from.
+    endpoint address() const noexcept { return listens_at.port != 0 ? listens_at : remote; }
+    /// Tells who it is, unless that was told.
+    void introduce();
+    bool is_introduced() const noexcept { return is_introduced_; }
+    /// It has said what it has.
+    bool has_told_pieces() const noexcept { return has_told_pieces_; }
+    bool answers_pings() const noexcept { return ping_id() != 0; }
+    /// Sends a ping and gives its number.
+    std::uint64_t send_ping(time_point now);
+    std::optional<duration> round_trip(std::uint64_t ping) const;
+    void forget_ping(std::uint64_t ping) { pings_.erase(ping); }
     void update_interest();
     void tick(time_point now);
     /// As a candidate for the next block of the limited upload; nothing when it could send none.
@@ -134,8 +148,17 @@ public:
     std::uint64_t downloaded = 0, uploaded = 0;
     time_point const connected_since;
     time_point last_unchoked{};
+    time_point next_ping{};  ///< Not before that.
 
 private:
+    struct open_ping {
+        time_point sent;
+        std::optional<duration> round_trip;
+    };
+    struct told_upload {
+        piece_index piece;
+        std::uint32_t sent = 0;  // bytes
+    };
     struct pending {
         block_ref block;
         lent_buffer buffer;
@@ -144,7 +167,7 @@ private:
     struct sending {
         std::shared_ptr<void const> mapping;
         lent_buffer buffer;
-        std::uint32_t length = 0;
+        block_ref block;
     };
     net::task<std::error_code> read();
     net::task<std::error_code> write();
@@ -153,6 +176,10 @@ private:
     std::optional<block_ref> next_upload();
     net::task<void> send_from_disk(std::span<block_ref const> blocks);
     void handle(wire::any_event& happened);
+    std::uint8_t ping_id() const noexcept;
+    void on_ping(byte_view payload);
+    void upload_begins(piece_index piece);
+    void upload_goes_on(block_ref const& sent);
     std::optional<pending> take_pending(block_ref block);
     void retire(pending entry);
 
@@ -166,6 +193,12 @@ private:
     std::size_t granted_ = 0;  // blocks, where the upload is limited
     block_ref last_upload_{};
     std::error_code why_;
+    bool const extensions_;  // both sides have them
+    bool is_introduced_ = false;
+    bool has_told_pieces_ = false;
+    std::map<std::uint64_t, open_ping> pings_;  // by number
+    wire::budget pings_answered_;
+    std::vector<told_upload> told_uploads_;
 };
 
 /// An address that may be a peer.
@@ -189,8 +222,19 @@ public:
     transfer_status status() const;
     std::vector<peer_status> peers() const;
     void add_peers(std::vector<endpoint> const& peers);
+    std::vector<endpoint> known_peers() const;
+    void learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const& told);
     /// A peer that connected to us and said this torrent's hash.
     void adopt(std::unique_ptr<net::stream> stream, wire::handshake const& theirs);
+
+    // By hand: swarm_by_hand.cpp. What they mean stands at `transfer`.
+    void set_automatic(bool is_on);
+    bool is_automatic() const noexcept { return is_automatic_; }
+    net::task<result<void>> connect_to(endpoint to);
+    net::task<result<void>> disconnect(endpoint from);
+    net::task<result<duration>> ping(endpoint to);
+    net::task<result<void>> fetch_piece(endpoint from, piece_index piece);
+    net::task<result<void>> finish_file(std::uint32_t file);
 
     // For the sessions and announcers.
     void block_arrived(peer_session& from, block_ref block, lent_buffer buffer);
@@ -200,6 +244,12 @@ public:
     void retry_peers() { needs_refill_ = true; }
     /// The session's peer told where it listens: no second connection is made to it.
     void learned_address(peer_session& peer);
+    /// Whoever waits for something in this swarm looks whether it has happened.
+    void news();
+    /// A peer that does not choke us refused a block.
+    void request_refused(peer_session& from, block_ref block);
+    /// Connections that neither side needs are ended.
+    bool drops_idle_peers() const noexcept { return !options_.by_hand; }
     /// What we said we have cannot be read: the piece is given up, and the file looked at.
     void content_failed(piece_index piece, std::error_code why);
     void fill_all();
@@ -229,6 +279,17 @@ private:
         net::signal ready;
         bool has_news = false;
     };
+    /// A piece that a person asked one peer for.
+    struct fetch {
+        std::uint32_t session = 0;  // its number
+        time_point heard{};         // when the last block came
+        bool has_begun = false;
+        std::uint32_t refusals = 0;  // since a block came
+        std::uint32_t failures = 0;  // of its hash
+        std::optional<std::error_code> outcome;
+    };
+    /// How an attempt to connect ended, when it has.
+    using attempt = std::shared_ptr<std::optional<std::error_code>>;
     /// What the threads that check pieces share.
     struct check_state;
     /// Keeps a session in the table while its coroutine runs.
@@ -256,6 +317,7 @@ private:
     void piece_rejected(piece_index piece);
     void storage_failed(std::error_code why);
     void storage_recovered();
+    void finished();
     void count_missing_per_file();
 
     // Peers: swarm_peers.cpp.
@@ -263,7 +325,7 @@ private:
     net::task<void> hold_choke_rounds();
     void hold_choke_round(time_point now);
     void connect_more(time_point now);
-    net::task<void> connect(endpoint to);
+    net::task<void> connect(endpoint to, attempt outcome);
     net::task<std::error_code> converse_with(endpoint to);
     net::task<void> answer(std::unique_ptr<net::stream> stream, wire::handshake theirs);
     net::task<std::error_code> run_session(std::unique_ptr<net::stream> stream, wire::handshake theirs,
@@ -271,6 +333,19 @@ private:
     std::error_code refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing);
     void blame(piece_index piece);
     void ban(peer_session& peer);
+
+    // By hand: swarm_by_hand.cpp.
+    peer_session* session_at(endpoint const& at) const noexcept;
+    peer_session* session_numbered(std::uint32_t number) const noexcept;
+    /// Waits until `what` is true, which is asked after whatever happens in the swarm. False at `until`, and when the
+    /// swarm stops.
+    net::task<bool> comes_true(std::function<bool()> what, time_point until);
+    net::task<result<void>> await_fetch(piece_index piece, fetch& under_way);
+    void fetch_heard(peer_session const& from, piece_index piece);
+    void fetch_ended(piece_index piece, std::error_code why);
+    void fetch_failed_hash(piece_index piece);
+    void session_ended(std::uint32_t number, std::error_code why);
+    void start_announcing();
 
     transfer_options options_;
     transfer_state state_ = transfer_state::checking;
@@ -283,6 +358,8 @@ private:
     bool is_complete_ = false;
     bool is_stopping_ = false;
     bool has_stopped_ = false;
+    bool is_automatic_ = true;
+    bool is_announcing_ = false;
     std::vector<std::uint32_t> missing_per_file_;  // pieces
     std::vector<piece_index> lost_;                // of changed files, which are not written to: to be looked at
     std::vector<piece_index> wrong_;  // of them: looked at, to be looked at again when their files look otherwise
@@ -299,6 +376,9 @@ private:
     std::unordered_set<peer_id> banned_;
     std::vector<picker::peer_slot> also_asked_;
     bool needs_refill_ = false;
+    std::map<std::uint32_t, fetch> fetches_;           // by piece
+    std::map<endpoint, std::uint64_t> uploaded_told_;  // by a hub
+    std::vector<net::signal*> waiting_;                // of `comes_true`
     std::vector<std::unique_ptr<announcer>> announcers_;
 };
 

@@ -75,7 +75,7 @@ net::task<void> swarm::start_up() {
     spawn("keep files", keep_files());
     spawn("look after content", look_after_content());
     spawn("choke rounds", hold_choke_rounds());
-    for (auto& each : announcers_) spawn("announce", each->run());
+    if (is_automatic_) start_announcing();
     spawn("keep time", keep_time());
     connect_more(node.now());
 }
@@ -203,6 +203,7 @@ void swarm::piece_verified(piece_index piece) {
         if (missing_per_file_[range.file] > 0 && --missing_per_file_[range.file] == 0) finishes_file = true;
     });
     tell(event::piece_verified{piece});
+    fetch_ended(piece, {});
     if (finishes_file) files_ready_.notify();
     for (auto* session : sessions_) {
         if (!session) continue;
@@ -218,6 +219,7 @@ void swarm::piece_rejected(piece_index piece) {
     tell(event::piece_rejected{piece});
     blame(piece);
     picker.piece_failed(piece);
+    fetch_failed_hash(piece);
     retry_peers();
 }
 
@@ -226,6 +228,7 @@ net::task<void> swarm::keep_files() {
     if (!options_.storage.writable) co_return;
     for (;;) {
         co_await files_ready_.wait();
+        if (!is_automatic_) continue;
         result<void> named = success();
         bool const was_last = picker.complete();
         co_await net::on_pool(node.outside.workers, [&] { named = store->complete_files(); });
@@ -238,16 +241,20 @@ net::task<void> swarm::keep_files() {
         storage_recovered();
         if (!was_last || is_complete_) continue;
         give_up_lost();  // what a sync that is still under way has found
-        if (!picker.complete()) continue;
-        is_complete_ = true;
-        state_ = transfer_state::seeding;
-        tell(event::completed{});
-        completed_.notify();
-        for (auto& each : announcers_) each->completed();
-        for (auto* session : sessions_)
-            if (session) session->update_interest();
-        choke_round_.notify();
+        if (picker.complete()) finished();
     }
+}
+
+/// All that is wanted is there under its own name.
+void swarm::finished() {
+    is_complete_ = true;
+    state_ = transfer_state::seeding;
+    tell(event::completed{});
+    completed_.notify();
+    for (auto& each : announcers_) each->completed();
+    for (auto* session : sessions_)
+        if (session) session->update_interest();
+    choke_round_.notify();
 }
 
 /// Makes what was verified durable, and notices when somebody changes the files.

@@ -50,7 +50,10 @@ public:
         swarm_.sessions_[number] = &session;
         ++swarm_.session_count_;
         swarm_.picker.add_peer(session.slot);
+        if (auto const told = swarm_.uploaded_told_.find(session.listens_at); told != swarm_.uploaded_told_.end())
+            swarm_.picker.set_uploaded(session.slot, told->second);
         swarm_.tell(event::peer_joined{session.remote, session.outgoing});
+        swarm_.news();
     }
     registration(registration const&) = delete;
     registration& operator=(registration const&) = delete;
@@ -63,6 +66,7 @@ public:
                 known->second.is_busy = false;
         swarm_.retry_peers();
         swarm_.choke_round_.notify();
+        swarm_.news();
     }
 
 private:
@@ -146,22 +150,38 @@ void swarm::add_peers(std::vector<endpoint> const& peers) {
 }
 
 void swarm::learned_address(peer_session& peer) {
+    if (auto const told = uploaded_told_.find(peer.listens_at); told != uploaded_told_.end())
+        picker.set_uploaded(peer.slot, told->second);
     if (peer.listens_at.port == 0 || (known_.size() >= known_peers_max && !known_.contains(peer.listens_at))) return;
     known_[peer.listens_at].is_busy = true;
 }
 
+std::vector<endpoint> swarm::known_peers() const {
+    std::vector<endpoint> all;
+    for (auto const& [at, known] : known_) all.push_back(at);
+    return all;
+}
+
+void swarm::learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const& told) {
+    for (auto const& [at, bytes] : told) {
+        if (uploaded_told_.size() >= known_peers_max && !uploaded_told_.contains(at)) continue;
+        uploaded_told_[at] = bytes;
+        if (auto* session = session_at(at)) picker.set_uploaded(session->slot, bytes);
+    }
+}
+
 void swarm::connect_more(time_point now) {
-    if (!is_running()) return;
+    if (!is_running() || !is_automatic_) return;
     for (auto& [at, known] : known_) {
         if (connecting_ >= connecting_max || session_count_ + connecting_ >= options_.peers_max) return;
         if (known.is_busy || known.is_banned || known.try_at > now) continue;
         known.is_busy = true;
         ++connecting_;
-        spawn("connect " + at.to_string(), connect(at));
+        spawn("connect " + at.to_string(), connect(at, nullptr));
     }
 }
 
-net::task<void> swarm::connect(endpoint to) {
+net::task<void> swarm::connect(endpoint to, attempt outcome) {
     struct busy {
         swarm& owner;
         endpoint at;
@@ -171,12 +191,16 @@ net::task<void> swarm::connect(endpoint to) {
     };
     busy const while_here{*this, to};
     auto const why = co_await converse_with(to);
+    if (outcome) {
+        *outcome = why;
+        news();
+    }
     auto const known = known_.find(to);
     if (known == known_.end()) co_return;
     auto const now = node.now();
     if (why == errc::own_connection || why == errc::banned) {
         known->second.is_banned = true;
-    } else if (why == errc::not_needed || why == errc::duplicate_peer) {
+    } else if (why == errc::not_needed || why == errc::duplicate_peer || why == errc::disconnected) {
         known->second.try_at = now + reconnect_after_max;
     } else {
         ++known->second.failures;
@@ -268,12 +292,18 @@ net::task<std::error_code> swarm::run_session(std::unique_ptr<net::stream> strea
     while (slot < sessions_.size() && sessions_[slot]) ++slot;
     auto const remote = stream->remote();
     std::error_code why;
+    endpoint at;
+    std::uint32_t number = 0;
     {
         peer_session session{*this, std::move(stream), theirs, listens_at, outgoing, picker::peer_slot{slot}};
         registration const registered{*this, session};
+        number = session.number;
+        if (!theirs.extensions) session.introduce();
         why = co_await session.run();
+        at = session.address();
     }
-    tell(event::peer_left{remote, why});
+    session_ended(number, why);
+    tell(event::peer_left{remote, why, at});
     co_return why;
 }
 

@@ -42,6 +42,36 @@ net::task<result<void>> transfer::completed() {
 void transfer::connect(std::vector<endpoint> const& peers) {
     work_->add_peers(peers);
 }
+bitfield const& transfer::have() const noexcept {
+    return work_->picker.have();
+}
+std::vector<endpoint> transfer::known_peers() const {
+    return work_->known_peers();
+}
+void transfer::learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const& told) {
+    work_->learn_uploaded(told);
+}
+void transfer::set_automatic(bool is_on) {
+    work_->set_automatic(is_on);
+}
+bool transfer::is_automatic() const noexcept {
+    return work_->is_automatic();
+}
+net::task<result<void>> transfer::connect_to(endpoint peer) {
+    return work_->connect_to(peer);
+}
+net::task<result<void>> transfer::disconnect(endpoint peer) {
+    return work_->disconnect(peer);
+}
+net::task<result<duration>> transfer::ping(endpoint peer) {
+    return work_->ping(peer);
+}
+net::task<result<void>> transfer::fetch_piece(endpoint peer, piece_index piece) {
+    return work_->fetch_piece(peer, piece);
+}
+net::task<result<void>> transfer::finish_file(std::uint32_t file) {
+    return work_->finish_file(file);
+}
 net::task<void> transfer::stop() {
     return work_->stop();
 }

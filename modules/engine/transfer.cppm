@@ -7,6 +7,7 @@ module;
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 export module shoal.engine:transfer;
@@ -31,6 +32,7 @@ struct transfer_options {
     std::vector<std::string> trackers;             ///< Besides those of the torrent; each a tier of its own.
     std::vector<bool> wanted_files;                ///< One for each file; empty: all.
     bool sequential = false;                       ///< Pieces in order instead of rarest first.
+    bool by_hand = false;                          ///< See `transfer::set_automatic`.
     std::size_t peers_max = 0;                     ///< Connections; 0 for `peers_max_default`.
     transfer_observer on_event;
 };
@@ -54,11 +56,13 @@ struct transfer_status {
 /// One connected peer, for people to look at.
 struct peer_status {
     endpoint remote;
-    std::string client;  ///< What it calls itself, a stranger's words.
+    endpoint listens_at;  ///< Where others reach it; port 0 while unknown.
+    std::string client;   ///< What it calls itself, a stranger's words.
     bool outgoing = false, choked_by = false, choking = false, interested = false, interesting = false;
     std::uint64_t downloaded = 0, uploaded = 0;
     double download_rate = 0, upload_rate = 0;
     std::uint32_t pieces_have = 0;
+    bitfield pieces;
 };
 
 /// One torrent of a node. Shared with its owner; its work belongs to the node and ends with it.
@@ -72,6 +76,10 @@ public:
     metainfo::torrent const& content() const noexcept;
     transfer_status status() const;
     std::vector<peer_status> peers() const;
+    /// The pieces that are here and verified.
+    bitfield const& have() const noexcept;
+    /// Every address that was heard of, connected or not.
+    std::vector<endpoint> known_peers() const;
 
     /// Waits until what is on disk is known. Fails with the store's error when it cannot be opened.
     net::task<result<void>> checked();
@@ -80,6 +88,33 @@ public:
     net::task<result<void>> completed();
     /// Tries these peers too.
     void connect(std::vector<endpoint> const& peers);
+    /// What these peers have uploaded in the swarm, as a hub says: those with less are asked first.
+    void learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const& told);
+
+    // By hand, for a transfer that a person drives. A peer is named by the address it listens at, or by the one that it
+    // connected from when it does not say. All fail with `errc::stopped` once the transfer stops.
+
+    /// Whether the transfer connects, asks, announces and finishes files by itself. It does from the start unless
+    /// `transfer_options::by_hand`; what is there is verified and served either way. When switched off, what was asked
+    /// for still comes, and trackers are still told of it. A transfer begun by hand keeps connections that neither
+    /// side needs.
+    void set_automatic(bool is_on);
+    bool is_automatic() const noexcept;
+    /// Returns when the peer has shaken hands and introduced itself. Fails with `errc::duplicate_peer`,
+    /// `too_many_peers`, `banned`, or what the connection failed with.
+    net::task<result<void>> connect_to(endpoint peer);
+    /// Returns when the connection is gone. Fails with `errc::not_connected`.
+    net::task<result<void>> disconnect(endpoint peer);
+    /// The time of a round trip through the peer's program. At most one each `ping_interval`, others wait. Fails with
+    /// `errc::not_connected`, `no_ping`, `no_answer`.
+    net::task<result<duration>> ping(endpoint peer);
+    /// Asks this peer, and nobody else, for a piece; returns when it is verified and on disk. Fails with
+    /// `errc::not_connected`, `piece_is_held`, `piece_is_busy`, `piece_not_offered`, `piece_refused`, `choked`,
+    /// `no_answer`, `banned` (its data is bad), or what ended the connection. What came of it is kept.
+    net::task<result<void>> fetch_piece(endpoint peer, piece_index piece);
+    /// Reads and hashes all pieces of a file and gives it its own name. Fails with `errc::pieces_missing`, or when the
+    /// disk does; then nothing has changed.
+    net::task<result<void>> finish_file(std::uint32_t file);
     /// Leaves the swarm: connections end, trackers are told (at most `farewell_timeout`), the journal is written.
     net::task<void> stop();
 

@@ -17,10 +17,12 @@ void picker::pick(peer_slot peer, std::size_t blocks_max, bool fast, std::vector
         if (piece == none) break;
         blocks_max -= take_free(peer, *state, piece, blocks_max, out);
     }
-    if (blocks_max > 0 && is_interesting(peer) && is_end_game()) take_copies(peer, *state, blocks_max, out);
+    if (blocks_max > 0 && !reserved_only_ && is_interesting(peer) && is_end_game())
+        take_copies(peer, *state, blocks_max, out);
 }
 
 std::uint32_t picker::choose_piece(peer_slot peer, peer_state const& state, bool fast) {
+    if (auto const reserved = choose_reserved(peer, state); reserved != none || reserved_only_) return reserved;
     if (auto const urgent = choose_by_deadline(peer, state); urgent != none) return urgent;
     if (state.current != none) {
         auto const& begun = *progress_of(state.current);
@@ -39,7 +41,17 @@ std::uint32_t picker::choose_piece(peer_slot peer, peer_state const& state, bool
 
 bool picker::may_give(piece_progress const& begun, peer_slot peer, peer_state const& state) const noexcept {
     return begun.open_at != none && peer_has_piece(state, begun.piece()) &&
-           (begun.sole == no_peer || begun.sole == peer);
+           (begun.sole == no_peer || begun.sole == peer) &&
+           (reserved_.empty() || reserved_for(begun.piece()) == no_peer || reserved_for(begun.piece()) == peer);
+}
+
+std::uint32_t picker::choose_reserved(peer_slot peer, peer_state const& state) const noexcept {
+    for (auto const& [piece, holder] : reserved_) {
+        if (holder != peer || !is_missing(piece)) continue;
+        auto const* const begun = progress_of(piece);
+        if (begun != nullptr ? may_give(*begun, peer, state) : peer_has_piece(state, piece)) return piece;
+    }
+    return none;
 }
 
 std::uint32_t picker::choose_by_deadline(peer_slot peer, peer_state const& state) const noexcept {
@@ -137,7 +149,8 @@ void picker::take_copies(peer_slot peer, peer_state& state, std::size_t blocks_m
     for (std::size_t copies = 1; copies < end_game_copies; ++copies) {
         for (std::size_t i = 0; i < progress_.size(); ++i) {
             auto& begun = progress_[(first + i) % progress_.size()];
-            if (begun.asked_count() == 0 || !is_missing(begun.piece()) || !peer_has_piece(state, begun.piece()))
+            if (begun.asked_count() == 0 || !is_missing(begun.piece()) || !peer_has_piece(state, begun.piece()) ||
+                reserved_for(begun.piece()) != no_peer)
                 continue;
             for (std::uint32_t block = 0; block < begun.block_count(); ++block) {
                 if (begun.askers(block).size() != copies || begun.is_asked(block, peer)) continue;

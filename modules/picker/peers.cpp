@@ -4,6 +4,7 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 module shoal.picker;
@@ -56,6 +57,11 @@ void picker::remove_peer(peer_slot peer) {
         state->outstanding -= given_back;
         refresh_open(piece);
         drop_if_untouched(piece);
+    }
+    while (true) {
+        auto const held = std::ranges::find(reserved_, peer, &std::pair<std::uint32_t, peer_slot>::second);
+        if (held == reserved_.end()) break;
+        release(piece_index{held->first});
     }
     forget_pieces(*state);
     if (state->is_uploaded_known) {

@@ -97,6 +97,16 @@ public:
     bool is_outstanding(peer_slot peer, block_ref block) const noexcept;
     /// Whether all that some peer has is asked for, so that blocks are handed out twice.
     bool is_end_game() const noexcept;
+
+    // Reserving: pieces that one peer alone is asked for, as a person says. They are few.
+
+    /// From here on the piece is asked of `peer` only, before all others, until it is had or released, or the peer is
+    /// removed. Replaces an earlier reservation. Blocks that are outstanding to others stay so: return them before.
+    void reserve(piece_index piece, peer_slot peer);
+    void release(piece_index piece);
+    /// While set, nothing but reserved pieces is asked for.
+    void set_reserved_only(bool is_set) noexcept { reserved_only_ = is_set; }
+
     /// Who sent which block of a piece that is begun, in block order. Blocks of peers that were removed are left out.
     std::vector<contribution> contributors(piece_index piece) const;
 
@@ -134,9 +144,12 @@ private:
     void close(piece_progress& begun);
     void settle(peer_state& state, piece_progress& begun) noexcept;
     void leave_current(peer_state& state) noexcept;
+    peer_slot reserved_for(std::uint32_t piece) const noexcept;
+    void list_fresh(std::uint32_t piece);
     block_ref block_at(std::uint32_t piece, std::uint32_t block) const noexcept;
 
     std::uint32_t choose_piece(peer_slot peer, peer_state const& state, bool fast);
+    std::uint32_t choose_reserved(peer_slot peer, peer_state const& state) const noexcept;
     std::uint32_t choose_by_deadline(peer_slot peer, peer_state const& state) const noexcept;
     std::uint32_t choose_open(peer_slot peer, peer_state const& state, bool shared) const noexcept;
     std::uint32_t choose_first_open(peer_slot peer, peer_state const& state) const noexcept;
@@ -164,6 +177,8 @@ private:
     std::vector<piece_progress> progress_;
     std::vector<std::uint32_t> open_;                              // begun and wanted pieces with a free block
     std::vector<std::pair<time_point, std::uint32_t>> deadlines_;  // sorted
+    std::vector<std::pair<std::uint32_t, peer_slot>> reserved_;    // these are never listed as fresh
+    bool reserved_only_ = false;
     std::vector<peer_state> peers_;
 };
 }  // namespace shoal::picker

@@ -48,6 +48,7 @@ void picker::set_have(piece_index index) {
     if (progress_of(piece) != nullptr) end_piece(piece);
     fresh_.unlist(piece);
     std::erase_if(deadlines_, [piece](auto const& entry) { return entry.second == piece; });
+    std::erase_if(reserved_, [piece](auto const& entry) { return entry.first == piece; });
 }
 
 void picker::set_wanted(piece_index index, bool is_wanted) {
@@ -62,7 +63,7 @@ void picker::set_wanted(piece_index index, bool is_wanted) {
         refresh_open(piece);
         drop_if_untouched(piece);
     } else if (is_wanted) {
-        fresh_.list(piece);
+        list_fresh(piece);
     } else {
         fresh_.unlist(piece);
     }
@@ -77,7 +78,7 @@ void picker::piece_failed(piece_index index) {
         end_piece(piece);
         failed_.set(index);
     }
-    if (is_missing(piece)) fresh_.list(piece);
+    list_fresh(piece);
 }
 
 void picker::set_deadline(piece_index index, time_point at) {
@@ -90,6 +91,31 @@ void picker::set_deadline(piece_index index, time_point at) {
 
 void picker::clear_deadlines() {
     deadlines_.clear();
+}
+
+void picker::reserve(piece_index index, peer_slot peer) {
+    auto const piece = to_number(index);
+    if (piece >= piece_count_ || have_.test(index) || find(peer) == nullptr) return;
+    std::erase_if(reserved_, [piece](auto const& entry) { return entry.first == piece; });
+    reserved_.emplace_back(piece, peer);
+    fresh_.unlist(piece);
+}
+
+void picker::release(piece_index index) {
+    auto const piece = to_number(index);
+    if (piece >= piece_count_) return;
+    std::erase_if(reserved_, [piece](auto const& entry) { return entry.first == piece; });
+    if (progress_of(piece) == nullptr) list_fresh(piece);
+}
+
+peer_slot picker::reserved_for(std::uint32_t piece) const noexcept {
+    for (auto const& [reserved, holder] : reserved_)
+        if (reserved == piece) return holder;
+    return no_peer;
+}
+
+void picker::list_fresh(std::uint32_t piece) {
+    if (is_missing(piece) && reserved_for(piece) == no_peer) fresh_.list(piece);
 }
 
 void picker::piece_left_missing(std::uint32_t piece) {
@@ -144,7 +170,7 @@ void picker::end_piece(std::uint32_t piece) {
 void picker::drop_if_untouched(std::uint32_t piece) {
     if (!progress_of(piece)->is_untouched()) return;
     end_piece(piece);
-    if (is_missing(piece)) fresh_.list(piece);
+    list_fresh(piece);
 }
 
 void picker::refresh_open(std::uint32_t piece) {

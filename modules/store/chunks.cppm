@@ -161,6 +161,8 @@ public:
     /// Gives files their final names when all their pieces are held, and creates the empty ones. Cheap when there is
     /// nothing to do: call it after each piece. Does not wait for the data to be on disk. [pool]
     result<void> complete_files();
+    /// The same for one file; the others keep the names they have. [pool]
+    result<void> complete_file(file_number file);
     /// Syncs, rewrites the journal compactly, and unlocks; the store answers `closed` afterwards. [pool]
     result<void> close(closing how = closing::durable);
 
@@ -177,6 +179,7 @@ public:
 
 private:
     explicit chunk_store(std::unique_ptr<store_state> state);
+    result<void> complete(std::vector<file_number> files);
     std::unique_ptr<store_state> state_;
 };
 }  // namespace shoal::store

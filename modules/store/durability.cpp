@@ -310,8 +310,24 @@ result<void> chunk_store::complete_files() {
         todo = std::exchange(state.completable, {});
         std::erase_if(todo, [&](file_number file) { return state.file_states[file].missing > 0; });
     }
+    return complete(std::move(todo));
+}
+
+result<void> chunk_store::complete_file(file_number file) {
+    auto& state = *state_;
+    if (state.closed) return errc::closed;
+    {
+        std::lock_guard const lock(state.mutex);
+        if (!state.settings.writable || std::erase(state.completable, file) == 0) return success();
+        if (state.file_states[file].missing > 0) return success();
+    }
+    return complete({file});
+}
+
+result<void> chunk_store::complete(std::vector<file_number> files) {
+    auto& state = *state_;
     result<void> outcome = success();
-    for (auto const file : todo) {
+    for (auto const file : files) {
         auto const done = state.files->complete(file, state.torrent->content().files()[file].size);
         std::lock_guard const lock(state.mutex);
         auto& known = state.file_states[file];

@@ -2,7 +2,7 @@ export module shoal.wire:budget;
 import shoal.core;
 import :limits;
 
-namespace shoal::wire {
+export namespace shoal::wire {
 /// Messages that a peer may send, as a bucket that refills.
 class budget {
 public:

@@ -6,6 +6,7 @@ export import :limits;      // every bound, with its reason
 export import :message;     // the numbers of the messages
 export import :handshake;   // the 68 bytes that open a conversation
 export import :extension;   // the handshake of the extension protocol
+export import :ping;        // round trips between Shoal peers
 export import :event;       // what a connection tells its driver
 export import :rate;        // smoothed rates, how many requests to keep in flight
 export import :queue;       // a first-in first-out row that allocates only while it grows

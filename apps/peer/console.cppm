@@ -1,0 +1,75 @@
+module;
+#include <coroutine>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// The console: what a person types, and what remote peers do, over one transfer.
+module peer:console;
+import shoal.console;
+import shoal.core;
+import shoal.engine;
+import shoal.metainfo;
+import shoal.net;
+import :moving;
+import :options;
+import :screen;
+
+namespace shoal::cli {
+/// One peer driven by hand. Commands are run one after the other; what remote peers do is shown as it happens.
+class hand_console {
+public:
+    hand_console(mover& with, console_options const& options, std::shared_ptr<metainfo::torrent const> content);
+    ~hand_console();
+
+    /// Runs until `/exit`, the end of the input or a signal. Returns the exit status.
+    net::task<int> run();
+
+private:
+    using line = console::command_line;
+
+    net::task<void> serve_lines();
+    net::task<void> until_stopped();
+    net::task<void> obey(line command);
+    bool is_possible(line const& command);
+
+    // The commands: console_commands.cpp. Each shows its reply, or complains.
+    net::task<void> run_command(line command);
+    net::task<void> connect_peer(endpoint peer);
+    net::task<void> ping(endpoint peer);
+    net::task<void> request_download(endpoint peer, std::string chunk);
+    net::task<void> disconnect_peer(endpoint peer);
+    net::task<void> merge_chunks(std::string file);
+    net::task<void> auto_download();
+    net::task<void> quit_torrent();
+    void see_this_peer_info();
+    void see_peer_set();
+    void see_connected();
+
+    void on_event(engine::transfer_event const& happened);
+    void say(std::string_view text);
+    void complain(std::string_view text);
+    bool is_connected(endpoint const& peer) const;
+    std::vector<endpoint> known_peers() const;
+    std::string me() const { return console::peer_text(self_); }
+
+    mover& with_;
+    console_options const& options_;
+    std::shared_ptr<metainfo::torrent const> content_;
+    console::chunk_names names_;
+    std::shared_ptr<watched> watched_;
+    std::unique_ptr<screen> screen_;
+    endpoint self_;  // where others reach this peer
+    std::set<endpoint> introduced_;
+    std::set<piece_index> requested_;   // by /request_download, and not begun
+    std::optional<endpoint> greeting_;  // by /connect_peer
+    bool is_complete_ = false;
+    bool has_quit_ = false;
+    bool has_failed_ = false;
+    bool is_busy_ = false;  // a command runs
+};
+}  // namespace shoal::cli

@@ -1,0 +1,216 @@
+module;
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+module peer;
+import shoal.asio;
+import shoal.console;
+import shoal.core;
+import shoal.engine;
+import shoal.metainfo;
+import shoal.net;
+import :console;
+import :moving;
+import :output;
+import :screen;
+
+namespace shoal::cli {
+namespace {
+using console::peer_text;
+
+/// `/auto_download` gives up when for so long no peer has offered a chunk that is missing, and nothing came.
+constexpr auto nobody_patience = std::chrono::seconds{30};
+
+std::string milliseconds_text(duration length) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.3f ms", std::chrono::duration<double, std::milli>(length).count());
+    return text.data();
+}
+
+/// In a person's words, since the console says chunk for piece.
+std::string chunk_trouble(std::error_code why) {
+    if (why == engine::errc::piece_is_held) return "the chunk is here already";
+    if (why == engine::errc::piece_is_busy) return "the chunk is being downloaded already";
+    if (why == engine::errc::piece_not_offered) return "the peer does not have the chunk";
+    if (why == engine::errc::piece_refused) return "the peer refuses to send the chunk";
+    if (why == engine::errc::piece_is_bad || why == engine::errc::banned)
+        return "the peer sent data that does not match the chunk's hash";
+    if (why == engine::errc::disconnected || why == net::errc::closed) return "the connection ended";
+    return why.message();
+}
+}  // namespace
+
+net::task<void> hand_console::run_command(line command) {
+    using console::command;
+    switch (command.what) {
+        case command::connect_peer:
+            co_return co_await connect_peer(command.peer);
+        case command::ping:
+            co_return co_await ping(command.peer);
+        case command::request_download:
+            co_return co_await request_download(command.peer, std::move(command.name));
+        case command::disconnect_peer:
+            co_return co_await disconnect_peer(command.peer);
+        case command::merge_chunks:
+            co_return co_await merge_chunks(std::move(command.name));
+        case command::auto_download:
+            co_return co_await auto_download();
+        case command::quit_torrent:
+            co_return co_await quit_torrent();
+        case command::connect_tracker:
+        case command::get_peer_set:
+        case command::update_status_to_tracker:
+        case command::disconnect_tracker:
+            co_return complain("sessions with a tracker are not built yet");
+        case command::check_tracker_connected:
+            co_return say("Peer is not connected to tracker");
+        case command::check_target_peer_connected:
+            co_return say("Target " + peer_text(command.peer) +
+                          (is_connected(command.peer) ? " is connected to current " : " is not connected to current ") +
+                          me());
+        case command::see_this_peer_info:
+            co_return see_this_peer_info();
+        case command::see_peer_set:
+            co_return see_peer_set();
+        case command::see_connected:
+            co_return see_connected();
+        case command::see_chunk_status:
+            for (auto const& each : names_.status_lines(watched_->transfer->have(), command.all)) say(each);
+            co_return;
+        case command::help:
+            for (auto const& each : console::help_lines()) say(each);
+            co_return;
+        case command::exit:
+            co_return;
+    }
+}
+
+net::task<void> hand_console::connect_peer(endpoint peer) {
+    if (is_connected(peer)) co_return complain(peer_text(peer) + " is connected already");
+    greeting_ = peer;
+    auto const connected = co_await watched_->transfer->connect_to(peer);
+    greeting_.reset();
+    if (!connected && connected.error() == engine::errc::own_connection)
+        co_return complain(peer_text(peer) + " is this peer itself");
+    if (!connected) co_return complain("cannot connect to " + peer_text(peer) + ": " + connected.error().message());
+    say(peer_text(peer) + " established connection to " + me());
+}
+
+net::task<void> hand_console::ping(endpoint peer) {
+    auto const trip = co_await watched_->transfer->ping(peer);
+    if (trip) co_return say(peer_text(peer) + " received ping from " + me() + " in " + milliseconds_text(trip.value()));
+    if (trip.error() == engine::errc::no_ping)
+        co_return complain(peer_text(peer) + " is connected but cannot be pinged: it lacks Shoal's extension sl_ping");
+    complain("no answer from " + peer_text(peer) + ": " + trip.error().message());
+}
+
+net::task<void> hand_console::request_download(endpoint peer, std::string chunk) {
+    auto const piece = names_.find(chunk);
+    if (!piece) co_return complain("no such chunk: " + escaped(chunk));
+    requested_.insert(*piece);
+    auto const got = co_await watched_->transfer->fetch_piece(peer, *piece);
+    requested_.erase(*piece);
+    if (!got)
+        co_return complain("cannot download " + chunk + " from " + peer_text(peer) + ": " + chunk_trouble(got.error()));
+    say("Chunk received successfully");
+}
+
+net::task<void> hand_console::disconnect_peer(endpoint peer) {
+    auto const gone = co_await watched_->transfer->disconnect(peer);
+    if (!gone) co_return complain("cannot disconnect from " + peer_text(peer) + ": " + gone.error().message());
+    say(me() + " disconnected from " + peer_text(peer));
+}
+
+net::task<void> hand_console::quit_torrent() {
+    has_quit_ = true;
+    co_await watched_->transfer->stop();
+    say(me() + " quit torrent");
+}
+
+net::task<void> hand_console::merge_chunks(std::string file) {
+    auto const number = names_.find_file(file);
+    if (!number) co_return complain("no such file: " + escaped(file));
+    auto const merged = co_await watched_->transfer->finish_file(*number);
+    if (merged) co_return say("Merge complete!");
+    if (merged.error() != engine::errc::pieces_missing)
+        co_return complain("cannot merge " + file + ": " + merged.error().message());
+    std::vector<piece_index> missing;
+    auto const span = content_->content().pieces_of(*number);
+    for (auto i = span.first; i < span.first + span.count; ++i)
+        if (!watched_->transfer->have().test(piece_index{i})) missing.push_back(piece_index{i});
+    complain("missing chunks of " + file + ": " + names_.list(missing));
+}
+
+net::task<void> hand_console::auto_download() {
+    auto& transfer = *watched_->transfer;
+    auto& clock = with_.outside().clock;
+    struct automatic {
+        engine::transfer& of;
+        explicit automatic(engine::transfer& which) : of(which) { of.set_automatic(true); }
+        ~automatic() { of.set_automatic(false); }
+    } const while_here{transfer};
+    transfer.connect(known_peers());
+    auto const is_offered = [&] {
+        for (auto const& peer : transfer.peers())
+            if (peer.pieces.size() > 0 && peer.pieces.has_beyond(transfer.have())) return true;
+        return false;
+    };
+    auto pieces = transfer.status().pieces_have;
+    auto bytes = transfer.status().downloaded;
+    for (auto last_hope = clock.now();;) {
+        auto const status = transfer.status();
+        screen_->progress(std::to_string(status.pieces_have) + " of " + std::to_string(status.pieces_total) +
+                          " chunks, " + size_text(static_cast<std::uint64_t>(status.download_rate)) + "/s from " +
+                          std::to_string(status.peers) + (status.peers == 1 ? " peer" : " peers"));
+        if (is_complete_) break;
+        if (status.pieces_have != pieces || status.downloaded != bytes || is_offered()) last_hope = clock.now();
+        pieces = status.pieces_have;
+        bytes = status.downloaded;
+        if (clock.now() - last_hope >= nobody_patience)
+            co_return complain("nobody offers the missing chunks: " + names_.list(console::missing(transfer.have())));
+        co_await clock.sleep(redraw_interval);
+    }
+    say("All " + std::to_string(transfer.status().pieces_total) + " chunks are here");
+    say("Merge complete!");
+}
+
+void hand_console::see_this_peer_info() {
+    auto const status = watched_->transfer->status();
+    auto const& have = watched_->transfer->have();
+    say("ip: " + self_.address.to_string());
+    say("listen_port: " + std::to_string(self_.port));
+    say("current chunks: " + names_.list(console::held(have)));
+    say("missing chunks: " + names_.list(console::missing(have)));
+    say("downloaded: " + std::to_string(status.downloaded));
+    say("uploaded: " + std::to_string(status.uploaded));
+}
+
+void hand_console::see_peer_set() {
+    say("the peer set is empty");
+}
+
+void hand_console::see_connected() {
+    auto const all = known_peers();
+    if (all.empty()) say("no other peer is known");
+    for (auto const& each : all) say(peer_text(each) + (is_connected(each) ? ": connected" : ": not connected"));
+}
+
+std::vector<endpoint> hand_console::known_peers() const {
+    std::set<endpoint> all{introduced_};
+    for (auto const& each : watched_->transfer->known_peers()) all.insert(each);
+    all.erase(self_);
+    return {all.begin(), all.end()};
+}
+}  // namespace shoal::cli
