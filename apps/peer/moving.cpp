@@ -94,6 +94,8 @@ int mover::run(std::function<net::task<int>(mover&)> command) {
             broken = std::current_exception();
         }
         signals_.cancel();
+        sessions_.cancel();
+        co_await sessions_.join();
         co_await node_.stop();
     };
     net::task_group tasks{context_.get_executor()};
@@ -149,6 +151,24 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
     return added;
 }
 
+engine::hub_session& mover::hold_session(std::string const& url, std::shared_ptr<engine::transfer> which) {
+    auto& hub = hubs_[url];
+    if (!hub) {
+        auto const port = listening ? listening->port : std::uint16_t{0};
+        hub = std::make_unique<engine::hub_session>(outside(), home(), node_.id(), port, node_settings_from(options_).client,
+                                                    url);
+        sessions_.spawn("hub session", hub->run());
+    }
+    if (which && !hub->has_joined(which->content().swarm_hash()))
+        sessions_.spawn("join", join_when_checked(*hub, std::move(which)));
+    return *hub;
+}
+
+net::task<void> mover::join_when_checked(engine::hub_session& hub, std::shared_ptr<engine::transfer> which) {
+    if (!co_await which->checked()) co_return;
+    if (!hub.has_joined(which->content().swarm_hash())) hub.join(which);
+}
+
 net::task<void> mover::wait(std::chrono::milliseconds length) {
     auto& clock = environment_.get().clock;
     co_await clock.wait(news_, clock.now() + length);
@@ -183,6 +203,9 @@ void mover::on_event(watched& which, engine::transfer_event const& happened) {
         out.note(name + ": goes on");
     } else if (auto const* announced = std::get_if<event::announced>(&happened)) {
         which.was_reached = true;
+        if (auto const url = announced->session.empty() ? std::nullopt
+                                                        : engine::session_url(announced->url, announced->session))
+            hold_session(*url, which.transfer);
         out.event("announce", {{"url", announced->url}, {"peers", announced->peers}});
         if (!announced->warning.empty())
             out.note("tracker " + escaped(announced->url) + " warns: " + escaped(announced->warning));

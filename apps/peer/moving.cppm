@@ -5,6 +5,7 @@ module;
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,13 +59,15 @@ public:
     /// Waits at most `length`; returns early when something happened or a signal came.
     net::task<void> wait(std::chrono::milliseconds length);
     void wake() { news_.notify(); }
-    net::environment& outside() { return environment_.get(); }
     /// Redraws the progress line and emits `progress` events.
     void show_progress(std::vector<std::shared_ptr<watched>> const& all);
 
     net::environment& outside() noexcept { return environment_.get(); }
     asio::any_io_executor home() noexcept { return context_.get_executor(); }
     engine::node& node() noexcept { return node_; }
+
+    /// Holds a session with the hub at this URL (ws, wss) and takes part there with the transfer, once it is checked.
+    engine::hub_session& hold_session(std::string const& url, std::shared_ptr<engine::transfer> which);
 
     bool stopped = false;
     std::optional<endpoint> listening;   ///< What `listen` bound.
@@ -73,6 +76,7 @@ public:
 
 private:
     net::task<void> watch_signals();
+    net::task<void> join_when_checked(engine::hub_session& hub, std::shared_ptr<engine::transfer> which);
     void on_event(watched& which, engine::transfer_event const& happened);
 
     transfer_options const& options_;
@@ -81,6 +85,8 @@ private:
     engine::node node_;
     net::signal news_;
     asio::signal_set signals_;
+    net::task_group sessions_;
+    std::map<std::string, std::unique_ptr<engine::hub_session>> hubs_;  // by URL
     std::vector<std::shared_ptr<watched>> watched_;  // events come until the node has stopped
 };
 }  // namespace shoal::cli

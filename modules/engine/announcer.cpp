@@ -77,7 +77,7 @@ net::task<void> announcer::run() {
             std::vector<endpoint> peers;
             for (auto const& each : reply.value().peers) peers.push_back(each.at);
             swarm_.add_peers(peers);
-            swarm_.tell(event::announced{url, peers.size(), reply.value().warning});
+            swarm_.tell(event::announced{url, peers.size(), reply.value().warning, reply.value().session});
             auto const least = std::max<duration>(announce_interval_min, reply.value().min_interval.value_or(0s));
             // Few peers while we need some: ask again as soon as the tracker lets us.
             bool const is_hungry = swarm_.wants_data() && swarm_.peer_count() < peers_enough;

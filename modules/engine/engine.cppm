@@ -8,3 +8,4 @@ export import :error;     // why a transfer fails
 export import :events;    // what happened in a transfer
 export import :transfer;  // one torrent being moved
 export import :node;      // the peer: listener, transfers, budgets
+export import :hub_session;  // the lasting connection to a hub

@@ -38,6 +38,8 @@ public:
                 return "the peer is not connected";
             case errc::disconnected:
                 return "disconnected by hand";
+            case errc::hub_refused:
+                return "the hub refused";
             case errc::no_ping:
                 return "the peer has no ping: only Shoal peers have it";
             case errc::no_answer:

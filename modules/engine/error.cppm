@@ -19,6 +19,7 @@ enum class errc {
     bad_tracker_url,    ///< A tracker URL without a host or port that we can use.
     not_connected,      ///< No connection to that peer.
     disconnected,       ///< Whoever drives this transfer ended the connection.
+    hub_refused,        ///< The hub said no; its words are in `hub_session::refusal`.
     no_ping,            ///< The peer lacks the extension: no Shoal peer.
     no_answer,          ///< The peer did not answer, or sent nothing, for too long.
     no_such_piece,      ///< The torrent has no such piece or file.

@@ -57,6 +57,7 @@ struct announced {  ///< A tracker answered.
     std::string url;
     std::size_t peers;
     std::string warning;
+    std::string session;  ///< Where it takes sessions, if it is a hub: a path. See `session_url`.
 };
 struct announce_failed {
     std::string url;

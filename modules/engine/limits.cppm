@@ -64,6 +64,12 @@ inline constexpr std::size_t blocks_per_send = 3;
 /// Places filled by one system call; Asio and we stop at 64.
 inline constexpr std::size_t places_per_receive = 64;
 
+/// A hub is pinged after so long without a byte, and given up after the second.
+inline constexpr auto hub_ping_after = 20s;
+inline constexpr auto hub_idle_max = 60s;
+/// Time for a hub to answer what was asked of it.
+inline constexpr auto hub_answer_timeout = 10s;
+
 /// How often a transfer looks at deadlines, rates and connections.
 inline constexpr auto tick_interval = 500ms;
 /// Verified pieces become durable at least this often: what a crash costs to check again.

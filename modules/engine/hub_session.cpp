@@ -1,0 +1,245 @@
+module;
+#include <algorithm>
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
+
+module shoal.engine;
+import shoal.asio;
+import shoal.core;
+import shoal.metainfo;
+import shoal.net;
+import shoal.session;
+import :error;
+import :hub_session;
+import :limits;
+import :transfer;
+
+namespace shoal::engine {
+std::optional<std::string> session_url(std::string_view announce_url, std::string_view path) {
+    auto const scheme = announce_url.find("://");
+    if (scheme == announce_url.npos) return std::nullopt;
+    auto const name = announce_url.substr(0, scheme);
+    auto const secure = name == "https" || name == "HTTPS";
+    if (!secure && name != "http" && name != "HTTP") return std::nullopt;
+    auto const rest = announce_url.substr(scheme + 3);
+    auto const host = rest.substr(0, rest.find_first_of("/?#"));
+    if (host.empty() || !path.starts_with('/')) return std::nullopt;
+    return std::string{secure ? "wss://" : "ws://"}.append(host).append(path);
+}
+
+hub_session::hub_session(net::environment& outside, asio::any_io_executor home, peer_id const& id, std::uint16_t port,
+                         std::string client, std::string url)
+    : outside_(outside),
+      home_(std::move(home)),
+      url_(std::move(url)),
+      client_({.id = id, .port = port, .name = std::move(client), .seed = outside.random.next()}, outside.clock.now()),
+      news_(home_),
+      open_(home_) {}
+
+hub_session::~hub_session() = default;
+
+net::task<void> hub_session::run() {
+    net::web_socket_limits limits;
+    limits.message_bytes = session::message_max;
+    limits.ping = hub_ping_after;
+    limits.idle = hub_idle_max;
+    limits.handshake = connect_timeout;
+    for (;;) {
+        if (!client_.wants_connection(now())) {
+            co_await outside_.clock.wait(news_, client_.deadline());
+            continue;
+        }
+        client_.opening();
+        auto opened = co_await net::web_socket_connect(outside_, url_, limits);
+        if (opened) {
+            client_.connected(now());
+            co_await converse(*opened.value());
+        }
+        client_.disconnected(now());
+        take_events();
+    }
+}
+
+net::task<void> hub_session::converse(net::web_socket& with) {
+    using namespace asio::experimental::awaitable_operators;
+    co_await (receive(with) || send(with));
+}
+
+net::task<void> hub_session::receive(net::web_socket& with) {
+    for (;;) {
+        auto const message = co_await with.receive();
+        if (!message || !message.value() || message.value()->is_text) co_return;
+        if (!client_.received(message.value()->bytes, now())) co_return;
+        take_events();
+        news_.notify();
+    }
+}
+
+net::task<void> hub_session::send(net::web_socket& with) {
+    for (;;) {
+        look_at_transfers();
+        while (auto const message = client_.next_message(now()))
+            if (!co_await with.send(*message)) co_return;
+        take_events();
+        if (now() >= client_.deadline() && !client_.wake(now())) co_return;
+        co_await outside_.clock.wait(news_, std::min(client_.deadline(), now() + tick_interval));
+    }
+}
+
+void hub_session::look_at_transfers() {
+    for (auto const& [torrent, which] : transfers_) look_at(*which);
+}
+
+/// Tells the client what has changed since the last look.
+void hub_session::look_at(transfer& which) {
+    auto const torrent = which.content().swarm_hash();
+    auto const& have = which.have();
+    if (auto& told = told_[torrent]; told != have) {
+        for (std::uint32_t i = 0; i < have.size(); ++i) {
+            bool const is_had = have.test(piece_index{i});
+            if (!told.set(piece_index{i}, is_had)) continue;
+            if (is_had)
+                client_.gained(torrent, piece_index{i});
+            else
+                client_.lost(torrent, piece_index{i});
+        }
+    }
+    auto const status = which.status();
+    session::traffic const traffic{status.uploaded, status.downloaded, static_cast<std::uint64_t>(status.upload_rate),
+                                   static_cast<std::uint64_t>(status.download_rate)};
+    std::vector<session::served> serving;
+    for (auto const& peer : which.peers()) {
+        auto const rate = static_cast<std::uint64_t>(peer.upload_rate);
+        if (peer.uploaded == 0 || (peer.choking && rate == 0)) continue;
+        serving.push_back({peer.listens_at.port != 0 ? peer.listens_at : peer.remote, peer.uploaded, rate});
+    }
+    client_.update(torrent, traffic, std::move(serving));
+}
+
+void hub_session::join(std::shared_ptr<transfer> which) {
+    auto const& content = which->content();
+    auto const torrent = content.swarm_hash();
+    auto const status = which->status();
+    if (!client_.join(torrent, content.pieces().total_size(), which->have(), {status.uploaded, status.downloaded, 0, 0}))
+        return;  // more torrents than a session holds: the others only announce
+    told_[torrent] = which->have();
+    transfers_[torrent] = std::move(which);
+    news_.notify();
+}
+
+bool hub_session::has_joined(info_hash const& torrent) const {
+    return client_.has_joined(torrent);
+}
+bool hub_session::is_open() const noexcept {
+    return client_.is_open();
+}
+std::map<endpoint, session::set_member> const& hub_session::peers(info_hash const& torrent) const {
+    return client_.peers(torrent);
+}
+
+void hub_session::take_events() {
+    namespace event = session::client_event;
+    while (auto const happened = client_.next_event()) {
+        if (std::holds_alternative<event::welcomed>(*happened)) {
+            open_.notify();
+        } else if (auto const* changed = std::get_if<event::set_changed>(&*happened)) {
+            use_peers(changed->torrent);
+        } else if (auto const* answered = std::get_if<event::answered>(&*happened)) {
+            settle(answered->what, answered->torrent, success());
+        } else if (auto const* refused = std::get_if<event::refused>(&*happened)) {
+            refusal_ = refused->reason;
+            settle(refused->what, refused->torrent, errc::hub_refused);
+            if (refused->what == session::request::hello) open_.notify();
+        }
+        if (on_event) on_event(*happened);
+    }
+}
+
+/// Who uploaded least is asked first; who may have something for us, or wants something of us, is tried.
+void hub_session::use_peers(info_hash const& torrent) {
+    auto const found = transfers_.find(torrent);
+    if (found == transfers_.end()) return;
+    auto& which = *found->second;
+    std::vector<std::pair<endpoint, std::uint64_t>> uploaded;
+    std::vector<endpoint> useful;
+    bool const is_complete = which.have().all();
+    for (auto const& [at, member] : client_.peers(torrent)) {
+        uploaded.emplace_back(at, member.uploaded);
+        if (!is_complete || !member.is_complete) useful.push_back(at);
+    }
+    which.learn_uploaded(uploaded);
+    if (which.is_automatic()) which.connect(useful);
+}
+
+void hub_session::settle(session::request what, info_hash const& torrent, result<void> answer) {
+    for (auto& each : questions_) {
+        if (each.answer || each.what != what || each.torrent != torrent) continue;
+        each.answer = answer;
+        each.answered.notify();
+        return;
+    }
+}
+
+net::task<result<void>> hub_session::wait_for(session::request what, info_hash torrent) {
+    questions_.push_back({what, torrent, net::signal{home_}, std::nullopt});
+    auto const mine = std::prev(questions_.end());
+    struct removal {
+        std::list<question>& all;
+        std::list<question>::iterator which;
+        ~removal() { all.erase(which); }
+    } const at_end{questions_, mine};
+    news_.notify();
+    auto const until = now() + hub_answer_timeout;
+    while (!mine->answer && now() < until) co_await outside_.clock.wait(mine->answered, until);
+    if (!mine->answer) co_return net::make_error_code(net::errc::timed_out);
+    co_return *mine->answer;
+}
+
+net::task<result<void>> hub_session::opened() {
+    auto const until = now() + hub_answer_timeout;
+    refusal_.clear();
+    while (!client_.is_open() && refusal_.empty() && now() < until) co_await outside_.clock.wait(open_, until);
+    open_.notify();  // whoever asks besides us
+    if (client_.is_open()) co_return success();
+    if (!refusal_.empty()) co_return errc::hub_refused;
+    co_return net::make_error_code(net::errc::timed_out);
+}
+
+net::task<result<void>> hub_session::ask_status(info_hash torrent) {
+    look_at_transfers();
+    client_.ask_status(torrent);
+    co_return co_await wait_for(session::request::status, torrent);
+}
+net::task<result<void>> hub_session::ask_peers(info_hash torrent) {
+    client_.ask_peers(torrent);
+    co_return co_await wait_for(session::request::peers, torrent);
+}
+net::task<result<void>> hub_session::leave(info_hash torrent, bool quits) {
+    bool const is_heard = client_.is_open();
+    client_.leave(torrent, quits);
+    transfers_.erase(torrent);
+    told_.erase(torrent);
+    if (!is_heard) co_return success();
+    co_return co_await wait_for(session::request::leave, torrent);
+}
+net::task<result<void>> hub_session::publish(info_hash torrent, std::shared_ptr<byte_vector const> metainfo) {
+    if (auto const taken = client_.publish(torrent, std::move(metainfo)); !taken) co_return taken.error();
+    co_return co_await wait_for(session::request::publish, torrent);
+}
+net::task<result<void>> hub_session::unpublish(info_hash torrent) {
+    client_.unpublish(torrent);
+    co_return co_await wait_for(session::request::unpublish, torrent);
+}
+}  // namespace shoal::engine
