@@ -161,6 +161,17 @@ command declare_find(CLI::App& program, find_options& into) {
     return {&app, {app.get_option("--tracker")}, &into.transfer.output, [&into] { return run_find(into); }};
 }
 
+command declare_share(CLI::App& program, share_options& into) {
+    auto& app = *program.add_subcommand("share", "Publish files and folders at the hub and seed them");
+    auto* paths = app.add_option("PATH", into.paths, "Files and folders, a torrent each");
+    app.add_flag("--each", into.each, "A torrent for each file of a folder");
+    add(app, "--piece-length", into.piece_length, options::parse_size, "SIZE",
+        "A power of two from 16KiB (default: 512KiB, more for large content)");
+    add_threads(app, into.threads);
+    add_transfer(app, into.transfer);
+    return {&app, {paths, app.get_option("--tracker")}, &into.transfer.output, [&into] { return run_share(into); }};
+}
+
 command declare_console(CLI::App& program, console_options& into) {
     auto& app = *program.add_subcommand("console", "Drive a peer by hand, or by a script on standard input");
     auto* torrent = app.add_option("TORRENT", into.torrent, "Torrent file");
@@ -192,13 +203,14 @@ int run(int argc, char** argv) {
     seed_options seed;
     get_options get;
     find_options find;
+    share_options share;
     console_options console;
     std::vector<command> const commands{declare_create(program, create), declare_show(program, show),
                                         declare_verify(program, verify), declare_seed(program, seed),
                                         declare_get(program, get),       declare_find(program, find),
-                                        declare_console(program, console)};
+                                        declare_share(program, share),   declare_console(program, console)};
     std::vector<CLI::App*> unbuilt;
-    for (auto const* name : {"share", "daemon"}) {
+    for (auto const* name : {"daemon"}) {
         auto* app = program.add_subcommand(name, "")->group("Not built yet")->allow_extras()->fallthrough(false);
         app->set_help_flag();
         unbuilt.push_back(app);
@@ -207,7 +219,7 @@ int run(int argc, char** argv) {
     if (auto const status = options::read(program, argc, argv)) return *status;
     for (auto const* app : unbuilt)
         if (app->parsed()) return output{{}}.fail(exit_status::failed, app->get_name() + " is not built yet");
-    for (auto* transfer : {&seed.transfer, &get.transfer, &console.transfer})
+    for (auto* transfer : {&seed.transfer, &get.transfer, &share.transfer, &console.transfer})
         if (transfer->state.empty()) transfer->state = default_state();
     get.seed = get.seed || get.seed_ratio || get.seed_time;
     for (auto const& each : commands) {

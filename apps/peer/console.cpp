@@ -10,6 +10,7 @@ module;
 #include <coroutine>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -27,6 +28,7 @@ import shoal.core;
 import shoal.engine;
 import shoal.metainfo;
 import shoal.net;
+import shoal.session;
 import :console;
 import :files;
 import :moving;
@@ -58,7 +60,11 @@ ip_address own_address() {
 
 hand_console::hand_console(mover& with, console_options const& options,
                            std::shared_ptr<metainfo::torrent const> content)
-    : with_(with), options_(options), content_(std::move(content)), names_(content_->content()) {}
+    : with_(with),
+      options_(options),
+      content_(std::move(content)),
+      names_(content_->content()),
+      hub_task_(with.home()) {}
 
 hand_console::~hand_console() = default;
 
@@ -71,7 +77,7 @@ net::task<int> hand_console::run() {
     self_ = *with_.listening;
     if (self_.address.is_unspecified()) self_.address = own_address();
     with_.observer = [this](engine::transfer_event const& happened) { on_event(happened); };
-    auto added = with_.add(content_, options_.directory, true, {}, false, true);
+    auto added = with_.add(content_, options_.directory, {.writable = true, .wanted_files = {}, .by_hand = true});
     if (!added) co_return out.fail(status_of(added.error()), shown + ": " + added.error().message());
     watched_ = added.value();
     while (watched_->transfer->status().state == engine::transfer_state::checking && !with_.stopped)
@@ -90,6 +96,7 @@ net::task<int> hand_console::run() {
         using namespace asio::experimental::awaitable_operators;
         co_await (serve_lines() || until_stopped());
     }
+    co_await drop_tracker();
     with_.observer = [](engine::transfer_event const&) {};  // nobody reads on
     screen_.reset();
     if (is_busy_) co_return static_cast<int>(exit_status::incomplete);
@@ -130,7 +137,7 @@ bool hand_console::is_possible(line const& command) {
         complain(me() + " has quit the torrent");
         return false;
     }
-    if (needs == console::prerequisite::tracker) {
+    if (needs == console::prerequisite::tracker && !is_tracker_connected()) {
         complain("Peer is not connected to tracker");
         return false;
     }

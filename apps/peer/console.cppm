@@ -1,6 +1,7 @@
 module;
 #include <coroutine>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -15,6 +16,7 @@ import shoal.core;
 import shoal.engine;
 import shoal.metainfo;
 import shoal.net;
+import shoal.session;
 import :moving;
 import :options;
 import :screen;
@@ -46,6 +48,16 @@ private:
     net::task<void> merge_chunks(std::string file);
     net::task<void> auto_download();
     net::task<void> quit_torrent();
+    net::task<bool> connect_tracker();
+    net::task<void> get_peer_set();
+    net::task<void> update_status_to_tracker();
+    net::task<void> disconnect_tracker();
+    /// Ends the session, if there is one.
+    net::task<void> drop_tracker();
+    std::optional<std::string> tracker_url() const;
+    bool is_tracker_connected() const { return hub_ && hub_->is_open(); }
+    std::string trouble(std::error_code why) const;
+    void on_hub_event(session::any_client_event const& happened);
     void see_this_peer_info();
     void see_peer_set();
     void see_connected();
@@ -63,7 +75,10 @@ private:
     console::chunk_names names_;
     std::shared_ptr<watched> watched_;
     std::unique_ptr<screen> screen_;
-    endpoint self_;  // where others reach this peer
+    net::task_group hub_task_;
+    std::unique_ptr<engine::hub_session> hub_;          // while connected to the tracker, or about to be
+    std::map<endpoint, session::set_member> peer_set_;  // as the hub told last
+    endpoint self_;                                     // where others reach this peer
     std::set<endpoint> introduced_;
     std::set<piece_index> requested_;   // by /request_download, and not begun
     std::optional<endpoint> greeting_;  // by /connect_peer

@@ -5,6 +5,7 @@ module;
 #include <coroutine>
 #include <cstdint>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -12,6 +13,7 @@ module;
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <variant>
 #include <vector>
 
 module peer;
@@ -21,6 +23,7 @@ import shoal.core;
 import shoal.engine;
 import shoal.metainfo;
 import shoal.net;
+import shoal.session;
 import :console;
 import :moving;
 import :output;
@@ -70,12 +73,16 @@ net::task<void> hand_console::run_command(line command) {
         case command::quit_torrent:
             co_return co_await quit_torrent();
         case command::connect_tracker:
+            co_await connect_tracker();
+            co_return;
         case command::get_peer_set:
+            co_return co_await get_peer_set();
         case command::update_status_to_tracker:
+            co_return co_await update_status_to_tracker();
         case command::disconnect_tracker:
-            co_return complain("sessions with a tracker are not built yet");
+            co_return co_await disconnect_tracker();
         case command::check_tracker_connected:
-            co_return say("Peer is not connected to tracker");
+            co_return say(is_tracker_connected() ? "Peer is connected to tracker" : "Peer is not connected to tracker");
         case command::check_target_peer_connected:
             co_return say("Target " + peer_text(command.peer) +
                           (is_connected(command.peer) ? " is connected to current " : " is not connected to current ") +
@@ -95,6 +102,83 @@ net::task<void> hand_console::run_command(line command) {
         case command::exit:
             co_return;
     }
+}
+
+std::optional<std::string> hand_console::tracker_url() const {
+    for (auto const& url : options_.transfer.trackers)
+        if (auto const hub = engine::session_url(url)) return hub;
+    for (auto const& tier : content_->trackers())
+        for (auto const& url : tier)
+            if (auto const hub = engine::session_url(url)) return hub;
+    return std::nullopt;
+}
+
+std::string hand_console::trouble(std::error_code why) const {
+    if (why == engine::errc::hub_refused) return escaped(hub_ ? hub_->refusal() : std::string{});
+    return why.message();
+}
+
+/// Whether it is connected now; complains when not.
+net::task<bool> hand_console::connect_tracker() {
+    if (is_tracker_connected()) {
+        complain("Peer is connected to tracker already");
+        co_return false;
+    }
+    auto const url = tracker_url();
+    if (!url) {
+        complain("no tracker to connect to: neither the torrent nor --tracker names one by http or https");
+        co_return false;
+    }
+    co_await drop_tracker();
+    hub_ = std::make_unique<engine::hub_session>(with_.outside(), with_.home(), with_.node().id(), self_.port,
+                                                 with_.client_name(), *url);
+    hub_->on_event = [this](session::any_client_event const& happened) { on_hub_event(happened); };
+    hub_task_.spawn("hub session", hub_->run());
+    auto opened = co_await hub_->opened();
+    if (opened) {
+        hub_->join(watched_->transfer);
+        opened = co_await hub_->ask_peers(content_->swarm_hash());
+    }
+    if (!opened) {
+        complain("cannot connect to the tracker: " + trouble(opened.error()));
+        co_await drop_tracker();
+        co_return false;
+    }
+    say("Tracker established connection to " + me());
+    co_return true;
+}
+
+net::task<void> hand_console::drop_tracker() {
+    hub_task_.cancel();
+    co_await hub_task_.join();
+    hub_.reset();
+}
+
+net::task<void> hand_console::get_peer_set() {
+    if (auto const told = co_await hub_->ask_peers(content_->swarm_hash()); !told)
+        complain("the tracker did not send the peer set: " + trouble(told.error()));
+}
+
+net::task<void> hand_console::update_status_to_tracker() {
+    auto const told = co_await hub_->ask_status(content_->swarm_hash());
+    if (!told) co_return complain("the tracker did not take the status: " + trouble(told.error()));
+    say("Tracker updated " + me() + " status");
+}
+
+net::task<void> hand_console::disconnect_tracker() {
+    (void)co_await hub_->leave(content_->swarm_hash(), false);
+    co_await drop_tracker();
+    say(me() + " disconnected from tracker");
+}
+
+void hand_console::on_hub_event(session::any_client_event const& happened) {
+    namespace event = session::client_event;
+    if (std::holds_alternative<event::set_changed>(happened) || std::holds_alternative<event::answered>(happened))
+        peer_set_ = hub_->peers(content_->swarm_hash());
+    else if (auto const* waiting = std::get_if<event::waiting>(&happened))
+        say("the tracker is full; place " + std::to_string(waiting->place) + " in line");
+    else if (std::holds_alternative<event::lost>(happened))
+        say("[TRACKER DISCONNECTED] connecting again");
 }
 
 net::task<void> hand_console::connect_peer(endpoint peer) {
@@ -135,6 +219,8 @@ net::task<void> hand_console::disconnect_peer(endpoint peer) {
 
 net::task<void> hand_console::quit_torrent() {
     has_quit_ = true;
+    if (is_tracker_connected()) (void)co_await hub_->leave(content_->swarm_hash(), true);
+    co_await drop_tracker();
     co_await watched_->transfer->stop();
     say(me() + " quit torrent");
 }
@@ -156,6 +242,7 @@ net::task<void> hand_console::merge_chunks(std::string file) {
 net::task<void> hand_console::auto_download() {
     auto& transfer = *watched_->transfer;
     auto& clock = with_.outside().clock;
+    if (!is_tracker_connected() && tracker_url()) co_await connect_tracker();
     struct automatic {
         engine::transfer& of;
         explicit automatic(engine::transfer& which) : of(which) { of.set_automatic(true); }
@@ -198,7 +285,18 @@ void hand_console::see_this_peer_info() {
 }
 
 void hand_console::see_peer_set() {
-    say("the peer set is empty");
+    if (peer_set_.empty()) return say("the peer set is empty");
+    for (auto const& [at, member] : peer_set_) {
+        auto const status = member.have          ? names_.list(console::held(*member.have))
+                            : member.is_complete ? std::string{"all"}
+                                                 : std::string{"not told"};
+        say(peer_text(at) + " " + escaped(member.client));
+        say("  ip: " + at.address.to_string());
+        say("  listen_port: " + std::to_string(at.port));
+        say("  chunk_status: " + status);
+        say("  downloaded: " + std::to_string(member.downloaded));
+        say("  uploaded: " + std::to_string(member.uploaded));
+    }
 }
 
 void hand_console::see_connected() {
@@ -210,6 +308,7 @@ void hand_console::see_connected() {
 std::vector<endpoint> hand_console::known_peers() const {
     std::set<endpoint> all{introduced_};
     for (auto const& each : watched_->transfer->known_peers()) all.insert(each);
+    for (auto const& [at, member] : peer_set_) all.insert(at);
     all.erase(self_);
     return {all.begin(), all.end()};
 }

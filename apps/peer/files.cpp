@@ -59,6 +59,14 @@ std::string joined(std::vector<std::string> const& path) {
     return text;
 }
 
+file_stamp stamp_of(struct stat const& status) {
+    auto const nanoseconds = [](timespec const& time) {
+        return time.tv_sec * std::int64_t{1'000'000'000} + time.tv_nsec;
+    };
+    return {static_cast<std::uint64_t>(status.st_size), status.st_ino, nanoseconds(status.st_mtim),
+            nanoseconds(status.st_ctim)};
+}
+
 /// Why something that is neither file nor folder is left out.
 std::string kind_of(fs::file_type type) {
     switch (type) {
@@ -125,6 +133,7 @@ shared_content::shared_content(fs::path const& path, fs::path const& except) {
     files_.push_back({.path = {name_},
                       .size = static_cast<std::uint64_t>(status.st_size),
                       .executable = (status.st_mode & S_IXUSR) != 0});
+    stamps_.push_back(stamp_of(status));
 }
 
 void shared_content::walk(fs::path const& path, fs::path const& except) {
@@ -148,10 +157,16 @@ void shared_content::walk(fs::path const& path, fs::path const& except) {
         for (auto const& element : below) file.path.push_back(element.string());
         if (!is_valid_utf8(below.string()))
             throw failure{exit_status::failed, "the name " + shown(below) + " is not valid UTF-8"};
-        file.size = at->file_size(error);
-        file.executable = (at->status(error).permissions() & fs::perms::owner_exec) != fs::perms::none;
-        if (error) break;
+        struct stat status{};
+        if (lstat(at->path().c_str(), &status) != 0) {
+            if (errno == ENOENT) continue;  // gone meanwhile
+            error = {errno, std::system_category()};
+            break;
+        }
+        file.size = static_cast<std::uint64_t>(status.st_size);
+        file.executable = (status.st_mode & S_IXUSR) != 0;
         files_.push_back(std::move(file));
+        stamps_.push_back(stamp_of(status));
     }
     if (error) throw failure{exit_status::failed, shown(path) + ": " + error.message()};
 }

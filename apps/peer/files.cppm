@@ -28,6 +28,13 @@ private:
 /// Reads a torrent file. Throws `failure`: `not_found`, or `failed` when it is no torrent, no regular file, too large.
 metainfo::torrent load_torrent(std::filesystem::path const& path);
 
+/// What a file system says of a file that was changed.
+struct file_stamp {
+    std::uint64_t size = 0, inode = 0;
+    std::int64_t modified = 0, changed = 0;  ///< Nanoseconds since 1970, of the bytes and of all else.
+    friend bool operator==(file_stamp const&, file_stamp const&) = default;
+};
+
 /// What there is to share at a path: a file, or every regular file below a folder.
 ///
 /// No symbolic link below the path is followed; links, devices, FIFOs and sockets are left out, and so is `except`.
@@ -42,6 +49,8 @@ public:
     /// The last element of the path.
     std::string const& name() const noexcept { return name_; }
     std::vector<metainfo::source_file> const& files() const noexcept { return files_; }
+    /// What tells, for each of `files()`, that somebody wrote to it or put another in its place.
+    std::vector<file_stamp> const& stamps() const noexcept { return stamps_; }
     std::uint64_t total_size() const noexcept;
     /// What was left out and why, one line each, escaped.
     std::vector<std::string> const& left_out() const noexcept { return left_out_; }
@@ -55,6 +64,7 @@ private:
     bool single_file_ = false;
     std::string name_;
     std::vector<metainfo::source_file> files_;
+    std::vector<file_stamp> stamps_;  // of files_
     std::vector<std::string> left_out_;
 };
 

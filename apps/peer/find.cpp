@@ -22,14 +22,15 @@ net::task<int> find(mover& with, find_options const& options) {
     auto const found = co_await hub->find(options.pattern);
     for (auto const& each : found.contents) {
         if (each.name.empty()) continue;  // only announced: nobody shares it by name
-        boost::json::array owners{each.owners.begin(), each.owners.end()};
+        boost::json::array owners;
+        for (auto const& owner : each.owners) owners.emplace_back(owner);
         out.event("torrent", {{"name", each.name},
                               {"info_hash", to_hex(each.hash.view())},
                               {"size", each.size},
                               {"files", each.files},
                               {"nodes", each.nodes},
                               {"seeders", each.seeders},
-                              {"owners", std::move(owners)}});
+                              {"owners", owners}});
         std::string owners_text;
         for (auto const& owner : each.owners) owners_text += (owners_text.empty() ? "" : ", ") + escaped(owner);
         out.result(escaped(each.name) + "\t" + size_text(each.size) + "\t" + std::to_string(each.nodes) +

@@ -6,6 +6,7 @@ module;
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -125,7 +126,8 @@ net::task<int> get(mover& with, get_options const& options) {
         auto wanted = wanted_files(*content, options.select);
         if (!wanted.empty() && std::ranges::none_of(wanted, [](bool is_wanted) { return is_wanted; }))
             co_return out.fail(exit_status::not_found, escaped(content->name()) + ": no file matches --select");
-        auto added = with.add(content, options.directory, true, std::move(wanted), options.sequential);
+        auto added = with.add(content, options.directory,
+                              {.writable = true, .wanted_files = std::move(wanted), .sequential = options.sequential});
         if (!added)
             co_return out.fail(status_of(added.error()), escaped(content->name()) + ": " + added.error().message());
         all.push_back(added.value());

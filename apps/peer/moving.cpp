@@ -80,7 +80,12 @@ mover::mover(transfer_options const& options, output& output)
       environment_(context_.get_executor(), worker_count()),
       node_(environment_.get(), context_.get_executor(), node_settings_from(options)),
       news_(context_.get_executor()),
-      signals_(context_.get_executor(), SIGINT, SIGTERM) {}
+      signals_(context_.get_executor(), SIGINT, SIGTERM),
+      sessions_(context_.get_executor()) {}
+
+std::string mover::client_name() const {
+    return node_settings_from(options_).client;
+}
 
 mover::~mover() = default;
 
@@ -126,21 +131,24 @@ result<void> mover::listen() {
 }
 
 result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent const> content,
-                                            std::filesystem::path const& directory, bool writable,
-                                            std::vector<bool> wanted_files, bool sequential, bool by_hand) {
+                                            std::filesystem::path const& directory, moved_as how) {
     auto added = std::make_shared<watched>();
     std::error_code ignored;
     auto const place = std::filesystem::weakly_canonical(std::filesystem::absolute(directory), ignored);
     engine::transfer_options options;
     options.storage.directory = place;
-    options.storage.writable = writable;
-    if (!writable) options.storage.names = names_in(place, *content);
+    options.storage.writable = how.writable;
+    if (!how.writable) options.storage.names = names_in(place, *content);
     options.storage.journal = journal_path(options_, *content, place);
     options.connect = options_.connect;
-    options.trackers = options_.trackers;
-    options.wanted_files = std::move(wanted_files);
-    options.sequential = sequential;
-    options.by_hand = by_hand;
+    for (auto const& url : options_.trackers) {
+        auto const has = [&url](auto const& tier) { return std::ranges::find(tier, url) != tier.end(); };
+        if (std::ranges::none_of(content->trackers(), has)) options.trackers.push_back(url);
+    }
+    options.wanted_files = std::move(how.wanted_files);
+    options.sequential = how.sequential;
+    options.by_hand = how.by_hand;
+    options.is_hashed = how.is_hashed;
     options.peers_max = options_.peers_max;
     options.on_event = [this, which = added.get()](engine::transfer_event const& happened) {
         on_event(*which, happened);
@@ -155,8 +163,7 @@ engine::hub_session& mover::hold_session(std::string const& url, std::shared_ptr
     auto& hub = hubs_[url];
     if (!hub) {
         auto const port = listening ? listening->port : std::uint16_t{0};
-        hub = std::make_unique<engine::hub_session>(outside(), home(), node_.id(), port, node_settings_from(options_).client,
-                                                    url);
+        hub = std::make_unique<engine::hub_session>(outside(), home(), node_.id(), port, client_name(), url);
         sessions_.spawn("hub session", hub->run());
     }
     if (which && !hub->has_joined(which->content().swarm_hash()))
@@ -203,8 +210,8 @@ void mover::on_event(watched& which, engine::transfer_event const& happened) {
         out.note(name + ": goes on");
     } else if (auto const* announced = std::get_if<event::announced>(&happened)) {
         which.was_reached = true;
-        if (auto const url = announced->session.empty() ? std::nullopt
-                                                        : engine::session_url(announced->url, announced->session))
+        if (auto const url =
+                announced->session.empty() ? std::nullopt : engine::session_url(announced->url, announced->session))
             hold_session(*url, which.transfer);
         out.event("announce", {{"url", announced->url}, {"peers", announced->peers}});
         if (!announced->warning.empty())

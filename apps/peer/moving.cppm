@@ -40,6 +40,15 @@ struct watched {
     std::optional<std::chrono::steady_clock::time_point> complete_since;
 };
 
+/// How a torrent is moved. The default serves what is there.
+struct moved_as {
+    bool writable = false;           ///< Fetches what is missing.
+    std::vector<bool> wanted_files;  ///< One for each file; empty: all.
+    bool sequential = false;
+    bool by_hand = false;
+    bool is_hashed = false;  ///< The content was read a moment ago and need not be read again.
+};
+
 /// Runs a node, and on it the coroutine that a command is, until that ends. A first SIGINT or SIGTERM sets `stopped`
 /// and wakes it, a second one ends the program at once.
 class mover {
@@ -54,8 +63,7 @@ public:
     result<void> listen();
     /// Adds a torrent whose content is, or will be, below `directory`.
     result<std::shared_ptr<watched>> add(std::shared_ptr<metainfo::torrent const> content,
-                                         std::filesystem::path const& directory, bool writable,
-                                         std::vector<bool> wanted_files, bool sequential, bool by_hand = false);
+                                         std::filesystem::path const& directory, moved_as how = {});
     /// Waits at most `length`; returns early when something happened or a signal came.
     net::task<void> wait(std::chrono::milliseconds length);
     void wake() { news_.notify(); }
@@ -65,6 +73,7 @@ public:
     net::environment& outside() noexcept { return environment_.get(); }
     asio::any_io_executor home() noexcept { return context_.get_executor(); }
     engine::node& node() noexcept { return node_; }
+    std::string client_name() const;
 
     /// Holds a session with the hub at this URL (ws, wss) and takes part there with the transfer, once it is checked.
     engine::hub_session& hold_session(std::string const& url, std::shared_ptr<engine::transfer> which);
@@ -87,6 +96,6 @@ private:
     asio::signal_set signals_;
     net::task_group sessions_;
     std::map<std::string, std::unique_ptr<engine::hub_session>> hubs_;  // by URL
-    std::vector<std::shared_ptr<watched>> watched_;  // events come until the node has stopped
+    std::vector<std::shared_ptr<watched>> watched_;                     // events come until the node has stopped
 };
 }  // namespace shoal::cli

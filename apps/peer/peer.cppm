@@ -21,6 +21,8 @@ int run_seed(seed_options const&);
 int run_console(console_options const&);
 /// Fetches content. TARGETs are torrent files, their URLs, or names and info-hashes in the hub's catalogue.
 int run_get(get_options const&);
+/// Publishes files and folders at the hub, seeds them, and notices when they change.
+int run_share(share_options const&);
 /// Prints what the hub's catalogue holds.
 int run_find(find_options const&);
 

@@ -22,7 +22,7 @@ net::task<int> seed(mover& with, seed_options const& options, std::shared_ptr<me
     if (auto const listening = with.listen(); !listening)
         co_return out.fail(exit_status::failed, "cannot listen on " + options.transfer.listen.to_string() + ": " +
                                                     listening.error().message());
-    auto added = with.add(content, options.directory, false, {}, false);
+    auto added = with.add(content, options.directory);
     if (!added) co_return out.fail(status_of(added.error()), shown + ": " + added.error().message());
     std::vector<std::shared_ptr<watched>> const all{added.value()};
     auto& transfer = *all.front()->transfer;

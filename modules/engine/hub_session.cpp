@@ -132,7 +132,8 @@ void hub_session::join(std::shared_ptr<transfer> which) {
     auto const& content = which->content();
     auto const torrent = content.swarm_hash();
     auto const status = which->status();
-    if (!client_.join(torrent, content.pieces().total_size(), which->have(), {status.uploaded, status.downloaded, 0, 0}))
+    if (!client_.join(torrent, content.pieces().total_size(), which->have(),
+                      {status.uploaded, status.downloaded, 0, 0}))
         return;  // more torrents than a session holds: the others only announce
     told_[torrent] = which->have();
     transfers_[torrent] = std::move(which);

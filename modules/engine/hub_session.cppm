@@ -37,8 +37,8 @@ public:
     /// Connects, and comes back when the connection is lost, until cancelled.
     net::task<void> run();
 
-    /// From now on the hub hears of this transfer, which has been checked. Its peers of the hub's set are tried while it
-    /// is automatic, and those that uploaded least are asked first.
+    /// From now on the hub hears of this transfer, which has been checked. Its peers of the hub's set are tried while
+    /// it is automatic, and those that uploaded least are asked first.
     void join(std::shared_ptr<transfer> which);
     bool has_joined(info_hash const& torrent) const;
     bool is_open() const noexcept;
@@ -47,8 +47,8 @@ public:
     /// The hub's last refusal, in its words: escape them.
     std::string const& refusal() const noexcept { return refusal_; }
 
-    // Each asks the hub and waits for its answer, at most `hub_answer_timeout`. They fail with `net::errc::timed_out` or
-    // `errc::hub_refused`.
+    // Each asks the hub and waits for its answer, at most `hub_answer_timeout`. They fail with `net::errc::timed_out`
+    // or `errc::hub_refused`.
 
     /// The session is there, and the joins are known.
     net::task<result<void>> opened();

@@ -32,6 +32,7 @@ struct transfer_options {
     std::vector<std::string> trackers;             ///< Besides those of the torrent; each a tier of its own.
     std::vector<bool> wanted_files;                ///< One for each file; empty: all.
     bool sequential = false;                       ///< Pieces in order instead of rarest first.
+    bool is_hashed = false;                        ///< The caller has just hashed the content: nothing is read again.
     bool by_hand = false;                          ///< See `transfer::set_automatic`.
     std::size_t peers_max = 0;                     ///< Connections; 0 for `peers_max_default`.
     transfer_observer on_event;

@@ -7,6 +7,7 @@ module;
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <system_error>
 #include <thread>
@@ -94,6 +95,7 @@ private:
     result<void> hash_piece(piece_index piece, hash::sha1_hasher& sha1, hash::merkle_hasher& merkle,
                             mutable_byte_view buffer) {
         auto const& geometry = content_.geometry();
+        if (copy_known(piece)) return success();
         std::uint64_t content_bytes = 0;
         bool whole_file = false;
         for (auto const& range : content_.ranges(geometry.offset_of(piece), geometry.piece_size(piece))) {
@@ -123,6 +125,42 @@ private:
         return success();
     }
 
+    /// The one file of a piece that has an unchanged one in the earlier torrent, as indices into both.
+    std::optional<std::pair<std::uint32_t, std::uint32_t>> unchanged_file(piece_index piece) const {
+        auto const& known = options_.known;
+        if (!known.from || !wants_v2() || !known.from->has_v2() || known.from->has_v1() != wants_v1()) return {};
+        auto const& geometry = content_.geometry();
+        if (known.from->pieces().piece_length() != geometry.piece_length()) return {};
+        auto const file = content_.file_at(geometry.offset_of(piece));
+        if (content_.files()[file].pad || sources_[file] >= known.files.size()) return {};
+        auto const earlier = known.files[sources_[file]];
+        if (!earlier || *earlier >= known.from->content().files().size()) return {};
+        if (known.from->content().files()[*earlier].size != content_.files()[file].size) return {};
+        return std::pair{file, *earlier};
+    }
+
+    /// Takes the hashes of a piece from the earlier torrent; false where they have to be computed.
+    bool copy_known(piece_index piece) {
+        auto const files = unchanged_file(piece);
+        if (!files) return false;
+        auto const& from = *options_.known.from;
+        auto const place = to_number(piece) - content_.pieces_of(files->first).first;
+        piece_index const same{from.content().pieces_of(files->second).first + place};
+        // The last piece of a torrent has no padding behind it, which its v1 hash shows.
+        if (from.pieces().piece_size(same) != content_.geometry().piece_size(piece)) return false;
+        auto const root = from.piece_root(same);
+        if (!root) return false;
+        auto const number = std::size_t{to_number(piece)};
+        if (wants_v1())
+            std::ranges::copy(from.piece_hash(same).bytes,
+                              hashes_.pieces.begin() + static_cast<std::ptrdiff_t>(number * sha1_digest::size()));
+        hashes_.roots[number] = *root;
+        auto const end = std::min(content_.geometry().offset_of(piece) + content_.geometry().piece_size(piece),
+                                  content_.files()[files->first].offset + content_.files()[files->first].size);
+        report(end - content_.geometry().offset_of(piece));
+        return true;
+    }
+
     static void hash_zeros(std::uint64_t count, hash::sha1_hasher& sha1) {
         for (; count > zeros.size(); count -= zeros.size()) sha1.update(zeros);
         sha1.update(byte_view{zeros}.first(count));
@@ -148,6 +186,7 @@ private:
     /// No file may go on behind the size that it was listed with.
     result<void> check_ends() {
         for (std::size_t i = 0; i < of_.files.size(); ++i) {
+            if (i < options_.known.files.size() && options_.known.files[i]) continue;
             std::byte beyond{};
             SHOAL_TRY(auto const count, of_.read(i, of_.files[i].size, {&beyond, 1}));
             if (count != 0) return errc::source_changed;

@@ -2,6 +2,7 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -9,6 +10,7 @@ module;
 
 export module shoal.metainfo:making;
 import shoal.core;
+import :torrent;
 
 export namespace shoal::metainfo {
 /// A file to be shared.
@@ -30,6 +32,14 @@ struct source {
 
 enum class format { v1, v2, hybrid };
 
+/// Hashes from an earlier making, so that unchanged files are not read again. Used where the piece length and the
+/// format are the same, and every file starts on a piece boundary (hybrid and v2).
+struct known_hashes {
+    std::shared_ptr<torrent const> from;
+    /// For each of `source::files`: its index in the files of `from`, if it has the same bytes as then.
+    std::vector<std::optional<std::uint32_t>> files;
+};
+
 /// Automatic piece lengths start here and double until there are fewer pieces than `automatic_pieces_max`.
 inline constexpr std::uint32_t piece_length_default = 512 * 1024;
 inline constexpr std::uint32_t automatic_pieces_max = 1U << 16;
@@ -43,7 +53,8 @@ struct make_options {
     std::string comment = {};
     std::string created_by = {};
     std::optional<std::int64_t> creation_date = {};  ///< Seconds since 1970.
-    std::size_t threads = 0;                         ///< 0: as many as the machine has cores.
+    known_hashes known = {};
+    std::size_t threads = 0;  ///< 0: as many as the machine has cores.
     /// Bytes hashed so far, and of how many. Called from the hashing threads, one at a time.
     std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
     std::stop_token stop = {};

@@ -145,6 +145,15 @@ result<bool> chunk_store::check_piece(piece_index piece) {
     return true;
 }
 
+result<bool> chunk_store::trust_piece(piece_index piece) {
+    if (state_->closed) return errc::closed;
+    if (!may_have(piece)) return false;
+    std::lock_guard const lock(state_->mutex);
+    state_->mark_dirty(state_->whole(piece));
+    state_->hold(piece);
+    return true;
+}
+
 bool chunk_store::may_have(piece_index piece) {
     bool may = true;
     state_->for_each_range(state_->whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {

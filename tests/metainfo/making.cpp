@@ -5,8 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <stop_token>
@@ -272,6 +275,48 @@ TEST_CASE("the bytes made do not depend on threads, order of files, or sizes of 
         return read(file, offset, into.first(std::min<std::size_t>(into.size(), 1000)));
     };
     CHECK(make_torrent(slow, options).value() == expected);
+}
+
+TEST_CASE("unchanged files are not read again, and the torrent is the same as if they were", "[metainfo]") {
+    auto content = mixed();
+    for (auto const kind : {format::hybrid, format::v2}) {
+        make_options options;
+        options.format = kind;
+        options.piece_length = piece_length;
+        auto const before = std::make_shared<torrent const>(made_and_read(content.as_source(), options));
+        auto const old_names = content.files;
+
+        auto changed = content;
+        changed.contents[0][5] ^= std::byte{1};          // b.bin
+        changed.add({"zzzz", "new"}, 70'000);            // so that the last file of before gets padding behind it
+        changed.files.erase(changed.files.begin() + 4);  // a!
+        changed.contents.erase(changed.contents.begin() + 4);
+        auto const expected = make_torrent(changed.as_source(), options);
+        REQUIRE(expected);
+
+        options.known.from = before;
+        for (auto const& each : changed.files) {
+            std::optional<std::uint32_t> same;
+            for (std::uint32_t i = 0; i < before->content().files().size(); ++i)
+                if (before->content().files()[i].path == each.path && each.path.back() != "b.bin") same = i;
+            options.known.files.push_back(same);
+        }
+        std::mutex mutex;
+        std::set<std::string> read;
+        auto watched = changed.as_source();
+        watched.read = [&, inner = watched.read](std::size_t file, std::uint64_t offset, mutable_byte_view into) {
+            std::lock_guard const lock{mutex};
+            read.insert(changed.files[file].path.back());
+            return inner(file, offset, into);
+        };
+        auto const made = make_torrent(watched, options);
+        REQUIRE(made);
+        CHECK(made.value() == expected.value());
+        CHECK(read.contains("b.bin"));
+        CHECK(read.contains("new"));
+        CHECK_FALSE(read.contains("two pieces"));
+        CHECK_FALSE(read.contains("one block"));
+    }
 }
 
 TEST_CASE("progress counts the content up to its size", "[metainfo]") {
