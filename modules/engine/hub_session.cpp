@@ -66,6 +66,9 @@ net::task<void> hub_session::run() {
         if (opened) {
             client_.connected(now());
             co_await converse(*opened.value());
+        } else {
+            unreachable_ = opened.error();
+            open_.notify();
         }
         client_.disconnected(now());
         take_events();
@@ -211,9 +214,12 @@ net::task<result<void>> hub_session::wait_for(session::request what, info_hash t
 net::task<result<void>> hub_session::opened() {
     auto const until = now() + hub_answer_timeout;
     refusal_.clear();
-    while (!client_.is_open() && refusal_.empty() && now() < until) co_await outside_.clock.wait(open_, until);
+    unreachable_.clear();
+    while (!client_.is_open() && refusal_.empty() && !unreachable_ && now() < until)
+        co_await outside_.clock.wait(open_, until);
     open_.notify();  // whoever asks besides us
     if (client_.is_open()) co_return success();
+    if (unreachable_) co_return unreachable_;
     if (!refusal_.empty()) co_return errc::hub_refused;
     co_return net::make_error_code(net::errc::timed_out);
 }

@@ -90,5 +90,6 @@ private:
     std::map<info_hash, bitfield> told_;
     std::list<question> questions_;
     std::string refusal_;
+    std::error_code unreachable_;  // why the last connection could not be opened
 };
 }  // namespace shoal::engine

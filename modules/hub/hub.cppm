@@ -7,14 +7,14 @@ module;
 /// A tracker as a library: announces and scrapes over HTTP and UDP, sessions with Shoal peers, the catalogue, the
 /// monitor.
 export module shoal.hub;
-export import :error;      // errc
-export import :settings;   // settings, counters, log_function
-export import :meter;      // requests per address
-export import :service;    // what is answered to whom, without sockets
-export import :roster;     // who takes part in what, and the sessions' protocol, without sockets
-export import :monitor;    // what the page and the API show, as JSON
-export import :catalogue;  // names, sizes, owners of what is shared; kept on disk
-export import :policy;     // whom a browser may call us by
+export import :error;       // errc
+export import :settings;    // settings, counters, log_function
+export import :meter;       // requests per address
+export import :service;     // what is answered to whom, without sockets
+export import :roster;      // who takes part in what, and the sessions' protocol, without sockets
+export import :monitor;     // what the page and the API show, as JSON
+export import :catalogue;   // names, sizes, owners of what is shared; kept on disk
+export import :policy;      // whom a browser may call us by
 export import :page_files;  // the monitor page
 import shoal.core;
 import shoal.net;

@@ -103,11 +103,6 @@ std::optional<info_hash> hash_in(std::string_view digits) {
     return info_hash::from(*bytes);
 }
 
-std::vector<info_hash> hashes_of(std::vector<catalogue_entry> const& entries) {
-    std::vector<info_hash> out;
-    for (auto const& each : entries) out.push_back(each.swarm_hash);
-    return out;
-}
 }  // namespace
 
 /// Announces and scrapes are everybody's. All else is for people: the page, its data, and sessions.
@@ -158,6 +153,14 @@ net::task<net::http_response> hub_parts::answer_api(std::string_view path, net::
     co_return refusal(404, "not found");
 }
 
+/// Those that somebody shares, or has now: what was taken out is remembered for a while, and listed no more.
+std::vector<info_hash> hub_parts::to_be_had(std::vector<catalogue_entry> const& entries) const {
+    std::vector<info_hash> out;
+    for (auto const& each : entries)
+        if (each.owner_count > 0 || nodes.torrents().contains(each.swarm_hash)) out.push_back(each.swarm_hash);
+    return out;
+}
+
 net::task<net::http_response> hub_parts::list_torrents(net::http_request const& request) {
     auto const limit = count_of(request, "limit", page_default, page_max);
     if (!limit) co_return refusal(400, "limit is a number from 1 to 1000");
@@ -165,8 +168,8 @@ net::task<net::http_response> hub_parts::list_torrents(net::http_request const& 
         auto const exact = co_await shelves->call<result<std::vector<catalogue_entry>>>(
             [&](catalogue& in) { return in.by_name(*name); });
         if (!exact) co_return refusal(exact.error());
-        if (!exact.value().empty())
-            co_return json_response(watch.torrents_json(hashes_of(exact.value()), exact.value().size(), std::nullopt));
+        if (auto const known = to_be_had(exact.value()); !known.empty())
+            co_return json_response(watch.torrents_json(known, known.size(), std::nullopt));
         auto const close = co_await shelves->call<result<std::vector<catalogue_entry>>>(
             [&](catalogue& in) { return in.near(*name, near_names); });
         if (!close) co_return refusal(close.error());
@@ -188,7 +191,7 @@ net::task<net::http_response> hub_parts::list_torrents(net::http_request const& 
     auto const page =
         co_await shelves->call<result<catalogue_page>>([&](catalogue& in) { return in.find(search, *limit, after); });
     if (!page) co_return refusal(page.error());
-    auto wanted = hashes_of(page.value().entries);
+    auto wanted = to_be_had(page.value().entries);
     std::optional<std::string> next;
     if (page.value().next) next = to_hex(page.value().next->swarm_hash.view());
     // Torrents that are only announced have no name; they stand behind all that do.

@@ -52,6 +52,7 @@ struct hub_parts {
     net::task<net::http_response> answer(net::http_request const& request);
     net::task<net::http_response> answer_api(std::string_view path, net::http_request const& request);
     net::task<net::http_response> list_torrents(net::http_request const& request);
+    std::vector<info_hash> to_be_had(std::vector<catalogue_entry> const& entries) const;
     net::task<net::http_response> show_torrent(info_hash torrent);
     net::task<net::http_response> hand_out(info_hash torrent);
     net::http_response stream_events(net::http_request const& request);

@@ -258,6 +258,7 @@ void client::on(welcome& said, time_point) {
     tries_ = 0;
     every_ = std::clamp<duration>(said.every, every_min, every_max);
     token_ = said.resume;
+    self_ = endpoint{said.seen_as, settings_.port};
     events_.emplace_back(client_event::welcomed{said.seen_as, !said.torrents.empty()});
     std::map<info_hash, std::uint64_t> known;
     for (auto const& each : said.torrents) known.emplace(each.torrent, each.number);
@@ -304,7 +305,8 @@ void client::on(peer_set& said, time_point) {
         of.bitfield_bytes = 0;
     }
     for (auto const& each : said.gone) drop(of, each);
-    for (auto& each : said.peers) take_in(of, std::move(each));
+    for (auto& each : said.peers)
+        if (each.at != self_) take_in(of, std::move(each));
     events_.emplace_back(client_event::set_changed{said.torrent});
     if (said.is_whole) events_.emplace_back(client_event::answered{request::peers, said.torrent});
 }

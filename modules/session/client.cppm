@@ -174,6 +174,7 @@ private:
     unsigned tries_ = 0;  // since the last welcome
     duration every_ = std::chrono::seconds{1};
     std::optional<token> token_;
+    endpoint self_;  // as the hub tells others: changes come to everybody as they are
     std::map<info_hash, joined> torrents_;
     std::map<info_hash, std::shared_ptr<byte_vector const>> published_;
     std::deque<order> orders_;

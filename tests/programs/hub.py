@@ -336,6 +336,8 @@ class Catalogue(Hub):
         peer.send({"t": "unpublish", "h": info_hash})
         self.assertEqual(peer.expect("done")["re"], b"unpublish")
         self.assertEqual(hub.get(f"/api/v1/torrents/{info_hash.hex()}")["owners"], [])
+        self.assertEqual(hub.get("/api/v1/torrents?search=film")["torrents"], [])
+        self.assertEqual(hub.get("/api/v1/torrents?name=film.bin")["torrents"], [])
 
     def test_a_data_folder_has_one_tracker(self):
         self.start()
