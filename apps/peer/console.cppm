@@ -48,7 +48,9 @@ private:
     net::task<void> merge_chunks(std::string file);
     net::task<void> auto_download();
     net::task<void> quit_torrent();
-    net::task<bool> connect_tracker();
+    net::task<void> connect_tracker();
+    /// Why it cannot be connected to, in one line; nothing when it is.
+    net::task<std::optional<std::string>> open_tracker();
     net::task<void> get_peer_set();
     net::task<void> update_status_to_tracker();
     net::task<void> disconnect_tracker();

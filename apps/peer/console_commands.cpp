@@ -73,8 +73,7 @@ net::task<void> hand_console::run_command(line command) {
         case command::quit_torrent:
             co_return co_await quit_torrent();
         case command::connect_tracker:
-            co_await connect_tracker();
-            co_return;
+            co_return co_await connect_tracker();
         case command::get_peer_set:
             co_return co_await get_peer_set();
         case command::update_status_to_tracker:
@@ -118,17 +117,9 @@ std::string hand_console::trouble(std::error_code why) const {
     return why.message();
 }
 
-/// Whether it is connected now; complains when not.
-net::task<bool> hand_console::connect_tracker() {
-    if (is_tracker_connected()) {
-        complain("Peer is connected to tracker already");
-        co_return false;
-    }
+net::task<std::optional<std::string>> hand_console::open_tracker() {
     auto const url = tracker_url();
-    if (!url) {
-        complain("no tracker to connect to: neither the torrent nor --tracker names one by http or https");
-        co_return false;
-    }
+    if (!url) co_return "neither the torrent nor --tracker names one by http or https";
     co_await drop_tracker();
     hub_ = std::make_unique<engine::hub_session>(with_.outside(), with_.home(), with_.node().id(), self_.port,
                                                  with_.client_name(), *url);
@@ -139,13 +130,16 @@ net::task<bool> hand_console::connect_tracker() {
         hub_->join(watched_->transfer);
         opened = co_await hub_->ask_peers(content_->swarm_hash());
     }
-    if (!opened) {
-        complain("cannot connect to the tracker: " + trouble(opened.error()));
-        co_await drop_tracker();
-        co_return false;
-    }
+    if (opened) co_return std::nullopt;
+    auto why = trouble(opened.error());
+    co_await drop_tracker();
+    co_return why;
+}
+
+net::task<void> hand_console::connect_tracker() {
+    if (is_tracker_connected()) co_return complain("Peer is connected to tracker already");
+    if (auto const why = co_await open_tracker()) co_return complain("cannot connect to the tracker: " + *why);
     say("Tracker established connection to " + me());
-    co_return true;
 }
 
 net::task<void> hand_console::drop_tracker() {
@@ -242,7 +236,10 @@ net::task<void> hand_console::merge_chunks(std::string file) {
 net::task<void> hand_console::auto_download() {
     auto& transfer = *watched_->transfer;
     auto& clock = with_.outside().clock;
-    if (!is_tracker_connected() && tracker_url()) co_await connect_tracker();
+    if (!is_tracker_connected() && tracker_url()) {
+        auto const why = co_await open_tracker();
+        say(why ? "going on without the tracker: " + *why : "Tracker established connection to " + me());
+    }
     struct automatic {
         engine::transfer& of;
         explicit automatic(engine::transfer& which) : of(which) { of.set_automatic(true); }

@@ -9,6 +9,7 @@ module;
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 export module shoal.engine:hub_session;
@@ -50,7 +51,7 @@ public:
     // Each asks the hub and waits for its answer, at most `hub_answer_timeout`. They fail with `net::errc::timed_out`
     // or `errc::hub_refused`.
 
-    /// The session is there, and the joins are known.
+    /// The session is there. Fails also with what the next try to connect fails with.
     net::task<result<void>> opened();
     net::task<result<void>> ask_status(info_hash torrent);
     net::task<result<void>> ask_peers(info_hash torrent);
