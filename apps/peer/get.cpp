@@ -108,7 +108,7 @@ net::task<metainfo::torrent> resolve(mover& with, get_options const& options, st
         co_return co_await fetch_torrent(with.outside(), target);
     std::error_code error;
     auto hub = hub_catalogue::of(options.transfer.trackers, with.outside());
-    if (!hub || std::filesystem::exists(target, error)) co_return load_torrent(target);
+    if (!hub || std::filesystem::is_regular_file(target, error)) co_return load_torrent(target);
     co_return co_await fetch_by_name(*hub, target);
 }
 

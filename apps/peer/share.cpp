@@ -234,7 +234,8 @@ net::task<int> sharing::run() {
         std::error_code error;
         if (options_.each && std::filesystem::is_directory(path, error)) {
             paths.clear();
-            for (auto const& file : shared_content{path, {}}.files()) {
+            shared_content const content{path, {}};
+            for (auto const& file : content.files()) {
                 auto whole = path;
                 for (auto const& element : file.path) whole /= element;
                 paths.push_back(std::move(whole));
