@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job, start to end: a tracker, a seeding peer and three fetching peers on this machine. Builds the programs,
-# shows the progress, compares every byte, stops what it started. Exit status 0 when every byte is equal.
+# The main job, start to end: a hub, a peer that shares a folder and three that fetch it by name, on this machine. Builds the
+# programs, shows the progress, compares every byte, stops what it started. Exit status 0 when every byte is equal.
 #
 #   apps/demo.sh            # SHOAL_DEMO_MIB=1000 apps/demo.sh for another amount of data (default 312 MiB)
 set -u
@@ -75,17 +75,17 @@ start_tracker() {
     listening=$(wait_for 'listening.*127\.0\.0\.1:[0-9]+' "$work/tracker.log" $!) ||
         die "the tracker does not start" "$work/tracker.log"
     announce="http://127.0.0.1:${listening##*:}/announce"
-    echo "demo: tracker at $announce"
+    echo "demo: the hub's page, as long as this runs: ${announce%announce}"
 }
 
-start_seed() {
-    "$bin/peer" create "$work/seed/Shoal demo" -o "$work/demo.torrent" --tracker "$announce" --quiet \
-        >"$work/create.log" 2>&1 || die "peer create failed" "$work/create.log"
-    "$bin/peer" seed "$work/demo.torrent" "$work/seed" --listen 127.0.0.1:0 --state "$work/state-seed" --json \
+start_share() {
+    "$bin/peer" share "$work/seed/Shoal demo" --tracker "$announce" --listen 127.0.0.1:0 --state "$work/state-seed" --json \
         >"$work/seed.log" 2>"$work/seed.err" &
     pids+=($!)
-    wait_for '"event":"announce"' "$work/seed.log" $! >/dev/null || die "the seed does not start" "$work/seed.err"
-    echo "demo: one seed, $fetchers peers that know the tracker only"
+    wait_for '"event":"published"' "$work/seed.log" $! >/dev/null || die "the sharing peer does not start" "$work/seed.err"
+    echo "demo: one peer shares the folder; the hub's catalogue says:"
+    "$bin/peer" find --tracker "$announce" | sed 's/^/    /'
+    echo "demo: $fetchers peers that know the hub and the name only"
 }
 
 # percent LOG: how much of the torrent that peer has verified
@@ -106,8 +106,8 @@ show_progress() {
 fetch() {
     local i pid begin=${EPOCHREALTIME/[.,]/} getters=() running
     for ((i = 1; i <= fetchers; ++i)); do
-        "$bin/peer" get "$work/demo.torrent" -o "$work/get$i" --listen 127.0.0.1:0 --state "$work/state$i" --json \
-            --timeout 5m >"$work/get$i.log" 2>"$work/get$i.err" &
+        "$bin/peer" get "Shoal demo" -o "$work/get$i" --tracker "$announce" --listen 127.0.0.1:0 --state "$work/state$i" \
+            --json --timeout 5m >"$work/get$i.log" 2>"$work/get$i.err" &
         getters+=($!)
     done
     pids+=("${getters[@]}")
@@ -137,7 +137,7 @@ compare() {
 build
 make_folder
 start_tracker
-start_seed
+start_share
 fetch
 compare
 LC_ALL=C awk -v n="$fetchers" -v size="$size" -v us="$microseconds" 'BEGIN {
