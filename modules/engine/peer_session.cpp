@@ -97,9 +97,12 @@ net::task<std::error_code> peer_session::read() {
             continue;
         }
         auto count = core.prepare(places);
-        // The core aims in the order of the requests; one more block may be arriving already.
+        // The core aims in the order of the requests, and at the block that is arriving already, whichever that is.
         for (std::size_t i = 0; i < std::min(pending_.size(), places_per_receive / 2 + 1); ++i)
             pending_[i].is_aimed = true;
+        if (auto const arriving = core.arriving())
+            if (auto const at = std::ranges::find(pending_, *arriving, &pending::block); at != pending_.end())
+                at->is_aimed = true;
         // A limited rate is kept by reading less, so that the sender's TCP slows down.
         std::size_t room = 0;
         for (std::size_t i = 0; i < count; ++i) {

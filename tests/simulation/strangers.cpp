@@ -1,0 +1,191 @@
+#include <array>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
+
+import shoal.asio;
+import shoal.core;
+import shoal.engine;
+import shoal.metainfo;
+import shoal.net;
+import shoal.store;
+import shoal.testing;
+import shoal.wire;
+
+using namespace shoal;
+using namespace std::chrono_literals;
+
+namespace {
+constexpr std::uint16_t port = 6881;
+
+/// A peer that has everything and does what the test says, over one connection that was made to it.
+class stranger {
+public:
+    stranger(net::environment& outside, testing::content const& content) : outside_(outside), content_(content) {}
+
+    /// Shakes hands, says what it has, and gives leave to ask.
+    net::task<void> meet(net::listener& at, bitfield pieces, char mark = 's', bool fast = true) {
+        stream_ = (co_await at.accept()).value();
+        std::array<std::byte, wire::handshake_length> hello;
+        (void)co_await stream_->read_all(hello);
+        auto ours = wire::parse_handshake(hello).value();
+        ours.id.bytes.fill(static_cast<std::byte>(mark));
+        ours.fast = fast;
+        ours.extensions = false;
+        auto const reply = wire::encode(ours);
+        (void)co_await stream_->write_all(reply);
+        wire::settings settings;
+        settings.piece_length = content_.torrent->pieces().piece_length();
+        settings.total_size = content_.torrent->pieces().total_size();
+        settings.fast = fast;
+        core.emplace(settings, outside_.clock.now());
+        core->send_bitfield(pieces);
+        core->unchoke();
+        co_await send();
+    }
+    /// Reads once and keeps what it is asked for; false when the connection is over.
+    net::task<bool> hear() {
+        byte_vector inbox(block_length);
+        auto const got = co_await stream_->read_some(mutable_byte_view{inbox});
+        if (!got || !core->receive(byte_view{inbox}.first(got.value()), outside_.clock.now())) co_return false;
+        while (core->next_event()) {}
+        while (auto const block = core->next_upload()) asked.push_back(*block);
+        co_return true;
+    }
+    /// Sends the block that was asked for first.
+    net::task<void> answer() {
+        core->send_block(asked.front(), content_.block(asked.front()));
+        asked.pop_front();
+        co_await send();
+    }
+    /// Answers all that is asked, until the connection ends.
+    net::task<void> serve() {
+        do
+            while (!asked.empty()) co_await answer();
+        while (co_await hear());
+    }
+    net::task<void> send() {
+        std::array<byte_view, 8> runs;
+        while (auto const count = core->unsent(runs)) {
+            auto const wrote = co_await stream_->write_some(std::span<byte_view const>{runs}.first(count));
+            if (!wrote) co_return;
+            core->sent(wrote.value(), outside_.clock.now());
+        }
+    }
+    net::task<void> send(byte_view bytes) { (void)co_await stream_->write_all(bytes); }
+    /// A block as it stands on the wire.
+    byte_vector message_of(block_ref const& block) const {
+        byte_vector out;
+        byte_writer{out}
+            .be(9 + block.length)
+            .be(std::uint8_t{7})
+            .be(to_number(block.piece))
+            .be(block.begin)
+            .bytes(content_.block(block));
+        return out;
+    }
+    void leave() { stream_->close(); }
+
+    std::deque<block_ref> asked;
+    std::optional<wire::connection> core;
+
+private:
+    net::environment& outside_;
+    testing::content const& content_;
+    std::unique_ptr<net::stream> stream_;
+};
+
+/// Our node on host 0 of a simulated world, and strangers on the others.
+class world {
+public:
+    explicit world(testing::content const& what) : content(what), sim(7) {
+        sim.host(0);
+        sim.host(1);
+    }
+    ~world() {
+        bool ended = false;
+        auto const stop = [this](bool& done) -> net::task<void> {
+            if (node) co_await node->stop();
+            done = true;
+        };
+        sim.spawn("stop", stop(ended));
+        sim.run_until([&] { return ended; }, 1min);
+    }
+    endpoint at(std::size_t host) { return {sim.address_of(host), port}; }
+    /// Starts a node that fetches the content, or has it already where `disk` holds it.
+    void start(std::vector<endpoint> peers, engine::node_settings settings = {}) {
+        node = std::make_unique<engine::node>(sim.host(0), sim.executor(), std::move(settings));
+        REQUIRE(node->listen(at(0)));
+        engine::transfer_options options;
+        options.files = std::make_shared<store::simulated_files>(disk);
+        options.connect = std::move(peers);
+        options.on_event = [this](engine::transfer_event const& what) { events.push_back(what); };
+        transfer = node->add(content.torrent, std::move(options)).value();
+    }
+    /// Runs a stranger's part on a host.
+    void play(std::size_t host, std::function<net::task<void>(net::listener&, stranger&)> part) {
+        sim.host(host);
+        sim.spawn("stranger", perform(host, std::move(part)));
+    }
+    bitfield everything() const { return bitfield(content.torrent->pieces().piece_count(), true); }
+    bool completes(duration within) {
+        return sim.run_until([this] { return transfer->status().bytes_left == 0; }, within);
+    }
+
+    testing::content const& content;
+    std::shared_ptr<store::simulated_disk> disk = std::make_shared<store::simulated_disk>(1);
+    std::vector<engine::transfer_event> events;
+    std::unique_ptr<engine::node> node;
+    std::shared_ptr<engine::transfer> transfer;
+    testing::simulation sim;  // ends first: its tasks use all the above
+
+private:
+    net::task<void> perform(std::size_t on, std::function<net::task<void>(net::listener&, stranger&)> part) {
+        auto const listener = sim.host(on).network.listen(at(on)).value();
+        stranger self{sim.host(on), content};
+        co_await part(*listener, self);
+    }
+};
+
+testing::content content_of(std::size_t bytes) {
+    return testing::make_content({{"one", bytes}}, {.format = metainfo::format::v1});
+}
+}  // namespace
+
+TEST_CASE("a block that is half here when its peer is snubbed goes to no buffer of somebody else", "[simulation]") {
+    auto const content = content_of(6'000'000);
+    world here{content};
+    bool was_late = false;
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything());
+        while (self.asked.size() < 60) {
+            if (!co_await self.hear()) co_return;
+            if (!self.asked.empty()) co_await self.answer();
+        }
+        // Out of order: none of the blocks that a read aims at by the order of the requests.
+        auto const late = self.asked[50];
+        self.asked.erase(self.asked.begin() + 50);
+        auto const bytes = self.message_of(late);
+        co_await self.send(byte_view{bytes}.first(bytes.size() / 2));
+        co_await here.sim.host(1).clock.sleep(40s);  // longer than `snub_after`
+        co_await self.send(byte_view{bytes}.subspan(bytes.size() / 2));
+        was_late = true;
+        co_await self.serve();
+    });
+    here.start({here.at(1)});
+    CHECK(here.completes(5min));
+    CHECK(was_late);
+    CHECK(here.transfer->status().failed_pieces == 0);
+}
