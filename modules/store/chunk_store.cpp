@@ -145,6 +145,12 @@ result<bool> chunk_store::check_piece(piece_index piece) {
     return true;
 }
 
+void chunk_store::reopen(piece_index piece) {
+    state_->for_each_range(state_->whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
+        if (state_->is_real(range.file)) state_->files->drop_cache(range.file);
+    });
+}
+
 bool chunk_store::may_have(piece_index piece) {
     bool may = true;
     state_->for_each_range(state_->whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {

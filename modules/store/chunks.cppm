@@ -110,6 +110,9 @@ public:
     /// Reads and hashes one piece; when it is right the store holds it. False also where a file is missing or too
     /// short. [pool], any number in parallel. Fails with `no_hash`, or when the disk does.
     result<bool> check_piece(piece_index piece);
+    /// Somebody may have replaced the files of a piece: they are opened anew, so that `check_piece` judges what stands
+    /// there now. [pool]
+    void reopen(piece_index piece);
     /// Whether there is any file of the piece, so that `check_piece` could be true: asks the file system. [pool]
     bool may_have(piece_index piece);
 
