@@ -105,7 +105,8 @@ public:
 
     /// The pieces that the journal proves: recorded, and every file they touch has the size and time of modification
     /// that were recorded with them. None when it is missing, damaged (it is then set aside as `.bad`) or stale. Call
-    /// it once, first: a store that does not load replaces the journal when it first writes. [pool]
+    /// it once, first: a store that does not load replaces the journal when it first writes. Fails when the journal or
+    /// the files cannot be looked at; it may be called again then. [pool]
     result<bitfield> load();
     /// Reads and hashes one piece; when it is right the store holds it. False also where a file is missing or too
     /// short. [pool], any number in parallel. Fails with `no_hash`, or when the disk does.
@@ -164,7 +165,8 @@ public:
     /// Gives files their final names when all their pieces are held, and creates the empty ones. Cheap when there is
     /// nothing to do: call it after each piece. Does not wait for the data to be on disk. [pool]
     result<void> complete_files();
-    /// Syncs, rewrites the journal compactly, and unlocks; the store answers `closed` afterwards. [pool]
+    /// Syncs, rewrites the journal compactly, and unlocks; the store answers `closed` afterwards. A store that neither
+    /// loaded nor wrote anything leaves the journal as it is. [pool]
     result<void> close(closing how = closing::durable);
 
     // Facts. [any thread]

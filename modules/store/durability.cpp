@@ -79,6 +79,7 @@ result<void> store_state::record(std::vector<piece_index> const& now_durable,
         last = next;
     }
     rewrite = false;
+    is_known = true;
     return success();
 }
 
@@ -206,10 +207,12 @@ result<bitfield> chunk_store::load() {
     bitfield const none(state.torrent->pieces().piece_count());
     auto const bytes = state.files->read_journal();
     if (!bytes && bytes.error() != errc::bad_journal) return bytes.error();
-    if (bytes && !bytes.value()) return none;
+    state.is_known = bytes && !bytes.value();
+    if (state.is_known) return none;
     auto claimed = bytes ? journal::parse(*bytes.value(), *state.torrent) : bytes.error();
     if (!claimed) {
         SHOAL_TRY(state.files->set_journal_aside());
+        state.is_known = true;
         return none;
     }
     auto& claims = claimed.value();
@@ -222,7 +225,10 @@ result<bitfield> chunk_store::load() {
         auto& stamp = claims.stamps[file];
         if (stamp) {
             auto const status = state.files->status(file);
-            if (!status || !status.value() || !stamp->covers(status.value()->size, status.value()->modified))
+            bool const is_other =
+                !status && (status.error() == errc::not_a_file || status.error() == errc::symbolic_link);
+            if (!status && !is_other) return status.error();
+            if (is_other || !status.value() || !stamp->covers(status.value()->size, status.value()->modified))
                 stamp.reset();
         }
         if (stamp) continue;
@@ -243,6 +249,7 @@ result<bitfield> chunk_store::load() {
     }
     state.stamps = std::move(claims.stamps);
     state.last = claims.last;
+    state.is_known = true;
     state.rewrite = claims.torn || claims.held.count() != all_claimed;
     // Now, before a new stamp could make an old claim look right.
     if (state.rewrite) {
@@ -343,9 +350,12 @@ result<void> chunk_store::close(closing how) {
         if (status && status.value() && stamp->covers(status.value()->size, status.value()->modified))
             stamp = settled(*status.value());
     }
-    state.rewrite = true;
-    auto const recorded = state.record({}, {});
-    if (outcome && !recorded) outcome = recorded.error();
+    // Stopped before it was read, the journal knows more than we do.
+    if (state.is_known) {
+        state.rewrite = true;
+        auto const recorded = state.record({}, {});
+        if (outcome && !recorded) outcome = recorded.error();
+    }
     state.files->unlock();
     return outcome;
 }

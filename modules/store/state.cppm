@@ -82,7 +82,8 @@ struct store_state {
     std::mutex syncing;     // one sync, close or check_files at a time
     std::mutex journaling;  // the journal and what it says
     journal::checksum last{};
-    bool rewrite = true;  // the journal is to be replaced before anything is appended
+    bool rewrite = true;    // the journal is to be replaced before anything is appended
+    bool is_known = false;  // what the journal said was read, or it was replaced
     std::vector<std::optional<journal::stamp>> stamps;
     int sync_failures = 0;
 

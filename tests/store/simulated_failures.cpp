@@ -95,6 +95,28 @@ TEST_CASE("one failing call costs at most the call, whichever it is and whatever
         }
 }
 
+TEST_CASE("a store that is closed before it knew its journal, or could not read it, leaves it as it is", "[store]") {
+    auto const content = small_sample();
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    REQUIRE(run(*open_on(disk, content), content));
+    auto const journal = disk->content("journal");
+    auto const how = GENERATE(store::closing::quick, store::closing::durable);
+    REQUIRE(open_on(disk, content)->close(how));
+    CHECK(disk->content("journal") == journal);
+    for (std::uint64_t call = 1; call <= 3; ++call) {  // the journal, and each file that it claims
+        INFO("call " << call);
+        auto const into = open_on(disk, content);
+        disk->fail(call, EIO);
+        CHECK_FALSE(into->load());
+        REQUIRE(into->close(how));
+        CHECK(disk->content("journal") == journal);
+    }
+    auto const into = open_on(disk, content);
+    disk->fail(2, EIO);
+    CHECK_FALSE(into->load());
+    CHECK(into->load().value().all());
+}
+
 TEST_CASE("when a sync fails the pieces are read again from the disk, and lost ones are given up", "[store]") {
     auto const content = small_sample();
     auto const disk = std::make_shared<store::simulated_disk>(1);
