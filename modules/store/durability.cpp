@@ -173,6 +173,9 @@ result<void> store_state::sync() {
             // The system may have marked the pages clean: what a read shows now proves nothing about the disk.
             std::lock_guard const lock(mutex);
             put_back(suspects);
+            // And what was finished meanwhile: it was written before the failure.
+            suspects.insert(suspects.end(), unsynced.begin(), unsynced.end());
+            unsynced.clear();
             for (auto const& [piece, receiving] : progress) receiving->suspect = true;
             return failed(synced.error());
         }

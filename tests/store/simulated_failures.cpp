@@ -1,6 +1,9 @@
 #include <catch2/catch.hpp>
 
 #include <cerrno>
+#include <functional>
+#include <span>
+#include <utility>
 
 #include "fixture.hpp"
 using namespace fixture;
@@ -153,6 +156,32 @@ TEST_CASE("a piece under way while a sync fails is read again before it counts a
     REQUIRE(writer->finish().value());
     REQUIRE(into->sync());
     CHECK(into->take_lost() == std::vector{piece_index{2}});
+}
+
+TEST_CASE("a piece that is finished while a sync fails is read again before it counts as durable", "[store]") {
+    /// Lets something happen while it syncs.
+    struct busy_files : store::simulated_files {
+        using simulated_files::simulated_files;
+        result<void> sync(std::span<store::file_number const> files) override {
+            if (meanwhile) std::exchange(meanwhile, nullptr)();
+            return simulated_files::sync(files);
+        }
+        std::function<void()> meanwhile;
+    };
+    auto const content = small_sample();
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    auto const files = std::make_shared<busy_files>(disk);
+    auto const into = store::chunk_store::open(content.torrent, {.preallocate = false}, files).value();
+    REQUIRE(into->load());
+    REQUIRE(receive(*into, content, 0).value());
+    files->meanwhile = [&] {
+        REQUIRE(receive(*into, content, 1).value());
+        disk->fail(1, EIO);
+    };
+    CHECK_FALSE(into->sync());
+    REQUIRE(into->sync());
+    CHECK(into->take_lost().size() == 2);
+    CHECK(into->held().none());
 }
 
 TEST_CASE("a disk that fails again and again gets no more data", "[store]") {
