@@ -68,7 +68,7 @@ peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wi
         ours.v = owner.node.settings.client;
         if (owner.node.port != 0) ours.p = owner.node.port;
         ours.yourip = remote.address;
-        ours.upload_only = owner.picker.complete();
+        ours.upload_only = owner.is_upload_only();
         core.extension_handshake(ours);
     }
     core.send_bitfield(owner.picker.have());
@@ -307,7 +307,7 @@ net::task<void> peer_session::load_uploads() {
 }
 
 bool peer_session::is_served_by_seed() const noexcept {
-    return swarm_.picker.complete();
+    return swarm_.is_upload_only();
 }
 
 std::optional<choker::waiting_peer> peer_session::waiting() const {

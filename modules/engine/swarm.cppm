@@ -213,6 +213,8 @@ public:
         return is_running() || (!is_stopping_ && was_checked_ && state_ == transfer_state::failed);
     }
     bool wants_data() const noexcept { return state_ == transfer_state::downloading; }
+    /// It has all that it will ever have: what is wanted, or what there is where nothing may be written.
+    bool is_upload_only() const noexcept { return picker.complete() || !options_.storage.writable; }
     std::size_t peer_count() const noexcept { return session_count_; }
 
     node_state& node;
@@ -256,6 +258,9 @@ private:
     void piece_rejected(piece_index piece);
     void storage_failed(std::error_code why);
     void storage_recovered();
+    transfer_state state_at_work() const noexcept {
+        return is_upload_only() ? transfer_state::seeding : transfer_state::downloading;
+    }
     void count_missing_per_file();
 
     // Peers: swarm_peers.cpp.

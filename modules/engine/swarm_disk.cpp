@@ -65,7 +65,7 @@ net::task<void> swarm::start_up() {
     }
     was_checked_ = true;
     count_missing_per_file();
-    state_ = picker.complete() ? transfer_state::seeding : transfer_state::downloading;
+    state_ = state_at_work();
     checked_.notify();
     tell(event::checked{});
     if (options_.storage.writable)
@@ -179,7 +179,7 @@ void swarm::storage_recovered() {
     if (!error_) return;
     if (!lost_.empty() || !wrong_.empty()) return storage_failed(lost_why_);
     error_ = {};
-    state_ = picker.complete() ? transfer_state::seeding : transfer_state::downloading;
+    state_ = state_at_work();
     tell(event::recovered{});
     retry_peers();
 }

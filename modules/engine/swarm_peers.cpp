@@ -107,7 +107,7 @@ void swarm::hold_choke_round(time_point now) {
         each.last_unchoked = session->last_unchoked;
         candidates.push_back(each);
     }
-    auto const chosen = choker_.round(candidates, picker.complete(), node.settings.upload_limit, now);
+    auto const chosen = choker_.round(candidates, is_upload_only(), node.settings.upload_limit, now);
     for (auto* session : sessions_) {
         if (!session) continue;
         bool const serve = std::ranges::find(chosen, picker::to_number(session->slot)) != chosen.end();

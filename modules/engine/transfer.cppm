@@ -36,6 +36,7 @@ struct transfer_options {
 };
 
 /// `failed`: nothing is received; what is there and right is still given to others.
+/// `seeding`: so is a folder that may not be written to, be all there or not.
 enum class transfer_state { checking, downloading, seeding, failed, stopped };
 
 /// A snapshot. Bytes count payload; rates are bytes per second over the last seconds.
