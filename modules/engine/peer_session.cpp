@@ -137,6 +137,7 @@ void peer_session::handle(wire::any_event& happened) {
                    },
                    [&](event::block& block) {
                        downloaded += block.ref.length;
+                       swarm_.picker.set_snubbed(slot, false);
                        swarm_.downloaded += block.ref.length;
                        auto place = take_pending(block.ref);
                        if (place && block.direct)
@@ -148,7 +149,10 @@ void peer_session::handle(wire::any_event& happened) {
                        if (take_pending(rejected.ref)) swarm_.picker.returned(slot, rejected.ref);
                        swarm_.retry_peers();
                    },
-                   [&](event::snubbed&) { return_requests(); },
+                   [&](event::snubbed&) {
+                       swarm_.picker.set_snubbed(slot, true);
+                       return_requests();
+                   },
                    [&](event::requested&) { swarm_.node.uploads_waiting.notify(); },
                    [&](event::extension_handshake&) {
                        auto const& theirs = core.peer_extensions();

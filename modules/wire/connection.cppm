@@ -251,6 +251,6 @@ private:
     wire::counters counters_;
     time_point last_received_;
     time_point last_sent_;
-    time_point last_block_;  // or the first request after none was open
+    time_point last_block_;  // or the first request after none was open, or when it was last snubbed
 };
 }  // namespace shoal::wire
