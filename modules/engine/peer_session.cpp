@@ -170,7 +170,8 @@ void peer_session::handle(wire::any_event& happened) {
 
 void peer_session::update_interest() {
     bool const wanted = swarm_.wants_data() && swarm_.picker.is_interesting(slot);
-    if (wanted != core.is_interested()) {
+    // While the disk fails nothing is asked for, and nothing taken back: it may work again soon.
+    if (swarm_.is_running() && wanted != core.is_interested()) {
         if (wanted)
             core.interested();
         else

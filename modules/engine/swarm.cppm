@@ -258,6 +258,7 @@ private:
     void piece_rejected(piece_index piece);
     void storage_failed(std::error_code why);
     void storage_recovered();
+    void update_interest();  // in each peer
     transfer_state state_at_work() const noexcept {
         return is_upload_only() ? transfer_state::seeding : transfer_state::downloading;
     }

@@ -181,7 +181,13 @@ void swarm::storage_recovered() {
     error_ = {};
     state_ = state_at_work();
     tell(event::recovered{});
+    update_interest();
     retry_peers();
+}
+
+void swarm::update_interest() {
+    for (auto* session : sessions_)
+        if (session) session->update_interest();
 }
 
 void swarm::count_missing_per_file() {
@@ -244,8 +250,7 @@ net::task<void> swarm::keep_files() {
         tell(event::completed{});
         completed_.notify();
         for (auto& each : announcers_) each->completed();
-        for (auto* session : sessions_)
-            if (session) session->update_interest();
+        update_interest();
         choke_round_.notify();
     }
 }
@@ -295,8 +300,7 @@ void swarm::give_up(std::vector<piece_index> const& pieces, std::error_code why)
     if (!lost_.empty() && !error_) storage_failed(lost_why_);
     if (!is_any_fetched || error_) return;
     state_ = transfer_state::downloading;
-    for (auto* session : sessions_)
-        if (session) session->update_interest();
+    update_interest();
     retry_peers();
 }
 

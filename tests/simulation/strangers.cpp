@@ -60,7 +60,10 @@ public:
         byte_vector inbox(block_length);
         auto const got = co_await stream_->read_some(mutable_byte_view{inbox});
         if (!got || !core->receive(byte_view{inbox}.first(got.value()), outside_.clock.now())) co_return false;
-        while (core->next_event()) {}
+        while (auto const happened = core->next_event()) {
+            if (std::holds_alternative<wire::event::interested>(*happened)) core->unchoke();
+            if (std::holds_alternative<wire::event::not_interested>(*happened)) core->choke();
+        }
         while (auto const block = core->next_upload()) asked.push_back(*block);
         co_return true;
     }
@@ -72,9 +75,10 @@ public:
     }
     /// Answers all that is asked, until the connection ends.
     net::task<void> serve() {
-        do
+        do {
             while (!asked.empty()) co_await answer();
-        while (co_await hear());
+            co_await send();
+        } while (co_await hear());
     }
     net::task<void> send() {
         std::array<byte_view, 8> runs;
@@ -188,4 +192,31 @@ TEST_CASE("a block that is half here when its peer is snubbed goes to no buffer 
     CHECK(here.completes(5min));
     CHECK(was_late);
     CHECK(here.transfer->status().failed_pieces == 0);
+}
+
+TEST_CASE("what a peer got while the disk was full is asked for when there is space again", "[simulation]") {
+    auto const content = content_of(1'000'000);
+    world here{content};
+    auto const count = content.torrent->pieces().piece_count();
+    bool is_full = false;
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        auto pieces = here.everything();
+        pieces.set(piece_index{count - 1}, false);
+        co_await self.meet(at, std::move(pieces));
+        while (self.asked.empty()) (void)co_await self.hear();
+        co_await self.answer();
+        auto& clock = here.sim.host(1).clock;
+        while (here.transfer->status().state != engine::transfer_state::failed) co_await clock.sleep(100ms);
+        is_full = true;
+        for (; !self.asked.empty(); self.asked.pop_front()) self.core->reject(self.asked.front());
+        self.core->have(piece_index{count - 1});
+        co_await self.send();
+        co_await clock.sleep(10s);
+        here.disk->set_capacity(UINT64_MAX);
+        co_await self.serve();
+    });
+    here.disk->set_capacity(300'000);
+    here.start({here.at(1)});
+    CHECK(here.completes(5min));
+    CHECK(is_full);
 }
