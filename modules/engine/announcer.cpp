@@ -125,7 +125,8 @@ announce::announce_request announcer::request_for(announce::event what) const {
     request.downloaded = swarm_.downloaded;
     request.left = swarm_.picker.bytes_left();
     request.what = what;
-    request.peers_wanted = what == announce::event::stopped || !swarm_.wants_data() ? 0 : peers_wanted;
+    // A seeder asks too: whom nobody can connect to connects to those who want something.
+    request.peers_wanted = what == announce::event::stopped ? 0 : peers_wanted;
     request.key = swarm_.node.key;
     return request;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fixture.hpp"
@@ -96,6 +97,38 @@ TEST_CASE("a tracker brings peers together and hears of start, completion and en
             CHECK_FALSE(was_asked("event=stopped"));
             co_await leecher.node->stop();
             CHECK(was_asked("event=stopped"));
+            co_await seeder.node->stop();
+        });
+    });
+}
+
+TEST_CASE("a seeder that nobody can connect to connects to those whom the tracker names", "[engine]") {
+    testing::temporary_folder from, to;
+    on_machine([&](machine& here) -> net::task<void> {
+        endpoint known;
+        net::http_server tracker{
+            here.outside, [&](net::http_request const& request) {
+                bool const is_asked = request.target.find("numwant=0") == std::string_view::npos;
+                return net::http_response{.body = is_asked ? reply_with(known) : "d8:intervali1800e5:peers0:e"};
+            }};
+        auto listener = here.outside.network.listen(loopback()).value();
+        auto const url = "http://127.0.0.1:" + std::to_string(listener->local().port) + "/announce";
+        auto const content = testing::make_content({{"one", 300'000}}, {});
+        content.place(from.path());
+        co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
+            auto const serve = [&](std::unique_ptr<net::listener> at) -> net::task<void> {
+                (void)co_await tracker.serve(std::move(at));
+            };
+            group.spawn("tracker", serve(std::move(listener)));
+            auto& leecher = here.start();
+            known = leecher.at;
+            auto const fetched = leecher.node->add(content.torrent, fetching(to.path())).value();
+            CHECK(co_await here.checked(fetched));
+            auto& seeder = here.start();
+            auto options = giving(from.path());
+            options.trackers = {url};
+            (void)seeder.node->add(content.torrent, std::move(options)).value();
+            CHECK(co_await here.completed(fetched));
             co_await seeder.node->stop();
         });
     });
