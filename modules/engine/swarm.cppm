@@ -200,7 +200,7 @@ public:
     void retry_peers() { needs_refill_ = true; }
     /// The session's peer told where it listens: no second connection is made to it.
     void learned_address(peer_session& peer);
-    /// What we said we have cannot be read: the piece is given up, and the file looked at.
+    /// What we said we have could not be read: it is looked at again, and given up where that fails too.
     void content_failed(piece_index piece, std::error_code why);
     void fill_all();
     std::vector<peer_session*> const& sessions() const noexcept { return sessions_; }  ///< By slot, with gaps.
@@ -248,6 +248,7 @@ private:
     net::task<void> keep_files();
     net::task<void> look_after_content();
     net::task<void> look_again();
+    net::task<void> look_at(piece_index piece, std::error_code why);
     void stop_checking();
     std::uint32_t pieces_checked() const;
     void give_up_lost();
@@ -293,6 +294,7 @@ private:
     std::vector<piece_index> lost_;                // of changed files, which are not written to: to be looked at
     std::vector<piece_index> wrong_;  // of them: looked at, to be looked at again when their files look otherwise
     std::error_code lost_why_;
+    std::unordered_set<piece_index> doubted_;  // could not be read: being looked at
     std::unordered_map<std::uint32_t, std::unique_ptr<piece_work>> work_;
     std::vector<piece_work*> work_with_news_;
 

@@ -342,8 +342,20 @@ void swarm::piece_mended(piece_index piece) {
 }
 
 void swarm::content_failed(piece_index piece, std::error_code why) {
-    if (!picker.have().test(piece)) return;
-    store->lost(piece);
-    give_up({piece}, why);
+    if (is(why, condition::transient) || !picker.have().test(piece) || !doubted_.insert(piece).second) return;
+    spawn("look at piece", look_at(piece, why));
+}
+
+/// Gives a piece up that could not be read, unless it can be by now.
+net::task<void> swarm::look_at(piece_index piece, std::error_code why) {
+    bool is_lost = false;
+    co_await net::on_pool(node.outside.workers, [&] {
+        store->reopen(piece);
+        auto const right = store->check_piece(piece);
+        is_lost = right ? !right.value() : !is(right.error(), condition::transient);
+        if (is_lost) store->lost(piece);
+    });
+    doubted_.erase(piece);
+    if (is_lost && picker.have().test(piece)) give_up({piece}, why);
 }
 }  // namespace shoal::engine

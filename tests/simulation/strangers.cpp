@@ -1,5 +1,6 @@
 #include <array>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
@@ -35,6 +36,22 @@ class stranger {
 public:
     stranger(net::environment& outside, testing::content const& content) : outside_(outside), content_(content) {}
 
+    /// Connects for its part: it has nothing, and is interested.
+    net::task<void> greet(std::unique_ptr<net::stream> stream, info_hash const& hash) {
+        stream_ = std::move(stream);
+        wire::handshake ours;
+        ours.hash = hash;
+        ours.id.bytes.fill(std::byte{'g'});
+        ours.extensions = false;
+        auto const hello = wire::encode(ours);
+        (void)co_await stream_->write_all(hello);
+        std::array<std::byte, wire::handshake_length> reply;
+        (void)co_await stream_->read_all(reply);
+        begin(true);
+        core->send_bitfield(bitfield(content_.torrent->pieces().piece_count()));
+        core->interested();
+        co_await send();
+    }
     /// Shakes hands, says what it has, and gives leave to ask.
     net::task<void> meet(net::listener& at, bitfield pieces, char mark = 's', bool fast = true) {
         stream_ = (co_await at.accept()).value();
@@ -46,11 +63,7 @@ public:
         ours.extensions = false;
         auto const reply = wire::encode(ours);
         (void)co_await stream_->write_all(reply);
-        wire::settings settings;
-        settings.piece_length = content_.torrent->pieces().piece_length();
-        settings.total_size = content_.torrent->pieces().total_size();
-        settings.fast = fast;
-        core.emplace(settings, outside_.clock.now());
+        begin(fast);
         core->send_bitfield(pieces);
         core->unchoke();
         co_await send();
@@ -63,6 +76,7 @@ public:
         while (auto const happened = core->next_event()) {
             if (std::holds_alternative<wire::event::interested>(*happened)) core->unchoke();
             if (std::holds_alternative<wire::event::not_interested>(*happened)) core->choke();
+            if (std::holds_alternative<wire::event::rejected>(*happened)) ++rejected;
         }
         while (auto const block = core->next_upload()) asked.push_back(*block);
         co_return true;
@@ -103,9 +117,18 @@ public:
     void leave() { stream_->close(); }
 
     std::deque<block_ref> asked;
+    std::size_t rejected = 0;
     std::optional<wire::connection> core;
 
 private:
+    void begin(bool fast) {
+        wire::settings settings;
+        settings.piece_length = content_.torrent->pieces().piece_length();
+        settings.total_size = content_.torrent->pieces().total_size();
+        settings.fast = fast;
+        core.emplace(settings, outside_.clock.now());
+    }
+
     net::environment& outside_;
     testing::content const& content_;
     std::unique_ptr<net::stream> stream_;
@@ -219,4 +242,41 @@ TEST_CASE("what a peer got while the disk was full is asked for when there is sp
     here.start({here.at(1)});
     CHECK(here.completes(5min));
     CHECK(is_full);
+}
+
+TEST_CASE("a read that fails once costs a seeder no piece", "[simulation]") {
+    auto const content = content_of(300'000);
+    world here{content};
+    here.disk->put("0", content.files[0]);
+    std::size_t answered = 0;
+    bool has_failed = false;
+    auto const ask_all = [&](net::environment& outside) -> net::task<void> {
+        auto stream = (co_await outside.network.connect(here.at(0), std::nullopt)).value();
+        stranger self{outside, content};
+        co_await self.greet(std::move(stream), content.torrent->swarm_hash());
+        auto const& pieces = content.torrent->pieces();
+        std::vector<byte_vector> places;
+        for (std::uint32_t i = 0; i < pieces.piece_count();) {
+            while (self.core->is_choked())
+                if (!co_await self.hear()) co_return;
+            if (i == 3 && !std::exchange(has_failed, true)) here.disk->fail(1, EIO);
+            auto const block = pieces.block_at(piece_index{i}, 0);
+            auto& place = places.emplace_back(block.length);
+            auto const before = self.core->counters().payload_received;
+            self.rejected = 0;
+            (void)self.core->request(block, place, outside.clock.now());
+            co_await self.send();
+            while (self.rejected == 0 && self.core->counters().payload_received < before + block.length)
+                if (!co_await self.hear()) co_return;
+            if (self.rejected > 0)
+                co_await outside.clock.sleep(1s);
+            else
+                ++answered, ++i;
+        }
+    };
+    here.start({});
+    here.sim.spawn("stranger", ask_all(here.sim.host(1)));
+    here.sim.run_for(1min);
+    CHECK(answered == content.torrent->pieces().piece_count());
+    CHECK(here.transfer->status().bytes_left == 0);
 }
