@@ -49,6 +49,9 @@ inline constexpr std::size_t places_per_receive = 64;
 inline constexpr auto tick_interval = 500ms;
 /// Verified pieces become durable at least this often: what a crash costs to check again.
 inline constexpr auto sync_interval = 5s;
+/// Bytes that a thread of the pool checks before other work gets its turn: some 10 ms of hashing, 100 ms of an old
+/// disk.
+inline constexpr std::uint64_t check_turn = 16u << 20;
 /// Time between two tries to write after the disk failed us.
 inline constexpr auto storage_retry_after = 2s;
 /// Time between two looks at whether somebody changed the files of a transfer.

@@ -106,15 +106,21 @@ net::task<result<void>> swarm::check_pieces() {
     co_return success();
 }
 
+/// Takes turns with whatever else the pool is asked for.
 net::task<void> swarm::check_on_pool(std::shared_ptr<check_state> state) {
     auto& from = *store;
-    co_await net::on_pool(node.outside.workers, [&from, &state = *state] {
-        for (auto i = state.next++; i < state.pieces.size() && !state.stop; i = state.next++) {
-            auto const right = from.check_piece(state.pieces[i]);
-            state.is_right[i] = right && right.value();
-            state.done.fetch_add(1, std::memory_order_relaxed);
-        }
-    });
+    auto const a_turn = std::max<std::size_t>(1, check_turn / content->pieces().piece_length());
+    while (state->next < state->pieces.size() && !state->stop) {
+        co_await net::on_pool(node.outside.workers, [&from, &state = *state, a_turn] {
+            for (std::size_t n = 0; n < a_turn && !state.stop; ++n) {
+                auto const i = state.next++;
+                if (i >= state.pieces.size()) return;
+                auto const right = from.check_piece(state.pieces[i]);
+                state.is_right[i] = right && right.value();
+                state.done.fetch_add(1, std::memory_order_relaxed);
+            }
+        });
+    }
     --state->running;
     files_ready_.notify();
 }

@@ -280,3 +280,23 @@ TEST_CASE("a read that fails once costs a seeder no piece", "[simulation]") {
     CHECK(answered == content.torrent->pieces().piece_count());
     CHECK(here.transfer->status().bytes_left == 0);
 }
+
+TEST_CASE("a small torrent need not wait until a large one is checked", "[simulation]") {
+    auto const large = testing::make_content({{"large", 128'000'000}}, {.format = metainfo::format::v1});
+    auto const small = content_of(100'000);
+    world here{small};
+    here.node = std::make_unique<engine::node>(here.sim.host(0), here.sim.executor(), engine::node_settings{});
+    std::string order;
+    auto const add = [&](testing::content const& what, std::string name) {
+        engine::transfer_options options;
+        options.files = std::make_shared<store::simulated_files>(std::make_shared<store::simulated_disk>(1));
+        options.on_event = [&order, name](engine::transfer_event const& happened) {
+            if (std::holds_alternative<engine::event::checked>(happened)) order += name;
+        };
+        here.transfer = here.node->add(what.torrent, std::move(options)).value();
+    };
+    add(large, "large ");
+    add(small, "small ");
+    here.sim.run_for(1s);
+    CHECK(order == "small large ");
+}
