@@ -157,13 +157,17 @@ result<std::shared_ptr<transfer>> node::add(std::shared_ptr<metainfo::torrent co
 }
 
 net::task<void> node::stop() {
-    state_->is_stopping = true;
-    state_->tasks.cancel();
-    co_await state_->tasks.join();
-    net::task_group stopping{state_->home};
-    for (auto const& each : state_->transfers) stopping.spawn("stop", each->stop());
+    return net::uninterrupted(state_->stop());
+}
+
+net::task<void> node_state::stop() {
+    is_stopping = true;
+    tasks.cancel();
+    co_await tasks.join();
+    net::task_group stopping{home};
+    for (auto const& each : transfers) stopping.spawn("stop", each->stop());
     co_await stopping.join();
-    state_->swarms.clear();
-    state_->transfers.clear();
+    swarms.clear();
+    transfers.clear();
 }
 }  // namespace shoal::engine

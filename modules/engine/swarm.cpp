@@ -85,6 +85,10 @@ net::task<void> swarm::stop() {
         checked_.notify();  // whoever waits besides us
         co_return;
     }
+    co_await net::uninterrupted(wind_up());
+}
+
+net::task<void> swarm::wind_up() {
     tasks_.cancel();
     stop_checking();
     co_await tasks_.join();

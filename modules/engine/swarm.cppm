@@ -92,6 +92,7 @@ struct node_state {
     bool is_upload_limited() const noexcept { return settings.upload_limit != 0; }
     /// The identity of this node towards a torrent.
     wire::handshake handshake_for(info_hash const& hash) const;
+    net::task<void> stop();
 };
 
 /// One connected peer of a swarm: a wire conversation, its socket, and the blocks under way.
@@ -235,6 +236,8 @@ private:
     struct check_state;
     /// Keeps a session in the table while its coroutine runs.
     class registration;
+
+    net::task<void> wind_up();
 
     /// Starts a task, unless we are stopping: then nobody would cancel it.
     void spawn(std::string name, net::task<void> work);
