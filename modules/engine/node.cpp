@@ -124,7 +124,7 @@ net::task<void> node_state::share_upload() {
 }
 
 node::node(net::environment outside, asio::any_io_executor home, node_settings settings)
-    : state_(std::make_unique<node_state>(outside, std::move(home), std::move(settings))) {}
+    : state_(std::make_shared<node_state>(outside, std::move(home), std::move(settings))) {}
 
 node::~node() = default;
 
@@ -145,7 +145,7 @@ result<std::shared_ptr<transfer>> node::add(std::shared_ptr<metainfo::torrent co
     if (!content->has_v1()) return errc::v2_only;
     auto const hash = content->swarm_hash();
     if (state_->swarms.contains(hash)) return errc::already_added;
-    auto work = std::make_unique<swarm>(*state_, content, std::move(options));
+    auto work = std::make_unique<swarm>(state_, content, std::move(options));
     state_->swarms.emplace(hash, work.get());
     // A hybrid's peers may greet us by either hash. Source: BEP 52, "upgrade path".
     if (auto const v2 = content->info_hash_v2())

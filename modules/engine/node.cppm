@@ -28,7 +28,8 @@ struct node_settings {
 
 /// A peer: its identity, listeners, budgets and transfers.
 ///
-/// The environment has to outlive it. `stop` has to be awaited before it is destroyed.
+/// The environment and the executor have to outlive it and its transfers. `stop` has to be awaited before it is
+/// destroyed.
 class node {
 public:
     node(net::environment, asio::any_io_executor home, node_settings);
@@ -47,6 +48,6 @@ public:
     peer_id const& id() const noexcept;
 
 private:
-    std::unique_ptr<node_state> state_;
+    std::shared_ptr<node_state> state_;
 };
 }  // namespace shoal::engine

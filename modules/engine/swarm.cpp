@@ -40,17 +40,18 @@ picker::picker_settings picker_settings_for(node_state& node, metainfo::torrent 
 }
 }  // namespace
 
-swarm::swarm(node_state& owner, std::shared_ptr<metainfo::torrent const> what, transfer_options options)
-    : node(owner),
+swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torrent const> what, transfer_options options)
+    : keeps_node_(std::move(owner)),
+      node(*keeps_node_),
       content(std::move(what)),
-      picker(picker_settings_for(owner, *content, options.sequential)),
+      picker(picker_settings_for(node, *content, options.sequential)),
       options_(std::move(options)),
-      tasks_(owner.home),
-      checked_(owner.home),
-      completed_(owner.home),
-      files_ready_(owner.home),
-      choke_round_(owner.home),
-      choker_({.slots = 0, .seed = owner.outside.random.next()}) {
+      tasks_(node.home),
+      checked_(node.home),
+      completed_(node.home),
+      files_ready_(node.home),
+      choke_round_(node.home),
+      choker_({.slots = 0, .seed = node.outside.random.next()}) {
     if (options_.peers_max == 0) options_.peers_max = peers_max_default;
     auto const& layout = content->content();
     if (!options_.wanted_files.empty()) {

@@ -180,7 +180,7 @@ struct known_peer {
 /// One torrent being moved. Lives on the node's home executor.
 class swarm {
 public:
-    swarm(node_state& node, std::shared_ptr<metainfo::torrent const> content, transfer_options options);
+    swarm(std::shared_ptr<node_state> node, std::shared_ptr<metainfo::torrent const> content, transfer_options options);
     ~swarm();
 
     void start();
@@ -218,6 +218,10 @@ public:
     bool is_upload_only() const noexcept { return picker.complete() || !options_.storage.writable; }
     std::size_t peer_count() const noexcept { return session_count_; }
 
+private:
+    std::shared_ptr<node_state> const keeps_node_;  // who asked for the transfer may hold it longer than the node
+
+public:
     node_state& node;
     std::shared_ptr<metainfo::torrent const> const content;
     picker::picker picker;

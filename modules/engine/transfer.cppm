@@ -62,7 +62,7 @@ struct peer_status {
     std::uint32_t pieces_have = 0;
 };
 
-/// One torrent of a node. Shared with its owner; its work belongs to the node and ends with it.
+/// One torrent of a node. Shared with its owner; its work belongs to the node and ends with it, what it says stays.
 class transfer {
 public:
     transfer(std::unique_ptr<swarm> work) noexcept;

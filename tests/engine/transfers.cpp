@@ -101,6 +101,24 @@ TEST_CASE("a folder that lacks something and may not be written to seeds the res
     });
 }
 
+TEST_CASE("a transfer can be looked at when its node is gone", "[engine]") {
+    auto const content = testing::make_content({{"one", 4'000'000}}, {});
+    testing::temporary_folder from, to;
+    content.place(from.path());
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& seeder = here.start({.upload_limit = 1'000'000});
+        (void)co_await here.give(seeder, content, from.path());
+        auto node = std::make_unique<engine::node>(here.outside, here.home, engine::node_settings{});
+        auto const fetched = node->add(content.torrent, fetching(to.path(), {seeder.at})).value();
+        CHECK(co_await here.comes_true([&] { return fetched->status().pieces_have > 0; }));
+        co_await node->stop();
+        node.reset();
+        CHECK(fetched->status().state == engine::transfer_state::stopped);
+        CHECK(fetched->status().pieces_have > 0);
+        CHECK(fetched->peers().empty());
+    });
+}
+
 TEST_CASE("a torrent of v2 alone is refused in plain words", "[engine]") {
     auto const content = some_content(metainfo::format::v2);
     testing::temporary_folder to;
