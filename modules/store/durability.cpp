@@ -182,9 +182,9 @@ result<void> store_state::sync() {
         sync_failures = 0;
         disk_failing = false;
     }
-    auto const seen = stamps_of(dirty);
-
+    // From the look at the files to the record: a writer that announces itself between would be overwritten.
     std::lock_guard const journal_lock(journaling);
+    auto const seen = stamps_of(dirty);
     {
         std::lock_guard const lock(mutex);
         std::erase_if(batch, [&](piece_index piece) { return !held.test(piece); });

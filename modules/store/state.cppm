@@ -132,7 +132,8 @@ struct store_state {
     result<void> announce(file_number file);
     /// Appends to the journal, or rewrites it with `now_durable` added. Under journaling.
     result<void> record(std::vector<piece_index> const& now_durable, std::vector<journal::file_stamp> const& seen);
-    /// Looks at files that were synced; gives up those that are gone or that somebody else changed.
+    /// Looks at files that were synced; gives up those that are gone or that somebody else changed. Under
+    /// journaling.
     std::vector<journal::file_stamp> stamps_of(std::vector<file_number> const& synced);
     result<void> recheck_suspects();
     result<void> sync();  // under syncing
