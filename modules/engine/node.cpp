@@ -142,6 +142,7 @@ result<endpoint> node::listen(endpoint at) {
 
 result<std::shared_ptr<transfer>> node::add(std::shared_ptr<metainfo::torrent const> content,
                                             transfer_options options) {
+    if (state_->is_stopping) return errc::stopped;
     if (!content->has_v1()) return errc::v2_only;
     auto const hash = content->swarm_hash();
     if (state_->swarms.contains(hash)) return errc::already_added;
@@ -165,9 +166,17 @@ net::task<void> node_state::stop() {
     tasks.cancel();
     co_await tasks.join();
     net::task_group stopping{home};
-    for (auto const& each : transfers) stopping.spawn("stop", each->stop());
+    auto const all = transfers;  // each leaves the list when it has stopped
+    for (auto const& each : all) stopping.spawn("stop", each->stop());
     co_await stopping.join();
-    swarms.clear();
-    transfers.clear();
+}
+
+std::shared_ptr<transfer> node_state::release(swarm const& stopped) {
+    std::erase_if(swarms, [&](auto const& entry) { return entry.second == &stopped; });
+    auto const at = std::ranges::find_if(transfers, [&](auto const& each) { return each->work_.get() == &stopped; });
+    if (at == transfers.end()) return nullptr;
+    auto released = std::move(*at);
+    transfers.erase(at);
+    return released;
 }
 }  // namespace shoal::engine

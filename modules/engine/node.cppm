@@ -39,8 +39,9 @@ public:
 
     /// Accepts peers at an address (port 0: any) and gives the one that was bound.
     result<endpoint> listen(endpoint at);
-    /// Begins a transfer: opens the store, checks what is there, joins the swarm. Fails with `errc::v2_only` or
-    /// `errc::already_added`; errors of the store come from `transfer::checked`.
+    /// Begins a transfer: opens the store, checks what is there, joins the swarm. Fails with `errc::v2_only`,
+    /// `errc::already_added`, or `errc::stopped` once `stop` was called; errors of the store come from
+    /// `transfer::checked`.
     result<std::shared_ptr<transfer>> add(std::shared_ptr<metainfo::torrent const>, transfer_options);
     /// Stops every transfer and listener; at most `farewell_timeout` plus the time to write the journals.
     net::task<void> stop();

@@ -109,7 +109,7 @@ net::task<void> swarm::wind_up() {
         co_await net::on_pool(node.outside.workers, [this, how] { (void)store->close(how); });
     }
     has_stopped_ = true;
-    std::erase_if(node.swarms, [this](auto const& entry) { return entry.second == this; });
+    auto const self = node.release(*this);  // until this call ends
     checked_.notify();
     completed_.notify();
 }

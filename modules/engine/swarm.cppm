@@ -93,6 +93,8 @@ struct node_state {
     /// The identity of this node towards a torrent.
     wire::handshake handshake_for(info_hash const& hash) const;
     net::task<void> stop();
+    /// A transfer that has stopped is the node's no more; the caller may hold the last of it.
+    std::shared_ptr<transfer> release(swarm const& stopped);
 };
 
 /// One connected peer of a swarm: a wire conversation, its socket, and the blocks under way.

@@ -144,6 +144,23 @@ TEST_CASE("a torrent is added once", "[engine]") {
     });
 }
 
+TEST_CASE("a node keeps no transfer that has stopped, and takes none when it stops itself", "[engine]") {
+    auto const content = some_content();
+    testing::temporary_folder to;
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& node = *here.start().node;
+        auto added = node.add(content.torrent, fetching(to.path())).value();
+        std::weak_ptr<engine::transfer> const known = added;
+        co_await added->stop();
+        added.reset();
+        CHECK(known.expired());
+        added = node.add(content.torrent, fetching(to.path())).value();
+        co_await node.stop();
+        CHECK(added->status().state == engine::transfer_state::stopped);
+        CHECK(node.add(content.torrent, fetching(to.path())).error() == engine::errc::stopped);
+    });
+}
+
 TEST_CASE("peers that both have everything part", "[engine]") {
     auto const content = some_content();
     testing::temporary_folder from;
