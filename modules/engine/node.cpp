@@ -53,6 +53,7 @@ node_state::node_state(net::environment around, asio::any_io_executor executor, 
       download(settings.download_limit, outside.clock.now()),
       uploads_waiting(home),
       tasks(home) {
+    tasks.on_failure = settings.on_failure;
     if (is_upload_limited()) tasks.spawn("share upload", share_upload());
 }
 
@@ -166,6 +167,7 @@ net::task<void> node_state::stop() {
     tasks.cancel();
     co_await tasks.join();
     net::task_group stopping{home};
+    stopping.on_failure = settings.on_failure;
     auto const all = transfers;  // each leaves the list when it has stopped
     for (auto const& each : all) stopping.spawn("stop", each->stop());
     co_await stopping.join();

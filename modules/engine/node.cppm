@@ -1,9 +1,12 @@
 module;
 #include <coroutine>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 export module shoal.engine:node;
@@ -24,6 +27,9 @@ struct node_settings {
     std::uint64_t upload_limit = 0;                ///< Bytes per second for all transfers; 0 for none.
     std::uint64_t download_limit = 0;              ///< The same.
     std::optional<ip_address> outgoing_from = {};  ///< Address that connections are made from.
+    /// Told of an exception that ended a task of the node or of a transfer: a defect, or no memory. Only that task has
+    /// ended. Called on the home executor.
+    std::function<void(std::string_view task, std::exception_ptr const& why)> on_failure = {};
 };
 
 /// A peer: its identity, listeners, budgets and transfers.

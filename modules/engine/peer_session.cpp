@@ -6,6 +6,7 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -76,7 +77,21 @@ peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wi
 
 net::task<std::error_code> peer_session::run() {
     using namespace asio::experimental::awaitable_operators;
-    auto const ended = co_await (read() || write());
+    bool is_over = false;
+    std::exception_ptr failure;
+    // `||` would let the other loop run on when one throws.
+    auto const first = [&](net::task<std::error_code> loop) -> net::task<std::error_code> {
+        try {
+            auto const why = co_await std::move(loop);
+            is_over = true;
+            co_return why;
+        } catch (...) {
+            if (!std::exchange(is_over, true)) failure = std::current_exception();
+            co_return std::error_code{};
+        }
+    };
+    auto const ended = co_await (first(read()) || first(write()));
+    if (failure) std::rethrow_exception(failure);
     if (why_) co_return why_;
     co_return std::visit([](std::error_code why) { return why; }, ended);
 }

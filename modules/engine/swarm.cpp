@@ -52,6 +52,7 @@ swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torren
       files_ready_(node.home),
       choke_round_(node.home),
       choker_({.slots = 0, .seed = node.outside.random.next()}) {
+    tasks_.on_failure = node.settings.on_failure;
     if (options_.peers_max == 0) options_.peers_max = peers_max_default;
     auto const& layout = content->content();
     if (!options_.wanted_files.empty()) {
@@ -96,6 +97,7 @@ net::task<void> swarm::wind_up() {
     state_ = transfer_state::stopped;
     auto& clock = node.outside.clock;
     net::task_group farewells{node.home};
+    farewells.on_failure = node.settings.on_failure;
     for (auto& each : announcers_) farewells.spawn("farewell", each->farewell());
     co_await net::ends_before(clock, clock.now() + farewell_timeout, farewells.join());
     if (farewells.size() > 0) {

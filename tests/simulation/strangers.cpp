@@ -6,11 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <variant>
@@ -141,7 +144,9 @@ public:
         sim.host(0);
         sim.host(1);
     }
-    ~world() {
+    ~world() { end(); }
+    /// Stops the node.
+    void end() {
         bool ended = false;
         auto const stop = [this](bool& done) -> net::task<void> {
             if (node) co_await node->stop();
@@ -153,7 +158,10 @@ public:
     endpoint at(std::size_t host) { return {sim.address_of(host), port}; }
     /// Starts a node that fetches the content, or has it already where `disk` holds it.
     void start(std::vector<endpoint> peers, engine::node_settings settings = {}) {
-        node = std::make_unique<engine::node>(sim.host(0), sim.executor(), std::move(settings));
+        start_in(sim.host(0), std::move(peers), std::move(settings));
+    }
+    void start_in(net::environment outside, std::vector<endpoint> peers, engine::node_settings settings) {
+        node = std::make_unique<engine::node>(outside, sim.executor(), std::move(settings));
         REQUIRE(node->listen(at(0)));
         engine::transfer_options options;
         options.files = std::make_shared<store::simulated_files>(disk);
@@ -184,6 +192,43 @@ private:
         stranger self{sim.host(on), content};
         co_await part(*listener, self);
     }
+};
+
+/// A network whose connections run out of memory at the tenth read.
+class brittle_network final : public net::network {
+public:
+    explicit brittle_network(net::network& inner) : inner_(inner) {}
+    net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, std::optional<ip_address> from) override {
+        auto made = co_await inner_.connect(to, from);
+        if (!made) co_return made;
+        co_return std::make_unique<brittle>(std::move(made.value()));
+    }
+    result<std::unique_ptr<net::listener>> listen(endpoint at) override { return inner_.listen(at); }
+    result<std::unique_ptr<net::datagram_socket>> open_datagram(endpoint at) override {
+        return inner_.open_datagram(at);
+    }
+    net::task<result<std::vector<ip_address>>> resolve(std::string host) override { return inner_.resolve(host); }
+
+private:
+    class brittle final : public net::stream {
+    public:
+        explicit brittle(std::unique_ptr<net::stream> inner) : inner_(std::move(inner)) {}
+        net::task<result<std::size_t>> read_some(std::span<mutable_byte_view const> places) override {
+            if (++reads_ == 10) throw std::bad_alloc{};
+            return inner_->read_some(places);
+        }
+        net::task<result<std::size_t>> write_some(std::span<byte_view const> runs) override {
+            return inner_->write_some(runs);
+        }
+        void close() override { inner_->close(); }
+        endpoint local() const override { return inner_->local(); }
+        endpoint remote() const override { return inner_->remote(); }
+
+    private:
+        std::unique_ptr<net::stream> inner_;
+        int reads_ = 0;
+    };
+    net::network& inner_;
 };
 
 testing::content content_of(std::size_t bytes) {
@@ -299,4 +344,24 @@ TEST_CASE("a small torrent need not wait until a large one is checked", "[simula
     add(small, "small ");
     here.sim.run_for(1s);
     CHECK(order == "small large ");
+}
+
+TEST_CASE("an exception in one half of a session ends the session and is told", "[simulation]") {
+    auto const content = content_of(3'000'000);
+    world here{content};
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything());
+        co_await self.serve();
+    });
+    auto& outside = here.sim.host(0);
+    brittle_network network{outside.network};
+    std::vector<std::string> told;
+    engine::node_settings settings;
+    settings.on_failure = [&](std::string_view task, std::exception_ptr const&) { told.emplace_back(task); };
+    here.start_in({outside.clock, network, outside.random, outside.workers}, {here.at(1)}, std::move(settings));
+    CHECK(here.sim.run_until([&] { return !told.empty(); }, 1min));
+    here.sim.run_for(1s);
+    CHECK(told == std::vector{"connect " + here.at(1).to_string()});
+    CHECK(here.transfer->status().peers == 0);
+    here.end();
 }
