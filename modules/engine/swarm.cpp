@@ -117,20 +117,22 @@ net::task<void> swarm::wind_up() {
 }
 
 net::task<result<void>> swarm::when_checked() {
-    while (!was_checked_ && !error_ && !has_stopped_) co_await checked_.wait();
+    while (!was_checked_ && !has_failed_for_good() && !has_stopped_) co_await checked_.wait();
     checked_.notify();  // whoever asks next gets the same answer
     if (was_checked_) co_return success();
-    co_return error_ ? error_ : make_error_code(errc::stopped);
+    co_return has_failed_for_good() ? error_ : make_error_code(errc::stopped);
 }
 
 net::task<result<void>> swarm::when_completed() {
-    auto const is_final = [this] {
-        return error_ && error_ != store::errc::no_space && !is(error_, condition::transient);
-    };
-    while (!is_complete_ && !is_final() && !has_stopped_) co_await completed_.wait();
+    while (!is_complete_ && !has_failed_for_good() && !has_stopped_) co_await completed_.wait();
     completed_.notify();
     if (is_complete_) co_return success();
-    co_return is_final() ? error_ : make_error_code(errc::stopped);
+    co_return has_failed_for_good() ? error_ : make_error_code(errc::stopped);
+}
+
+/// No waiting can mend it.
+bool swarm::has_failed_for_good() const noexcept {
+    return error_ && error_ != store::errc::no_space && !is(error_, condition::transient);
 }
 
 void swarm::tell(transfer_event const& happened) {

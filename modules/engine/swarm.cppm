@@ -250,6 +250,8 @@ private:
 
     // Start-up and disk: swarm_disk.cpp.
     net::task<void> start_up();
+    net::task<result<void>> open_and_check();
+    bool has_failed_for_good() const noexcept;
     net::task<result<void>> check_pieces();
     net::task<void> check_on_pool(std::shared_ptr<check_state> state);
     net::task<void> write_piece(piece_index piece, piece_work& work);

@@ -47,26 +47,18 @@ std::uint32_t swarm::pieces_checked() const {
 }
 
 net::task<void> swarm::start_up() {
-    std::optional<result<std::unique_ptr<store::chunk_store>>> opened;
-    co_await net::on_pool(node.outside.workers, [&] {
-        opened.emplace(options_.files ? store::chunk_store::open(content, options_.storage, options_.files)
-                                      : store::chunk_store::open(content, options_.storage));
-    });
-    if (!*opened) {
-        storage_failed(opened->error());
-        checked_.notify();
-        co_return;
-    }
-    store = std::move(opened->value());
-    if (auto checked = co_await check_pieces(); !checked) {
+    for (;;) {
+        auto const checked = co_await open_and_check();
+        if (checked) break;
         storage_failed(checked.error());
         checked_.notify();
-        co_return;
+        co_await node.outside.clock.sleep(storage_retry_after);
     }
     was_checked_ = true;
     count_missing_per_file();
     state_ = state_at_work();
     checked_.notify();
+    storage_recovered();
     tell(event::checked{});
     if (options_.storage.writable)
         files_ready_.notify();
@@ -80,11 +72,25 @@ net::task<void> swarm::start_up() {
     connect_more(node.now());
 }
 
+net::task<result<void>> swarm::open_and_check() {
+    if (!store) {
+        std::optional<result<std::unique_ptr<store::chunk_store>>> opened;
+        co_await net::on_pool(node.outside.workers, [&] {
+            opened.emplace(options_.files ? store::chunk_store::open(content, options_.storage, options_.files)
+                                          : store::chunk_store::open(content, options_.storage));
+        });
+        if (!*opened) co_return opened->error();
+        store = std::move(opened->value());
+    }
+    co_return co_await check_pieces();
+}
+
 /// What the journal proves is had at once; the rest is read and hashed by all threads of the pool.
 net::task<result<void>> swarm::check_pieces() {
     result<bitfield> proven = bitfield{};
     co_await net::on_pool(node.outside.workers, [&] { proven = store->load(); });
     if (!proven) co_return proven.error();
+    state_ = transfer_state::checking;  // again, perhaps
     checking_ = std::make_shared<check_state>();
     auto const count = picker.piece_count();
     for (std::uint32_t i = 0; i < count; ++i) {

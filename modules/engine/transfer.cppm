@@ -74,7 +74,8 @@ public:
     transfer_status status() const;
     std::vector<peer_status> peers() const;
 
-    /// Waits until what is on disk is known. Fails with the store's error when it cannot be opened.
+    /// Waits until what is on disk is known. Fails with the store's error when it cannot be opened; what may pass, such
+    /// as a full disk, is waited for. The transfer tries again either way.
     net::task<result<void>> checked();
     /// Waits until all that is wanted is there and verified. Fails with the error that stopped the transfer: only
     /// those that no waiting can mend (no permission, stopped); a full disk is waited for, see `event::failed`.

@@ -289,6 +289,21 @@ TEST_CASE("what a peer got while the disk was full is asked for when there is sp
     CHECK(is_full);
 }
 
+TEST_CASE("a transfer that found no descriptor or no space at its start begins later", "[simulation]") {
+    auto const content = content_of(300'000);
+    world here{content};
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything());
+        co_await self.serve();
+    });
+    here.disk->fail(1, GENERATE(EMFILE, ENOSPC), GENERATE(1, 2, 3));
+    here.start({here.at(1)});
+    here.sim.run_for(1s);
+    CHECK(here.transfer->status().state == engine::transfer_state::failed);
+    CHECK(here.completes(1min));
+    CHECK_FALSE(here.transfer->status().error);
+}
+
 TEST_CASE("a read that fails once costs a seeder no piece", "[simulation]") {
     auto const content = content_of(300'000);
     world here{content};
