@@ -56,9 +56,11 @@ swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torren
     if (options_.peers_max == 0) options_.peers_max = peers_max_default;
     auto const& layout = content->content();
     if (!options_.wanted_files.empty()) {
+        options_.wanted_files.resize(layout.files().size());
+        options_.storage.wanted_files = options_.wanted_files;
         std::vector<bool> wanted(content->pieces().piece_count(), false);
         for (std::uint32_t file = 0; file < layout.files().size(); ++file) {
-            if (file >= options_.wanted_files.size() || !options_.wanted_files[file]) continue;
+            if (!options_.wanted_files[file]) continue;
             auto const span = layout.pieces_of(file);
             for (auto i = span.first; i < span.first + span.count; ++i) wanted[i] = true;
         }
