@@ -18,7 +18,8 @@ inline constexpr std::size_t peers_max_default = 200;
 inline constexpr std::size_t known_peers_max = 3'000;
 /// Connections being opened at once by one transfer: keeps a flood of dead addresses cheap.
 inline constexpr std::size_t connecting_max = 30;
-/// Connections from one address to one transfer: a household behind one address, not an army (class C12).
+/// Connections from one IPv4 address or IPv6 /64 to one transfer, and strangers from there in their handshake: a
+/// household behind one address, not an army (class C12).
 inline constexpr std::size_t peers_per_address_max = 16;
 /// Strangers that may be in their handshake with the node at once.
 inline constexpr std::size_t handshakes_max = 200;

@@ -68,8 +68,12 @@ net::task<void> node_state::accept(std::unique_ptr<net::listener> at) {
     for (;;) {
         auto stranger = co_await at->accept();
         if (!stranger || is_stopping) co_return;
+        auto const who = stranger.value()->remote().address.customer();
         if (handshakes >= handshakes_max) continue;  // closes it
+        auto& of_them = handshakes_of[who];
+        if (of_them >= peers_per_address_max && !who.is_loopback()) continue;
         ++handshakes;
+        ++of_them;
         tasks.spawn("handshake", greet(std::move(stranger.value())));
     }
 }
@@ -77,10 +81,14 @@ net::task<void> node_state::accept(std::unique_ptr<net::listener> at) {
 /// Hears which torrent a stranger wants and hands it to that swarm.
 net::task<void> node_state::greet(std::unique_ptr<net::stream> stranger) {
     struct counted {
-        std::size_t& count;
-        ~counted() { --count; }
+        node_state& node;
+        ip_address who;
+        ~counted() {
+            --node.handshakes;
+            if (--node.handshakes_of[who] == 0) node.handshakes_of.erase(who);
+        }
     };
-    counted const while_here{handshakes};
+    counted const while_here{*this, stranger->remote().address.customer()};
     std::array<std::byte, wire::handshake_length> hello;
     auto const heard =
         co_await net::with_deadline(outside.clock, outside.clock.now() + handshake_timeout, stranger->read_all(hello));

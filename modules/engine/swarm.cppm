@@ -80,8 +80,9 @@ struct node_state {
     std::unordered_map<info_hash, swarm*> swarms;
     std::vector<std::shared_ptr<transfer>> transfers;
     std::size_t handshakes = 0;
-    bool is_stopping = false;  ///< No stranger is listened to any more.
-    bool is_starved = false;   ///< Some session got no buffer: fill again when one comes back.
+    std::map<ip_address, std::size_t> handshakes_of;  ///< By customer.
+    bool is_stopping = false;                         ///< No stranger is listened to any more.
+    bool is_starved = false;                          ///< Some session got no buffer: fill again when one comes back.
     net::task_group tasks;
 
     time_point now() const { return outside.clock.now(); }

@@ -250,7 +250,7 @@ std::error_code swarm::refusal(wire::handshake const& theirs, ip_address const& 
     std::size_t from_there = 0;
     for (auto* session : sessions_) {
         if (!session) continue;
-        if (session->remote.address == from) ++from_there;
+        if (session->remote.address.customer() == from.customer()) ++from_there;
         if (session->id != theirs.id) continue;
         // Both sides may have connected at once. They agree to keep the one that the smaller id began.
         bool const keep_new = session->outgoing != outgoing && outgoing == (node.id < theirs.id);

@@ -1,6 +1,5 @@
 module;
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
@@ -90,14 +89,6 @@ void append_response(std::string& out, http_response const& response, bool keep,
     if (!head) out.append(response.body);
 }
 
-/// Whom a limit per address means: an IPv6 customer has at least a /64.
-ip_address customer(ip_address const& address) {
-    if (address.is_v4()) return address;
-    std::array<std::byte, 16> bytes{};
-    std::ranges::copy(address.bytes().first(8), bytes.begin());
-    return *ip_address::from(bytes);
-}
-
 task<void> read_to_end(stream& from) {
     byte_vector ignored(first_buffer);
     while (co_await from.read_some(ignored)) {}
@@ -124,7 +115,7 @@ struct connection {
 
     std::unique_ptr<stream> bytes;
     census& counted;
-    ip_address who = customer(bytes->remote().address);
+    ip_address who = bytes->remote().address.customer();
     time_point deadline = time_point::max();
 };
 }  // namespace
@@ -180,7 +171,7 @@ task<std::error_code> http_server::serve(std::unique_ptr<listener> at) {
 
 bool http_server::state::has_room_for(ip_address const& who) const {
     if (open_count.all >= limits.connections) return false;
-    auto const same = open_count.of_customer.find(customer(who));
+    auto const same = open_count.of_customer.find(who.customer());
     return same == open_count.of_customer.end() || same->second < limits.connections_per_address;
 }
 

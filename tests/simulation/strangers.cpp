@@ -380,3 +380,27 @@ TEST_CASE("an exception in one half of a session ends the session and is told", 
     CHECK(here.transfer->status().peers == 0);
     here.end();
 }
+
+TEST_CASE("one address cannot take up all the handshakes of a node", "[simulation]") {
+    auto const content = content_of(100'000);
+    world here{content};
+    here.start({});
+    std::vector<std::unique_ptr<net::stream>> silent;
+    auto const hold = [](net::environment& outside, endpoint at, auto& held) -> net::task<void> {
+        for (int i = 0; i < 300; ++i) held.push_back((co_await outside.network.connect(at, std::nullopt)).value());
+    };
+    bool is_heard = false;
+    auto const greet = [](net::environment& outside, endpoint at, testing::content const& what,
+                          bool& heard) -> net::task<void> {
+        stranger self{outside, what};
+        auto stream = (co_await outside.network.connect(at, std::nullopt)).value();
+        co_await self.greet(std::move(stream), what.torrent->swarm_hash());
+        heard = co_await self.hear();
+    };
+    here.sim.spawn("hold", hold(here.sim.host(1), here.at(0), silent));
+    here.sim.run_for(8s);  // less than `handshake_timeout`
+    CHECK(silent.size() == 300);
+    here.sim.spawn("greet", greet(here.sim.host(2), here.at(0), content, is_heard));
+    here.sim.run_for(1s);
+    CHECK(is_heard);
+}
