@@ -21,6 +21,8 @@ inline constexpr std::size_t connecting_max = 30;
 /// Connections from one IPv4 address or IPv6 /64 to one transfer, and strangers from there in their handshake: a
 /// household behind one address, not an army (class C12).
 inline constexpr std::size_t peers_per_address_max = 16;
+/// Peers of one address that were banned before all that come from there are.
+inline constexpr std::size_t banned_ids_max = 3;
 /// Strangers that may be in their handshake with the node at once.
 inline constexpr std::size_t handshakes_max = 200;
 /// A peer that comes while content is still being checked is kept waiting this long; TCP and BEP 3 allow 2 minutes.

@@ -290,6 +290,7 @@ private:
     std::error_code refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing);
     void blame(piece_index piece);
     void ban(peer_session& peer);
+    bool is_banned(peer_id const& id, ip_address const& from) const;
 
     transfer_options options_;
     transfer_state state_ = transfer_state::checking;
@@ -316,7 +317,7 @@ private:
     std::vector<peer_session*> sessions_;  // by slot
     std::size_t session_count_ = 0, connecting_ = 0, answering_ = 0;
     std::map<endpoint, known_peer> known_;
-    std::unordered_set<peer_id> banned_;
+    std::map<ip_address, std::unordered_set<peer_id>> banned_;  // by customer
     std::vector<picker::peer_slot> also_asked_;
     bool needs_refill_ = false;
     std::vector<std::unique_ptr<announcer>> announcers_;

@@ -242,10 +242,17 @@ net::task<void> swarm::answer(std::unique_ptr<net::stream> stream, wire::handsha
     co_await run_session(std::move(stream), theirs, unknown, false);
 }
 
+/// By name and address, so that nobody gets another one banned; one that comes back under ever new names, by address.
+bool swarm::is_banned(peer_id const& id, ip_address const& from) const {
+    auto const there = banned_.find(from.customer());
+    if (there == banned_.end()) return false;
+    return there->second.contains(id) || (there->second.size() >= banned_ids_max && !from.is_loopback());
+}
+
 /// Why this peer is not talked to; no error when it is.
 std::error_code swarm::refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing) {
     if (theirs.id == node.id) return errc::own_connection;
-    if (banned_.contains(theirs.id)) return errc::banned;
+    if (is_banned(theirs.id, from)) return errc::banned;
     if (session_count_ >= options_.peers_max) return errc::too_many_peers;
     std::size_t from_there = 0;
     for (auto* session : sessions_) {
@@ -253,7 +260,9 @@ std::error_code swarm::refusal(wire::handshake const& theirs, ip_address const& 
         if (session->remote.address.customer() == from.customer()) ++from_there;
         if (session->id != theirs.id) continue;
         // Both sides may have connected at once. They agree to keep the one that the smaller id began.
-        bool const keep_new = session->outgoing != outgoing && outgoing == (node.id < theirs.id);
+        // From elsewhere it is not the same peer: ids are no secret, and nobody may push another out by its own.
+        bool const keep_new = session->outgoing != outgoing && outgoing == (node.id < theirs.id) &&
+                              session->remote.address.customer() == from.customer();
         if (!keep_new) return errc::duplicate_peer;
         session->close(errc::duplicate_peer);
     }
@@ -290,7 +299,7 @@ void swarm::blame(piece_index piece) {
 }
 
 void swarm::ban(peer_session& peer) {
-    banned_.insert(peer.id);
+    banned_[peer.remote.address.customer()].insert(peer.id);
     if (auto known = known_.find(peer.listens_at); known != known_.end()) known->second.is_banned = true;
     peer.close(errc::banned);
 }

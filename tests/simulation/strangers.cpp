@@ -84,9 +84,11 @@ public:
         while (auto const block = core->next_upload()) asked.push_back(*block);
         co_return true;
     }
-    /// Sends the block that was asked for first.
+    /// Sends the block that was asked for first, wrong where it lies.
     net::task<void> answer() {
-        core->send_block(asked.front(), content_.block(asked.front()));
+        static byte_vector const wrong(block_length);
+        auto const right = content_.block(asked.front());
+        core->send_block(asked.front(), is_liar ? byte_view{wrong}.first(right.size()) : right);
         asked.pop_front();
         co_await send();
     }
@@ -121,6 +123,7 @@ public:
 
     std::deque<block_ref> asked;
     std::size_t rejected = 0;
+    bool is_liar = false;
     std::optional<wire::connection> core;
 
 private:
@@ -173,6 +176,11 @@ public:
     void play(std::size_t host, std::function<net::task<void>(net::listener&, stranger&)> part) {
         sim.host(host);
         sim.spawn("stranger", perform(host, std::move(part)));
+    }
+    bool left_with(std::error_code why) const {
+        for (auto const& each : events)
+            if (auto const* left = std::get_if<engine::event::peer_left>(&each); left && left->why == why) return true;
+        return false;
     }
     bitfield everything() const { return bitfield(content.torrent->pieces().piece_count(), true); }
     bool completes(duration within) {
@@ -403,4 +411,42 @@ TEST_CASE("one address cannot take up all the handshakes of a node", "[simulatio
     here.sim.spawn("greet", greet(here.sim.host(2), here.at(0), content, is_heard));
     here.sim.run_for(1s);
     CHECK(is_heard);
+}
+
+TEST_CASE("a peer is neither banned nor pushed out by somebody elsewhere who takes its name", "[simulation]") {
+    auto const content = content_of(2'000'000);
+    world here{content};
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything(), 's');
+        self.is_liar = true;
+        co_await self.serve();
+    });
+    here.start({here.at(1)});
+    REQUIRE(here.sim.run_until([&] { return here.left_with(engine::errc::banned); }, 1min));
+    // One that came to us, and one that we connect to, both by the name of 'g'.
+    bool was_pushed_out = false;
+    auto const stay = [](world& in, bool& left) -> net::task<void> {
+        stranger self{in.sim.host(2), in.content};
+        auto stream = (co_await in.sim.host(2).network.connect(in.at(0), std::nullopt)).value();
+        co_await self.greet(std::move(stream), in.content.torrent->swarm_hash());
+        while (co_await self.hear()) {}
+        left = true;
+    };
+    here.sim.spawn("stay", stay(here, was_pushed_out));
+    here.sim.run_for(1s);
+    here.play(3, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything(), 'g');
+        while (co_await self.hear()) {}
+    });
+    here.transfer->connect({here.at(3)});
+    here.sim.run_for(5s);
+    CHECK_FALSE(was_pushed_out);
+    // An honest one by the name of the liar.
+    here.play(4, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything(), 's');
+        co_await self.serve();
+    });
+    here.transfer->connect({here.at(4)});
+    CHECK(here.completes(1min));
+    here.end();
 }
