@@ -30,6 +30,8 @@ inline constexpr auto checking_patience = 100s;
 /// Wait before the first new try at a peer that failed; doubled each time, up to `reconnect_after_max`.
 inline constexpr auto reconnect_after = 5s;
 inline constexpr auto reconnect_after_max = 10min;
+/// A connection that brought a block, or lasted this long, ends the row of failures.
+inline constexpr auto trusted_after = 1min;
 /// After so many failures in a row an address is forgotten.
 inline constexpr unsigned connect_failures_max = 8;
 

@@ -213,7 +213,6 @@ net::task<std::error_code> swarm::converse_with(endpoint to) {
     if (!theirs) co_return theirs.error();
     if (theirs.value().hash != content->swarm_hash()) co_return make_error_code(errc::unknown_info_hash);
     counted.over();
-    if (auto const known = known_.find(to); known != known_.end()) known->second.failures = 0;
     co_return co_await run_session(std::move(stream), theirs.value(), to, true);
 }
 
@@ -281,6 +280,10 @@ net::task<std::error_code> swarm::run_session(std::unique_ptr<net::stream> strea
         peer_session session{*this, std::move(stream), theirs, listens_at, outgoing, picker::peer_slot{slot}};
         registration const registered{*this, session};
         why = co_await session.run();
+        // A handshake alone is no reason to come back soon.
+        bool const was_of_use =
+            session.downloaded + session.uploaded > 0 || node.now() - session.connected_since >= trusted_after;
+        if (auto const known = known_.find(listens_at); was_of_use && known != known_.end()) known->second.failures = 0;
     }
     tell(event::peer_left{remote, why});
     co_return why;

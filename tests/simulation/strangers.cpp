@@ -450,3 +450,20 @@ TEST_CASE("a peer is neither banned nor pushed out by somebody elsewhere who tak
     CHECK(here.completes(1min));
     here.end();
 }
+
+TEST_CASE("a peer that takes a connection and drops it is tried ever more seldom", "[simulation]") {
+    auto const content = content_of(100'000);
+    world here{content};
+    int visits = 0;
+    here.play(1, [&](net::listener& at, stranger&) -> net::task<void> {
+        for (;; ++visits) {
+            stranger each{here.sim.host(1), content};
+            co_await each.meet(at, here.everything());
+            each.leave();
+        }
+    });
+    here.start({here.at(1)});
+    here.sim.run_for(10min);
+    CHECK(visits >= 3);
+    CHECK(visits <= 10);  // after 5, 10, 20... seconds, not every 5
+}
