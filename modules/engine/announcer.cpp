@@ -60,9 +60,9 @@ net::task<void> announcer::run() {
         for (std::size_t i = 0; i < urls_.size() && !is_answered; ++i) {
             auto const url = urls_[i];
             if (may_ask_at(url) > clock.now()) continue;
-            auto const what = known_at_ != url                      ? announce::event::started
-                              : std::exchange(is_completed_, false) ? announce::event::completed
-                                                                    : announce::event::none;
+            auto const what = known_at_ != url ? announce::event::started
+                              : is_completed_  ? announce::event::completed
+                                               : announce::event::none;
             auto const reply = co_await announce(url, what);
             if (!reply) {
                 heed_refusal(url);
@@ -72,6 +72,7 @@ net::task<void> announcer::run() {
             }
             is_answered = true;
             known_at_ = url;
+            if (what == announce::event::completed) is_completed_ = false;
             std::rotate(urls_.begin(), urls_.begin() + static_cast<std::ptrdiff_t>(i),
                         urls_.begin() + static_cast<std::ptrdiff_t>(i) + 1);  // the one that works first (BEP 12)
             std::vector<endpoint> peers;
@@ -81,7 +82,8 @@ net::task<void> announcer::run() {
             auto const least = std::max<duration>(announce_interval_min, reply.value().min_interval.value_or(0s));
             // Few peers while we need some: ask again as soon as the tracker lets us.
             bool const is_hungry = swarm_.wants_data() && swarm_.peer_count() < peers_enough;
-            next = clock.now() + (is_hungry ? least : std::max<duration>(least, reply.value().interval));
+            auto const wait = is_hungry ? least : std::max<duration>(least, reply.value().interval);
+            next = is_completed_ ? clock.now() : clock.now() + wait;  // it knows of the start alone
             retry_after = announce_retry_after;
         }
         if (!is_answered) {

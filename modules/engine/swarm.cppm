@@ -257,7 +257,7 @@ private:
     net::task<void> check_on_pool(std::shared_ptr<check_state> state);
     net::task<void> write_piece(piece_index piece, piece_work& work);
     net::task<void> write_batch(store::piece_writer& writer, std::span<store::block_data const> batch);
-    net::task<void> keep_files();
+    net::task<void> keep_files(bool was_complete);
     net::task<void> look_after_content();
     net::task<void> look_again();
     net::task<void> look_at(piece_index piece, std::error_code why);

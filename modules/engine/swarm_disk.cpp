@@ -64,7 +64,7 @@ net::task<void> swarm::start_up() {
         files_ready_.notify();
     else if (picker.complete())
         is_complete_ = true, completed_.notify();
-    spawn("keep files", keep_files());
+    spawn("keep files", keep_files(picker.complete()));
     spawn("look after content", look_after_content());
     spawn("choke rounds", hold_choke_rounds());
     for (auto& each : announcers_) spawn("announce", each->run());
@@ -240,7 +240,8 @@ void swarm::piece_rejected(piece_index piece) {
 }
 
 /// Gives complete files their names; the transfer is complete when all that is wanted has its own.
-net::task<void> swarm::keep_files() {
+/// Trackers are told of completion once, and not when it was there at the start. Source: BEP 3, "event".
+net::task<void> swarm::keep_files(bool was_complete) {
     if (!options_.storage.writable) co_return;
     for (;;) {
         co_await files_ready_.wait();
@@ -261,7 +262,8 @@ net::task<void> swarm::keep_files() {
         state_ = transfer_state::seeding;
         tell(event::completed{});
         completed_.notify();
-        for (auto& each : announcers_) each->completed();
+        if (!std::exchange(was_complete, true))
+            for (auto& each : announcers_) each->completed();
         update_interest();
         choke_round_.notify();
     }
