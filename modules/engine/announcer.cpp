@@ -44,7 +44,11 @@ bool is_udp(std::string_view url) {
 }  // namespace
 
 announcer::announcer(swarm& owner, std::vector<std::string> urls)
-    : swarm_(owner), urls_(std::move(urls)), news_(owner.node.home) {}
+    : swarm_(owner), urls_(std::move(urls)), news_(owner.node.home) {
+    // Source: BEP 12, "URLs within each tier will be processed in a randomly chosen order".
+    for (auto left = urls_.size(); left > 1; --left)
+        std::swap(urls_[left - 1], urls_[owner.node.outside.random.next() % left]);
+}
 
 void announcer::completed() {
     is_completed_ = true;
