@@ -155,8 +155,13 @@ net::task<result<announce::announce_reply>> announcer::over_http(std::string url
     limits.total = announce_timeout;
     limits.user_agent = swarm_.node.settings.client;
     limits.connect_from = swarm_.node.settings.outgoing_from;
-    SHOAL_CO_TRY(auto got,
-                 co_await net::http_get(swarm_.node.outside, announce::announce_target(url, request), limits));
+    auto const target = announce::announce_target(url, request);
+    // A tracker of this network may be one that the user runs; one from outside shall not send us there.
+    limits.may_connect = [&target, from_here = false](ip_address const& address, std::string_view to) mutable {
+        if (to == target) from_here = address.is_local();
+        return to == target || from_here || !address.is_local();
+    };
+    SHOAL_CO_TRY(auto got, co_await net::http_get(swarm_.node.outside, target, limits));
     SHOAL_CO_TRY(auto said, announce::parse_http_reply(as_bytes(got.body)));
     if (auto* refused = std::get_if<announce::failure>(&said)) {
         refused_ = *refused;
