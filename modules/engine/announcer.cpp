@@ -174,9 +174,19 @@ net::task<result<announce::announce_reply>> announcer::over_udp(std::string url,
     auto const parsed = boost::urls::parse_uri(url);
     if (!parsed || !parsed->has_port() || parsed->port_number() == 0) co_return make_error_code(errc::bad_tracker_url);
     auto& outside = swarm_.node.outside;
-    SHOAL_CO_TRY(auto addresses, co_await outside.network.resolve(parsed->encoded_host_address().decode()));
-    endpoint const tracker{addresses.front(), parsed->port_number()};
+    SHOAL_CO_TRY(auto const addresses, co_await outside.network.resolve(parsed->encoded_host_address().decode()));
     std::string const path{parsed->encoded_target().data(), parsed->encoded_target().size()};
+    auto const count = std::min(addresses.size(), udp_addresses_max);
+    auto reply = result<announce::announce_reply>{make_error_code(errc::bad_tracker_url)};
+    for (std::size_t i = 0; i < count && !reply && reply.error() != errc::tracker_refused; ++i)
+        reply = co_await net::with_deadline(outside.clock, outside.clock.now() + announce_timeout / count,
+                                            over_udp_at({addresses[i], parsed->port_number()}, path, request));
+    co_return reply;
+}
+
+net::task<result<announce::announce_reply>> announcer::over_udp_at(endpoint tracker, std::string path,
+                                                                   announce::announce_request request) {
+    auto& outside = swarm_.node.outside;
     bool const is_v4 = tracker.address.is_v4();
     endpoint local{is_v4 ? ip_address::v4({0, 0, 0, 0}) : ip_address::v6({}), 0};
     if (auto const from = swarm_.node.settings.outgoing_from; from && from->is_v4() == is_v4) local.address = *from;

@@ -67,6 +67,8 @@ inline constexpr std::size_t pieces_looked_at_max = 64;
 inline constexpr auto farewell_timeout = 2s;
 /// An announce that takes longer is given up and tried again later.
 inline constexpr auto announce_timeout = 30s;
+/// Addresses of a UDP tracker's name that are tried, within `announce_timeout` together.
+inline constexpr std::size_t udp_addresses_max = 3;
 /// Peers asked of a tracker at once. Source: BEP 3 leaves it to the client; 50 is what trackers give.
 inline constexpr std::uint32_t peers_wanted = 100;
 /// With fewer connected peers than this, a transfer that needs data asks again early.

@@ -338,6 +338,8 @@ private:
     net::task<result<announce::announce_reply>> announce(std::string url, announce::event what);
     net::task<result<announce::announce_reply>> over_http(std::string url, announce::announce_request request);
     net::task<result<announce::announce_reply>> over_udp(std::string url, announce::announce_request request);
+    net::task<result<announce::announce_reply>> over_udp_at(endpoint tracker, std::string path,
+                                                            announce::announce_request request);
     announce::announce_request request_for(announce::event what) const;
     void heed_refusal(std::string const& url);
     /// When the tracker may be asked again, as it said itself when it refused.
