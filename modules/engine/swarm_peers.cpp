@@ -196,8 +196,10 @@ net::task<std::error_code> swarm::converse_with(endpoint to) {
     };
     connecting counted{connecting_};
     auto& clock = node.outside.clock;
-    auto opened = co_await net::with_deadline(clock, clock.now() + connect_timeout,
-                                              node.outside.network.connect(to, node.settings.outgoing_from));
+    auto from = node.settings.outgoing_from;
+    if (from && from->is_v4() != to.address.is_v4()) from.reset();  // of use to the other family only
+    auto opened =
+        co_await net::with_deadline(clock, clock.now() + connect_timeout, node.outside.network.connect(to, from));
     if (!opened) co_return opened.error();
     auto stream = std::move(opened.value());
     auto const ours = wire::encode(node.handshake_for(content->swarm_hash()));
