@@ -287,13 +287,19 @@ net::task<std::error_code> peer_session::write() {
 
 /// Whether the next block may go out now. A limited upload is handed out by `node_state::share_upload`.
 bool peer_session::may_upload() const noexcept {
-    return core.uploads_queued() > 0 && core.unsent_bytes() < send_watermark &&
+    return uploads_queued() > 0 && core.unsent_bytes() < send_watermark &&
            (!swarm_.node.is_upload_limited() || granted_ > 0);
 }
 
 /// The next block that the peer asked for and that we have.
 std::optional<block_ref> peer_session::next_upload() {
-    while (auto const block = core.next_upload()) {
+    auto const next = [this]() -> std::optional<block_ref> {
+        if (postponed_.empty()) return core.next_upload();
+        auto const first = postponed_.front();
+        postponed_.pop_front();
+        return first;
+    };
+    while (auto const block = next()) {
         if (swarm_.picker.have().test(block->piece)) {
             if (granted_ > 0) --granted_;
             last_upload_ = *block;
@@ -323,6 +329,7 @@ net::task<void> peer_session::load_uploads() {
             absent.push_back(*next);
         }
         co_await send_from_disk(absent);
+        if (!postponed_.empty()) break;  // our own buffers come back as they are sent, those of others by the next tick
     }
 }
 
@@ -331,7 +338,7 @@ bool peer_session::is_served_by_seed() const noexcept {
 }
 
 std::optional<choker::waiting_peer> peer_session::waiting() const {
-    if (core.uploads_queued() <= granted_ || core.unsent_bytes() >= send_watermark_limited) return std::nullopt;
+    if (uploads_queued() <= granted_ || core.unsent_bytes() >= send_watermark_limited) return std::nullopt;
     auto const& pieces = swarm_.content->pieces();
     choker::waiting_peer self;
     self.id = number;
@@ -350,11 +357,14 @@ net::task<void> peer_session::send_from_disk(std::span<block_ref const> blocks) 
     std::vector<job> jobs;
     for (auto const& block : blocks) {
         lent_buffer buffer{swarm_.node.sending};
-        if (buffer)
+        if (buffer) {
             jobs.push_back({block, std::move(buffer)});
-        else
-            core.reject(block);
+        } else {
+            postponed_.push_back(block);
+            if (swarm_.node.is_upload_limited()) ++granted_;  // what it was granted stays so
+        }
     }
+    if (jobs.empty()) co_return;
     auto& store = *swarm_.store;
     co_await net::on_pool(swarm_.node.outside.workers, [&] {
         for (auto& each : jobs) each.read = store.read(each.block, each.buffer.bytes().first(each.block.length));

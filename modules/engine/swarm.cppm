@@ -154,6 +154,7 @@ private:
     net::task<std::error_code> write();
     net::task<void> load_uploads();
     bool may_upload() const noexcept;
+    std::size_t uploads_queued() const noexcept { return postponed_.size() + core.uploads_queued(); }
     std::optional<block_ref> next_upload();
     net::task<void> send_from_disk(std::span<block_ref const> blocks);
     void handle(wire::any_event& happened);
@@ -167,7 +168,8 @@ private:
     std::vector<lent_buffer> retired_;  // the read under way may write to them; freed after its commit
     std::deque<sending> sending_;
     std::uint64_t sent_blocks_ = 0;
-    std::size_t granted_ = 0;  // blocks, where the upload is limited
+    std::size_t granted_ = 0;          // blocks, where the upload is limited
+    std::deque<block_ref> postponed_;  // asked for, and found no buffer: sent first when there is one
     block_ref last_upload_{};
     std::error_code why_;
 };
