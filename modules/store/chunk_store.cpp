@@ -164,6 +164,10 @@ bool chunk_store::may_have(piece_index piece) {
 void chunk_store::lost(piece_index piece) {
     std::lock_guard const lock(state_->mutex);
     state_->give_up(piece, true);
+    // Its files may be gone: they are made ready anew.
+    state_->for_each_range(state_->whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
+        state_->file_states[range.file].ready = false;
+    });
 }
 
 bool chunk_store::may_receive(piece_index piece) const {
