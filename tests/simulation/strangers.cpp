@@ -168,6 +168,7 @@ public:
         REQUIRE(node->listen(at(0)));
         engine::transfer_options options;
         options.files = std::make_shared<store::simulated_files>(disk);
+        options.storage.writable = is_writable;
         options.connect = std::move(peers);
         options.on_event = [this](engine::transfer_event const& what) { events.push_back(what); };
         transfer = node->add(content.torrent, std::move(options)).value();
@@ -190,6 +191,7 @@ public:
     testing::content const& content;
     std::shared_ptr<store::simulated_disk> disk = std::make_shared<store::simulated_disk>(1);
     std::vector<engine::transfer_event> events;
+    bool is_writable = true;
     std::unique_ptr<engine::node> node;
     std::shared_ptr<engine::transfer> transfer;
     testing::simulation sim;  // ends first: its tasks use all the above
@@ -466,4 +468,24 @@ TEST_CASE("a peer that takes a connection and drops it is tried ever more seldom
     here.sim.run_for(10min);
     CHECK(visits >= 3);
     CHECK(visits <= 10);  // after 5, 10, 20... seconds, not every 5
+}
+
+TEST_CASE("a seeder with some damaged pieces gets the others of the file back", "[simulation]") {
+    auto const content = content_of(1'000'000);
+    world here{content};
+    here.disk->put("0", content.files[0]);
+    here.is_writable = false;
+    here.start({});
+    here.sim.run_for(1s);
+    auto const count = content.torrent->pieces().piece_count();
+    REQUIRE(here.transfer->status().pieces_have == count);
+    here.sim.run_for(10s);  // its journal says so by now
+    auto damaged = content.files[0];
+    for (std::size_t piece = 0; piece < 6; ++piece) damaged[piece * 32 * 1024] ^= std::byte{1};
+    here.disk->put("0", damaged);
+    here.sim.run_for(1min);
+    CHECK(here.transfer->status().pieces_have == count - 6);
+    here.disk->put("0", content.files[0]);
+    here.sim.run_for(1min);
+    CHECK(here.transfer->status().state == engine::transfer_state::seeding);
 }
