@@ -67,6 +67,7 @@ swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torren
         for (std::uint32_t i = 0; i < wanted.size(); ++i)
             if (!wanted[i]) picker.set_wanted(piece_index{i}, false);
     }
+    bytes_wanted_ = picker.bytes_left();
     for (auto const& tier : content->trackers()) announcers_.push_back(std::make_unique<announcer>(*this, tier));
     for (auto const& url : options_.trackers)
         announcers_.push_back(std::make_unique<announcer>(*this, std::vector<std::string>{url}));
@@ -150,7 +151,7 @@ transfer_status swarm::status() const {
     status.pieces_total = picker.piece_count();
     status.pieces_checked = was_checked_ ? picker.piece_count() : pieces_checked();
     status.pieces_hashed = pieces_hashed_;
-    status.bytes_total = content->pieces().total_size();
+    status.bytes_total = bytes_wanted_;
     status.bytes_left = picker.bytes_left();
     status.downloaded = downloaded;
     status.uploaded = uploaded;

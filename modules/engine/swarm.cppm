@@ -301,6 +301,7 @@ private:
     std::shared_ptr<check_state> checking_;
     std::uint64_t failed_pieces_ = 0;
     std::uint32_t pieces_hashed_ = 0;
+    std::uint64_t bytes_wanted_ = 0;
     bool was_checked_ = false;
     bool is_complete_ = false;
     bool is_stopping_ = false;
