@@ -102,11 +102,7 @@ net::task<void> swarm::wind_up() {
     net::task_group farewells{node.home};
     farewells.on_failure = node.settings.on_failure;
     for (auto& each : announcers_) farewells.spawn("farewell", each->farewell());
-    co_await net::ends_before(clock, clock.now() + farewell_timeout, farewells.join());
-    if (farewells.size() > 0) {
-        farewells.cancel();
-        co_await farewells.join();
-    }
+    co_await net::ends_before(clock, clock.now() + farewell_timeout, farewells.join());  // cancels what is late
     if (store) {
         // A download that is complete does not wait for the disk (docs/decisions/0006); what was only checked lies
         // there.
