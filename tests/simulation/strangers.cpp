@@ -19,6 +19,7 @@
 #include <variant>
 #include <vector>
 
+import shoal.announce;
 import shoal.asio;
 import shoal.core;
 import shoal.engine;
@@ -170,6 +171,7 @@ public:
         options.files = std::make_shared<store::simulated_files>(disk);
         options.storage.writable = is_writable;
         options.connect = std::move(peers);
+        options.trackers = trackers;
         options.on_event = [this](engine::transfer_event const& what) { events.push_back(what); };
         transfer = node->add(content.torrent, std::move(options)).value();
     }
@@ -192,6 +194,7 @@ public:
     std::shared_ptr<store::simulated_disk> disk = std::make_shared<store::simulated_disk>(1);
     std::vector<engine::transfer_event> events;
     bool is_writable = true;
+    std::vector<std::string> trackers;
     std::unique_ptr<engine::node> node;
     std::shared_ptr<engine::transfer> transfer;
     testing::simulation sim;  // ends first: its tasks use all the above
@@ -488,4 +491,39 @@ TEST_CASE("a seeder with some damaged pieces gets the others of the file back", 
     here.disk->put("0", content.files[0]);
     here.sim.run_for(1min);
     CHECK(here.transfer->status().state == engine::transfer_state::seeding);
+}
+
+TEST_CASE("a UDP tracker is reached by its second address when the first is silent", "[simulation]") {
+    auto const content = content_of(100'000);
+    world here{content};
+    here.sim.host(9);
+    here.sim.name("tracker", here.sim.address_of(9));
+    here.sim.name("tracker", here.sim.address_of(1));
+    here.trackers = {"udp://tracker:6881/announce"};
+    auto const track = [](world& in) -> net::task<void> {
+        auto const socket = in.sim.host(1).network.open_datagram(in.at(1)).value();
+        std::array<net::datagram, 1> arrived;
+        while (co_await socket->receive(arrived)) {
+            byte_vector out;
+            auto const request = announce::parse_udp_request(arrived[0].bytes).value();
+            if (auto const* connect = std::get_if<announce::udp_connect>(&request)) {
+                announce::encode_udp_connected(out, {connect->transaction, 42});
+            } else if (auto const* asked = std::get_if<announce::udp_announce>(&request)) {
+                announce::announce_reply reply;
+                reply.interval = 30min;
+                reply.peers.push_back({in.at(2), {}});
+                announce::encode_udp_announced(out, asked->transaction, reply, announce::udp_family::v4, 1200);
+            }
+            net::datagram const answer{arrived[0].peer, out};
+            (void)socket->send({&answer, 1});
+        }
+    };
+    here.sim.spawn("tracker", track(here));
+    here.play(2, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything());
+        co_await self.serve();
+    });
+    here.start({});
+    CHECK(here.completes(25s));  // less than `announce_timeout`
+    here.end();
 }
