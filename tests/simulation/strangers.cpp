@@ -158,6 +158,8 @@ public:
         };
         sim.spawn("stop", stop(ended));
         sim.run_until([&] { return ended; }, 1min);
+        transfer.reset();
+        node.reset();
     }
     endpoint at(std::size_t host) { return {sim.address_of(host), port}; }
     /// Starts a node that fetches the content, or has it already where `disk` holds it.
