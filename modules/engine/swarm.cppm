@@ -304,6 +304,7 @@ private:
     std::uint64_t bytes_wanted_ = 0;
     bool was_checked_ = false;
     bool is_complete_ = false;
+    bool is_completion_due_ = true;  // it was never told, or pieces were fetched again since
     bool is_stopping_ = false;
     bool has_stopped_ = false;
     std::vector<std::uint32_t> missing_per_file_;  // pieces

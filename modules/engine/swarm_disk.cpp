@@ -259,6 +259,7 @@ net::task<void> swarm::keep_files(bool was_complete) {
         give_up_lost();  // what a sync that is still under way has found
         if (!picker.complete()) continue;
         is_complete_ = true;
+        is_completion_due_ = false;
         state_ = transfer_state::seeding;
         tell(event::completed{});
         completed_.notify();
@@ -310,6 +311,7 @@ void swarm::give_up(std::vector<piece_index> const& pieces, std::error_code why)
         lost_.push_back(piece);
     }
     is_complete_ = false;
+    is_completion_due_ = is_completion_due_ || is_any_fetched;
     count_missing_per_file();
     if (!lost_.empty() && !error_) storage_failed(lost_why_);
     if (!is_any_fetched || error_) return;
@@ -341,7 +343,8 @@ net::task<void> swarm::look_again() {
     }
     count_missing_per_file();
     if (!lost_.empty() || !wrong_.empty()) co_return;
-    is_complete_ = picker.complete();
+    if (!options_.storage.writable || !is_completion_due_)
+        is_complete_ = picker.complete();  // else `keep_files` says so
     storage_recovered();
 }
 
