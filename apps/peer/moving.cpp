@@ -12,6 +12,7 @@ module;
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -37,11 +38,18 @@ std::size_t worker_count() {
     return std::max(2u, std::thread::hardware_concurrency());
 }
 
-engine::node_settings node_settings_from(transfer_options const& options) {
+engine::node_settings node_settings_from(transfer_options const& options, output& out) {
     engine::node_settings settings;
     settings.upload_limit = options.upload_limit;
     settings.download_limit = options.download_limit;
     if (!options.listen.address.is_unspecified()) settings.outgoing_from = options.listen.address;
+    settings.on_failure = [&out](std::string_view task, std::exception_ptr const& why) {
+        try {
+            std::rethrow_exception(why);
+        } catch (std::exception const& thrown) {
+            out.note(escaped(task) + " failed: " + thrown.what());
+        }
+    };
     return settings;
 }
 
@@ -78,9 +86,10 @@ mover::mover(transfer_options const& options, output& output)
       options_(options),
       context_(1),
       environment_(context_.get_executor(), worker_count()),
-      node_(environment_.get(), context_.get_executor(), node_settings_from(options)),
+      node_(environment_.get(), context_.get_executor(), node_settings_from(options, out)),
       news_(context_.get_executor()),
-      signals_(context_.get_executor(), SIGINT, SIGTERM) {}
+      signals_(context_.get_executor(), SIGINT, SIGTERM),
+      sessions_(context_.get_executor()) {}
 
 mover::~mover() = default;
 
@@ -155,8 +164,8 @@ engine::hub_session& mover::hold_session(std::string const& url, std::shared_ptr
     auto& hub = hubs_[url];
     if (!hub) {
         auto const port = listening ? listening->port : std::uint16_t{0};
-        hub = std::make_unique<engine::hub_session>(outside(), home(), node_.id(), port, node_settings_from(options_).client,
-                                                    url);
+        hub = std::make_unique<engine::hub_session>(outside(), home(), node_.id(), port,
+                                                    node_settings_from(options_, out).client, url);
         sessions_.spawn("hub session", hub->run());
     }
     if (which && !hub->has_joined(which->content().swarm_hash()))
@@ -203,8 +212,8 @@ void mover::on_event(watched& which, engine::transfer_event const& happened) {
         out.note(name + ": goes on");
     } else if (auto const* announced = std::get_if<event::announced>(&happened)) {
         which.was_reached = true;
-        if (auto const url = announced->session.empty() ? std::nullopt
-                                                        : engine::session_url(announced->url, announced->session))
+        if (auto const url =
+                announced->session.empty() ? std::nullopt : engine::session_url(announced->url, announced->session))
             hold_session(*url, which.transfer);
         out.event("announce", {{"url", announced->url}, {"peers", announced->peers}});
         if (!announced->warning.empty())
