@@ -12,6 +12,7 @@ module;
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -37,11 +38,18 @@ std::size_t worker_count() {
     return std::max(2u, std::thread::hardware_concurrency());
 }
 
-engine::node_settings node_settings_from(transfer_options const& options) {
+engine::node_settings node_settings_from(transfer_options const& options, output& out) {
     engine::node_settings settings;
     settings.upload_limit = options.upload_limit;
     settings.download_limit = options.download_limit;
     if (!options.listen.address.is_unspecified()) settings.outgoing_from = options.listen.address;
+    settings.on_failure = [&out](std::string_view task, std::exception_ptr const& why) {
+        try {
+            std::rethrow_exception(why);
+        } catch (std::exception const& thrown) {
+            out.note(escaped(task) + " failed: " + thrown.what());
+        }
+    };
     return settings;
 }
 
@@ -78,13 +86,13 @@ mover::mover(transfer_options const& options, output& output)
       options_(options),
       context_(1),
       environment_(context_.get_executor(), worker_count()),
-      node_(environment_.get(), context_.get_executor(), node_settings_from(options)),
+      node_(environment_.get(), context_.get_executor(), node_settings_from(options, out)),
       news_(context_.get_executor()),
       signals_(context_.get_executor(), SIGINT, SIGTERM),
       sessions_(context_.get_executor()) {}
 
 std::string mover::client_name() const {
-    return node_settings_from(options_).client;
+    return node_settings_from(options_, out).client;
 }
 
 mover::~mover() = default;

@@ -74,6 +74,12 @@ bool ip_address::is_multicast() const noexcept {
     return is_v4() ? (octets_[12] & 0xf0) == 0xe0 : octets_[0] == 0xff;
 }
 
+ip_address ip_address::customer() const noexcept {
+    auto result = *this;
+    if (!is_v4()) std::fill(result.octets_.begin() + customer_length(octets_.size()), result.octets_.end(), 0);
+    return result;
+}
+
 byte_view ip_address::bytes() const noexcept {
     auto const all = std::as_bytes(std::span{octets_});
     return is_v4() ? all.subspan(12) : all;

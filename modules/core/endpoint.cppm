@@ -29,6 +29,8 @@ public:
     /// Loopback, link-local, private (RFC 1918, RFC 4193) or unspecified.
     bool is_local() const noexcept;
     bool is_multicast() const noexcept;
+    /// Whom a limit per address means: this address, or the /64 of an IPv6 one, which is the least that a customer has.
+    ip_address customer() const noexcept;
     /// The 4 or 16 bytes in network order; they live as long as this object.
     byte_view bytes() const noexcept;
     std::string to_string() const;
@@ -38,6 +40,11 @@ private:
     // ::ffff:a.b.c.d for IPv4, so that comparison is one memcmp
     std::array<std::uint8_t, 16> octets_{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0};
 };
+
+/// Bytes that tell the `ip_address::customer` of an address of 4 or 16 bytes.
+constexpr std::size_t customer_length(std::size_t address_length) noexcept {
+    return address_length == 4 ? 4 : 8;
+}
 
 /// An address and a TCP or UDP port.
 struct endpoint {

@@ -44,7 +44,11 @@ bool is_udp(std::string_view url) {
 }  // namespace
 
 announcer::announcer(swarm& owner, std::vector<std::string> urls)
-    : swarm_(owner), urls_(std::move(urls)), news_(owner.node.home) {}
+    : swarm_(owner), urls_(std::move(urls)), news_(owner.node.home) {
+    // Source: BEP 12, "URLs within each tier will be processed in a randomly chosen order".
+    for (auto left = urls_.size(); left > 1; --left)
+        std::swap(urls_[left - 1], urls_[owner.node.outside.random.next() % left]);
+}
 
 void announcer::completed() {
     is_completed_ = true;
@@ -60,9 +64,9 @@ net::task<void> announcer::run() {
         for (std::size_t i = 0; i < urls_.size() && !is_answered; ++i) {
             auto const url = urls_[i];
             if (may_ask_at(url) > clock.now()) continue;
-            auto const what = known_at_ != url                      ? announce::event::started
-                              : std::exchange(is_completed_, false) ? announce::event::completed
-                                                                    : announce::event::none;
+            auto const what = known_at_ != url ? announce::event::started
+                              : is_completed_  ? announce::event::completed
+                                               : announce::event::none;
             auto const reply = co_await announce(url, what);
             if (!reply) {
                 heed_refusal(url);
@@ -72,6 +76,7 @@ net::task<void> announcer::run() {
             }
             is_answered = true;
             known_at_ = url;
+            if (what == announce::event::completed) is_completed_ = false;
             std::rotate(urls_.begin(), urls_.begin() + static_cast<std::ptrdiff_t>(i),
                         urls_.begin() + static_cast<std::ptrdiff_t>(i) + 1);  // the one that works first (BEP 12)
             std::vector<endpoint> peers;
@@ -81,7 +86,8 @@ net::task<void> announcer::run() {
             auto const least = std::max<duration>(announce_interval_min, reply.value().min_interval.value_or(0s));
             // Few peers while we need some: ask again as soon as the tracker lets us.
             bool const is_hungry = swarm_.wants_data() && swarm_.peer_count() < peers_enough;
-            next = clock.now() + (is_hungry ? least : std::max<duration>(least, reply.value().interval));
+            auto const wait = is_hungry ? least : std::max<duration>(least, reply.value().interval);
+            next = is_completed_ ? clock.now() : clock.now() + wait;  // it knows of the start alone
             retry_after = announce_retry_after;
         }
         if (!is_answered) {
@@ -125,7 +131,8 @@ announce::announce_request announcer::request_for(announce::event what) const {
     request.downloaded = swarm_.downloaded;
     request.left = swarm_.picker.bytes_left();
     request.what = what;
-    request.peers_wanted = what == announce::event::stopped || !swarm_.wants_data() ? 0 : peers_wanted;
+    // A seeder asks too: whom nobody can connect to connects to those who want something.
+    request.peers_wanted = what == announce::event::stopped ? 0 : peers_wanted;
     request.key = swarm_.node.key;
     return request;
 }
@@ -148,8 +155,13 @@ net::task<result<announce::announce_reply>> announcer::over_http(std::string url
     limits.total = announce_timeout;
     limits.user_agent = swarm_.node.settings.client;
     limits.connect_from = swarm_.node.settings.outgoing_from;
-    SHOAL_CO_TRY(auto got,
-                 co_await net::http_get(swarm_.node.outside, announce::announce_target(url, request), limits));
+    auto const target = announce::announce_target(url, request);
+    // A tracker of this network may be one that the user runs; one from outside shall not send us there.
+    limits.may_connect = [&target, from_here = false](ip_address const& address, std::string_view to) mutable {
+        if (to == target) from_here = address.is_local();
+        return to == target || from_here || !address.is_local();
+    };
+    SHOAL_CO_TRY(auto got, co_await net::http_get(swarm_.node.outside, target, limits));
     SHOAL_CO_TRY(auto said, announce::parse_http_reply(as_bytes(got.body)));
     if (auto* refused = std::get_if<announce::failure>(&said)) {
         refused_ = *refused;
@@ -162,9 +174,19 @@ net::task<result<announce::announce_reply>> announcer::over_udp(std::string url,
     auto const parsed = boost::urls::parse_uri(url);
     if (!parsed || !parsed->has_port() || parsed->port_number() == 0) co_return make_error_code(errc::bad_tracker_url);
     auto& outside = swarm_.node.outside;
-    SHOAL_CO_TRY(auto addresses, co_await outside.network.resolve(parsed->encoded_host_address().decode()));
-    endpoint const tracker{addresses.front(), parsed->port_number()};
+    SHOAL_CO_TRY(auto const addresses, co_await outside.network.resolve(parsed->encoded_host_address().decode()));
     std::string const path{parsed->encoded_target().data(), parsed->encoded_target().size()};
+    auto const count = std::min(addresses.size(), udp_addresses_max);
+    auto reply = result<announce::announce_reply>{make_error_code(errc::bad_tracker_url)};
+    for (std::size_t i = 0; i < count && !reply && reply.error() != errc::tracker_refused; ++i)
+        reply = co_await net::with_deadline(outside.clock, outside.clock.now() + announce_timeout / count,
+                                            over_udp_at({addresses[i], parsed->port_number()}, path, request));
+    co_return reply;
+}
+
+net::task<result<announce::announce_reply>> announcer::over_udp_at(endpoint tracker, std::string path,
+                                                                   announce::announce_request request) {
+    auto& outside = swarm_.node.outside;
     bool const is_v4 = tracker.address.is_v4();
     endpoint local{is_v4 ? ip_address::v4({0, 0, 0, 0}) : ip_address::v6({}), 0};
     if (auto const from = swarm_.node.settings.outgoing_from; from && from->is_v4() == is_v4) local.address = *from;

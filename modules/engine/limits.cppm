@@ -18,8 +18,11 @@ inline constexpr std::size_t peers_max_default = 200;
 inline constexpr std::size_t known_peers_max = 3'000;
 /// Connections being opened at once by one transfer: keeps a flood of dead addresses cheap.
 inline constexpr std::size_t connecting_max = 30;
-/// Connections from one address to one transfer: a household behind one address, not an army (class C12).
+/// Connections from one IPv4 address or IPv6 /64 to one transfer, and strangers from there in their handshake: a
+/// household behind one address, not an army (class C12).
 inline constexpr std::size_t peers_per_address_max = 16;
+/// Peers of one address that were banned before all that come from there are.
+inline constexpr std::size_t banned_ids_max = 3;
 /// Strangers that may be in their handshake with the node at once.
 inline constexpr std::size_t handshakes_max = 200;
 /// A peer that comes while content is still being checked is kept waiting this long; TCP and BEP 3 allow 2 minutes.
@@ -27,6 +30,8 @@ inline constexpr auto checking_patience = 100s;
 /// Wait before the first new try at a peer that failed; doubled each time, up to `reconnect_after_max`.
 inline constexpr auto reconnect_after = 5s;
 inline constexpr auto reconnect_after_max = 10min;
+/// A connection that brought a block, or lasted this long, ends the row of failures.
+inline constexpr auto trusted_after = 1min;
 /// After so many failures in a row an address is forgotten.
 inline constexpr unsigned connect_failures_max = 8;
 
@@ -74,6 +79,9 @@ inline constexpr auto hub_answer_timeout = 10s;
 inline constexpr auto tick_interval = 500ms;
 /// Verified pieces become durable at least this often: what a crash costs to check again.
 inline constexpr auto sync_interval = 5s;
+/// Bytes that a thread of the pool checks before other work gets its turn: some 10 ms of hashing, 100 ms of an old
+/// disk.
+inline constexpr std::uint64_t check_turn = 16u << 20;
 /// Time between two tries to write after the disk failed us.
 inline constexpr auto storage_retry_after = 2s;
 /// Time between two looks at whether somebody changed the files of a transfer.
@@ -84,6 +92,8 @@ inline constexpr std::size_t pieces_looked_at_max = 64;
 inline constexpr auto farewell_timeout = 2s;
 /// An announce that takes longer is given up and tried again later.
 inline constexpr auto announce_timeout = 30s;
+/// Addresses of a UDP tracker's name that are tried, within `announce_timeout` together.
+inline constexpr std::size_t udp_addresses_max = 3;
 /// Peers asked of a tracker at once. Source: BEP 3 leaves it to the client; 50 is what trackers give.
 inline constexpr std::uint32_t peers_wanted = 100;
 /// With fewer connected peers than this, a transfer that needs data asks again early.

@@ -53,6 +53,7 @@ node_state::node_state(net::environment around, asio::any_io_executor executor, 
       download(settings.download_limit, outside.clock.now()),
       uploads_waiting(home),
       tasks(home) {
+    tasks.on_failure = settings.on_failure;
     if (is_upload_limited()) tasks.spawn("share upload", share_upload());
 }
 
@@ -67,8 +68,12 @@ net::task<void> node_state::accept(std::unique_ptr<net::listener> at) {
     for (;;) {
         auto stranger = co_await at->accept();
         if (!stranger || is_stopping) co_return;
+        auto const who = stranger.value()->remote().address.customer();
         if (handshakes >= handshakes_max) continue;  // closes it
+        auto& of_them = handshakes_of[who];
+        if (of_them >= peers_per_address_max && !who.is_loopback()) continue;
         ++handshakes;
+        ++of_them;
         tasks.spawn("handshake", greet(std::move(stranger.value())));
     }
 }
@@ -76,10 +81,14 @@ net::task<void> node_state::accept(std::unique_ptr<net::listener> at) {
 /// Hears which torrent a stranger wants and hands it to that swarm.
 net::task<void> node_state::greet(std::unique_ptr<net::stream> stranger) {
     struct counted {
-        std::size_t& count;
-        ~counted() { --count; }
+        node_state& node;
+        ip_address who;
+        ~counted() {
+            --node.handshakes;
+            if (--node.handshakes_of[who] == 0) node.handshakes_of.erase(who);
+        }
     };
-    counted const while_here{handshakes};
+    counted const while_here{*this, stranger->remote().address.customer()};
     std::array<std::byte, wire::handshake_length> hello;
     auto const heard =
         co_await net::with_deadline(outside.clock, outside.clock.now() + handshake_timeout, stranger->read_all(hello));
@@ -124,7 +133,7 @@ net::task<void> node_state::share_upload() {
 }
 
 node::node(net::environment outside, asio::any_io_executor home, node_settings settings)
-    : state_(std::make_unique<node_state>(outside, std::move(home), std::move(settings))) {}
+    : state_(std::make_shared<node_state>(outside, std::move(home), std::move(settings))) {}
 
 node::~node() = default;
 
@@ -142,10 +151,11 @@ result<endpoint> node::listen(endpoint at) {
 
 result<std::shared_ptr<transfer>> node::add(std::shared_ptr<metainfo::torrent const> content,
                                             transfer_options options) {
+    if (state_->is_stopping) return errc::stopped;
     if (!content->has_v1()) return errc::v2_only;
     auto const hash = content->swarm_hash();
     if (state_->swarms.contains(hash)) return errc::already_added;
-    auto work = std::make_unique<swarm>(*state_, content, std::move(options));
+    auto work = std::make_unique<swarm>(state_, content, std::move(options));
     state_->swarms.emplace(hash, work.get());
     // A hybrid's peers may greet us by either hash. Source: BEP 52, "upgrade path".
     if (auto const v2 = content->info_hash_v2())
@@ -157,13 +167,26 @@ result<std::shared_ptr<transfer>> node::add(std::shared_ptr<metainfo::torrent co
 }
 
 net::task<void> node::stop() {
-    state_->is_stopping = true;
-    state_->tasks.cancel();
-    co_await state_->tasks.join();
-    net::task_group stopping{state_->home};
-    for (auto const& each : state_->transfers) stopping.spawn("stop", each->stop());
+    return net::uninterrupted(state_->stop());
+}
+
+net::task<void> node_state::stop() {
+    is_stopping = true;
+    tasks.cancel();
+    co_await tasks.join();
+    net::task_group stopping{home};
+    stopping.on_failure = settings.on_failure;
+    auto const all = transfers;  // each leaves the list when it has stopped
+    for (auto const& each : all) stopping.spawn("stop", each->stop());
     co_await stopping.join();
-    state_->swarms.clear();
-    state_->transfers.clear();
+}
+
+std::shared_ptr<transfer> node_state::release(swarm const& stopped) {
+    std::erase_if(swarms, [&](auto const& entry) { return entry.second == &stopped; });
+    auto const at = std::ranges::find_if(transfers, [&](auto const& each) { return each->work_.get() == &stopped; });
+    if (at == transfers.end()) return nullptr;
+    auto released = std::move(*at);
+    transfers.erase(at);
+    return released;
 }
 }  // namespace shoal::engine

@@ -1,9 +1,12 @@
 module;
 #include <coroutine>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 export module shoal.engine:node;
@@ -24,11 +27,15 @@ struct node_settings {
     std::uint64_t upload_limit = 0;                ///< Bytes per second for all transfers; 0 for none.
     std::uint64_t download_limit = 0;              ///< The same.
     std::optional<ip_address> outgoing_from = {};  ///< Address that connections are made from.
+    /// Told of an exception that ended a task of the node or of a transfer: a defect, or no memory. Only that task has
+    /// ended. Called on the home executor.
+    std::function<void(std::string_view task, std::exception_ptr const& why)> on_failure = {};
 };
 
 /// A peer: its identity, listeners, budgets and transfers.
 ///
-/// The environment has to outlive it. `stop` has to be awaited before it is destroyed.
+/// The environment and the executor have to outlive it and its transfers. `stop` has to be awaited before it is
+/// destroyed.
 class node {
 public:
     node(net::environment, asio::any_io_executor home, node_settings);
@@ -38,8 +45,9 @@ public:
 
     /// Accepts peers at an address (port 0: any) and gives the one that was bound.
     result<endpoint> listen(endpoint at);
-    /// Begins a transfer: opens the store, checks what is there, joins the swarm. Fails with `errc::v2_only` or
-    /// `errc::already_added`; errors of the store come from `transfer::checked`.
+    /// Begins a transfer: opens the store, checks what is there, joins the swarm. Fails with `errc::v2_only`,
+    /// `errc::already_added`, or `errc::stopped` once `stop` was called; errors of the store come from
+    /// `transfer::checked`.
     result<std::shared_ptr<transfer>> add(std::shared_ptr<metainfo::torrent const>, transfer_options);
     /// Stops every transfer and listener; at most `farewell_timeout` plus the time to write the journals.
     net::task<void> stop();
@@ -47,6 +55,6 @@ public:
     peer_id const& id() const noexcept;
 
 private:
-    std::unique_ptr<node_state> state_;
+    std::shared_ptr<node_state> state_;
 };
 }  // namespace shoal::engine

@@ -6,6 +6,7 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -75,7 +76,7 @@ peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wi
         ours.v = owner.node.settings.client;
         if (owner.node.port != 0) ours.p = owner.node.port;
         ours.yourip = remote.address;
-        ours.upload_only = owner.picker.complete();
+        ours.upload_only = owner.is_upload_only();
         core.extension_handshake(ours);
     }
     core.send_bitfield(owner.picker.have());
@@ -83,7 +84,21 @@ peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wi
 
 net::task<std::error_code> peer_session::run() {
     using namespace asio::experimental::awaitable_operators;
-    auto const ended = co_await (read() || write());
+    bool is_over = false;
+    std::exception_ptr failure;
+    // `||` would let the other loop run on when one throws.
+    auto const first = [&](net::task<std::error_code> loop) -> net::task<std::error_code> {
+        try {
+            auto const why = co_await std::move(loop);
+            is_over = true;
+            co_return why;
+        } catch (...) {
+            if (!std::exchange(is_over, true)) failure = std::current_exception();
+            co_return std::error_code{};
+        }
+    };
+    auto const ended = co_await (first(read()) || first(write()));
+    if (failure) std::rethrow_exception(failure);
     if (why_) co_return why_;
     co_return std::visit([](std::error_code why) { return why; }, ended);
 }
@@ -104,9 +119,12 @@ net::task<std::error_code> peer_session::read() {
             continue;
         }
         auto count = core.prepare(places);
-        // The core aims in the order of the requests; one more block may be arriving already.
+        // The core aims in the order of the requests, and at the block that is arriving already, whichever that is.
         for (std::size_t i = 0; i < std::min(pending_.size(), places_per_receive / 2 + 1); ++i)
             pending_[i].is_aimed = true;
+        if (auto const arriving = core.arriving())
+            if (auto const at = std::ranges::find(pending_, *arriving, &pending::block); at != pending_.end())
+                at->is_aimed = true;
         // A limited rate is kept by reading less, so that the sender's TCP slows down.
         std::size_t room = 0;
         for (std::size_t i = 0; i < count; ++i) {
@@ -142,6 +160,7 @@ void peer_session::handle(wire::any_event& happened) {
                    },
                    [&](event::block& block) {
                        downloaded += block.ref.length;
+                       swarm_.picker.set_snubbed(slot, false);
                        swarm_.downloaded += block.ref.length;
                        auto place = take_pending(block.ref);
                        if (place && block.direct)
@@ -154,7 +173,10 @@ void peer_session::handle(wire::any_event& happened) {
                        if (!core.is_choked()) swarm_.request_refused(*this, rejected.ref);
                        swarm_.retry_peers();
                    },
-                   [&](event::snubbed&) { return_requests(); },
+                   [&](event::snubbed&) {
+                       swarm_.picker.set_snubbed(slot, true);
+                       return_requests();
+                   },
                    [&](event::requested&) { swarm_.node.uploads_waiting.notify(); },
                    [&](event::extension_handshake&) {
                        auto const& theirs = core.peer_extensions();
@@ -176,7 +198,8 @@ void peer_session::handle(wire::any_event& happened) {
 
 void peer_session::update_interest() {
     bool const wanted = swarm_.wants_data() && swarm_.picker.is_interesting(slot);
-    if (wanted != core.is_interested()) {
+    // While the disk fails nothing is asked for, and nothing taken back: it may work again soon.
+    if (swarm_.is_running() && wanted != core.is_interested()) {
         if (wanted)
             core.interested();
         else
@@ -348,13 +371,19 @@ net::task<std::error_code> peer_session::write() {
 
 /// Whether the next block may go out now. A limited upload is handed out by `node_state::share_upload`.
 bool peer_session::may_upload() const noexcept {
-    return core.uploads_queued() > 0 && core.unsent_bytes() < send_watermark &&
+    return uploads_queued() > 0 && core.unsent_bytes() < send_watermark &&
            (!swarm_.node.is_upload_limited() || granted_ > 0);
 }
 
 /// The next block that the peer asked for and that we have.
 std::optional<block_ref> peer_session::next_upload() {
-    while (auto const block = core.next_upload()) {
+    auto const next = [this]() -> std::optional<block_ref> {
+        if (postponed_.empty()) return core.next_upload();
+        auto const first = postponed_.front();
+        postponed_.pop_front();
+        return first;
+    };
+    while (auto const block = next()) {
         if (swarm_.picker.have().test(block->piece)) {
             if (granted_ > 0) --granted_;
             last_upload_ = *block;
@@ -385,15 +414,16 @@ net::task<void> peer_session::load_uploads() {
             absent.push_back(*next);
         }
         co_await send_from_disk(absent);
+        if (!postponed_.empty()) break;  // our own buffers come back as they are sent, those of others by the next tick
     }
 }
 
 bool peer_session::is_served_by_seed() const noexcept {
-    return swarm_.picker.complete();
+    return swarm_.is_upload_only();
 }
 
 std::optional<choker::waiting_peer> peer_session::waiting() const {
-    if (core.uploads_queued() <= granted_ || core.unsent_bytes() >= send_watermark_limited) return std::nullopt;
+    if (uploads_queued() <= granted_ || core.unsent_bytes() >= send_watermark_limited) return std::nullopt;
     auto const& pieces = swarm_.content->pieces();
     choker::waiting_peer self;
     self.id = number;
@@ -412,11 +442,14 @@ net::task<void> peer_session::send_from_disk(std::span<block_ref const> blocks) 
     std::vector<job> jobs;
     for (auto const& block : blocks) {
         lent_buffer buffer{swarm_.node.sending};
-        if (buffer)
+        if (buffer) {
             jobs.push_back({block, std::move(buffer)});
-        else
-            core.reject(block);
+        } else {
+            postponed_.push_back(block);
+            if (swarm_.node.is_upload_limited()) ++granted_;  // what it was granted stays so
+        }
     }
+    if (jobs.empty()) co_return;
     auto& store = *swarm_.store;
     co_await net::on_pool(swarm_.node.outside.workers, [&] {
         for (auto& each : jobs) each.read = store.read(each.block, each.buffer.bytes().first(each.block.length));

@@ -41,31 +41,36 @@ picker::picker_settings picker_settings_for(node_state& node, metainfo::torrent 
 }
 }  // namespace
 
-swarm::swarm(node_state& owner, std::shared_ptr<metainfo::torrent const> what, transfer_options options)
-    : node(owner),
+swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torrent const> what, transfer_options options)
+    : keeps_node_(std::move(owner)),
+      node(*keeps_node_),
       content(std::move(what)),
-      picker(picker_settings_for(owner, *content, options.sequential)),
+      picker(picker_settings_for(node, *content, options.sequential)),
       options_(std::move(options)),
-      tasks_(owner.home),
-      checked_(owner.home),
-      completed_(owner.home),
-      files_ready_(owner.home),
-      choke_round_(owner.home),
-      choker_({.slots = 0, .seed = owner.outside.random.next()}) {
+      tasks_(node.home),
+      checked_(node.home),
+      completed_(node.home),
+      files_ready_(node.home),
+      choke_round_(node.home),
+      choker_({.slots = 0, .seed = node.outside.random.next()}) {
+    tasks_.on_failure = node.settings.on_failure;
     if (options_.peers_max == 0) options_.peers_max = peers_max_default;
     is_automatic_ = !options_.by_hand;
     picker.set_reserved_only(!is_automatic_);
     auto const& layout = content->content();
     if (!options_.wanted_files.empty()) {
+        options_.wanted_files.resize(layout.files().size());
+        options_.storage.wanted_files = options_.wanted_files;
         std::vector<bool> wanted(content->pieces().piece_count(), false);
         for (std::uint32_t file = 0; file < layout.files().size(); ++file) {
-            if (file >= options_.wanted_files.size() || !options_.wanted_files[file]) continue;
+            if (!options_.wanted_files[file]) continue;
             auto const span = layout.pieces_of(file);
             for (auto i = span.first; i < span.first + span.count; ++i) wanted[i] = true;
         }
         for (std::uint32_t i = 0; i < wanted.size(); ++i)
             if (!wanted[i]) picker.set_wanted(piece_index{i}, false);
     }
+    bytes_wanted_ = picker.bytes_left();
     for (auto const& tier : content->trackers()) announcers_.push_back(std::make_unique<announcer>(*this, tier));
     for (auto const& url : options_.trackers)
         announcers_.push_back(std::make_unique<announcer>(*this, std::vector<std::string>{url}));
@@ -88,6 +93,10 @@ net::task<void> swarm::stop() {
         checked_.notify();  // whoever waits besides us
         co_return;
     }
+    co_await net::uninterrupted(wind_up());
+}
+
+net::task<void> swarm::wind_up() {
     tasks_.cancel();
     stop_checking();
     news();
@@ -95,12 +104,9 @@ net::task<void> swarm::stop() {
     state_ = transfer_state::stopped;
     auto& clock = node.outside.clock;
     net::task_group farewells{node.home};
+    farewells.on_failure = node.settings.on_failure;
     for (auto& each : announcers_) farewells.spawn("farewell", each->farewell());
-    co_await net::ends_before(clock, clock.now() + farewell_timeout, farewells.join());
-    if (farewells.size() > 0) {
-        farewells.cancel();
-        co_await farewells.join();
-    }
+    co_await net::ends_before(clock, clock.now() + farewell_timeout, farewells.join());  // cancels what is late
     if (store) {
         // A download that is complete does not wait for the disk (docs/decisions/0006); what was only checked lies
         // there.
@@ -108,26 +114,28 @@ net::task<void> swarm::stop() {
         co_await net::on_pool(node.outside.workers, [this, how] { (void)store->close(how); });
     }
     has_stopped_ = true;
-    std::erase_if(node.swarms, [this](auto const& entry) { return entry.second == this; });
+    auto const self = node.release(*this);  // until this call ends
     checked_.notify();
     completed_.notify();
 }
 
 net::task<result<void>> swarm::when_checked() {
-    while (!was_checked_ && !error_ && !has_stopped_) co_await checked_.wait();
+    while (!was_checked_ && !has_failed_for_good() && !has_stopped_) co_await checked_.wait();
     checked_.notify();  // whoever asks next gets the same answer
     if (was_checked_) co_return success();
-    co_return error_ ? error_ : make_error_code(errc::stopped);
+    co_return has_failed_for_good() ? error_ : make_error_code(errc::stopped);
 }
 
 net::task<result<void>> swarm::when_completed() {
-    auto const is_final = [this] {
-        return error_ && error_ != store::errc::no_space && !is(error_, condition::transient);
-    };
-    while (!is_complete_ && !is_final() && !has_stopped_) co_await completed_.wait();
+    while (!is_complete_ && !has_failed_for_good() && !has_stopped_) co_await completed_.wait();
     completed_.notify();
     if (is_complete_) co_return success();
-    co_return is_final() ? error_ : make_error_code(errc::stopped);
+    co_return has_failed_for_good() ? error_ : make_error_code(errc::stopped);
+}
+
+/// No waiting can mend it.
+bool swarm::has_failed_for_good() const noexcept {
+    return error_ && error_ != store::errc::no_space && !is(error_, condition::transient);
 }
 
 void swarm::tell(transfer_event const& happened) {
@@ -143,7 +151,7 @@ transfer_status swarm::status() const {
     status.pieces_total = picker.piece_count();
     status.pieces_checked = was_checked_ ? picker.piece_count() : pieces_checked();
     status.pieces_hashed = pieces_hashed_;
-    status.bytes_total = content->pieces().total_size();
+    status.bytes_total = bytes_wanted_;
     status.bytes_left = picker.bytes_left();
     status.downloaded = downloaded;
     status.uploaded = uploaded;

@@ -80,8 +80,9 @@ struct node_state {
     std::unordered_map<info_hash, swarm*> swarms;
     std::vector<std::shared_ptr<transfer>> transfers;
     std::size_t handshakes = 0;
-    bool is_stopping = false;  ///< No stranger is listened to any more.
-    bool is_starved = false;   ///< Some session got no buffer: fill again when one comes back.
+    std::map<ip_address, std::size_t> handshakes_of;  ///< By customer.
+    bool is_stopping = false;                         ///< No stranger is listened to any more.
+    bool is_starved = false;                          ///< Some session got no buffer: fill again when one comes back.
     net::task_group tasks;
 
     time_point now() const { return outside.clock.now(); }
@@ -92,6 +93,9 @@ struct node_state {
     bool is_upload_limited() const noexcept { return settings.upload_limit != 0; }
     /// The identity of this node towards a torrent.
     wire::handshake handshake_for(info_hash const& hash) const;
+    net::task<void> stop();
+    /// A transfer that has stopped is the node's no more; the caller may hold the last of it.
+    std::shared_ptr<transfer> release(swarm const& stopped);
 };
 
 /// One connected peer of a swarm: a wire conversation, its socket, and the blocks under way.
@@ -173,6 +177,7 @@ private:
     net::task<std::error_code> write();
     net::task<void> load_uploads();
     bool may_upload() const noexcept;
+    std::size_t uploads_queued() const noexcept { return postponed_.size() + core.uploads_queued(); }
     std::optional<block_ref> next_upload();
     net::task<void> send_from_disk(std::span<block_ref const> blocks);
     void handle(wire::any_event& happened);
@@ -190,7 +195,8 @@ private:
     std::vector<lent_buffer> retired_;  // the read under way may write to them; freed after its commit
     std::deque<sending> sending_;
     std::uint64_t sent_blocks_ = 0;
-    std::size_t granted_ = 0;  // blocks, where the upload is limited
+    std::size_t granted_ = 0;          // blocks, where the upload is limited
+    std::deque<block_ref> postponed_;  // asked for, and found no buffer: sent first when there is one
     block_ref last_upload_{};
     std::error_code why_;
     bool const extensions_;  // both sides have them
@@ -212,7 +218,7 @@ struct known_peer {
 /// One torrent being moved. Lives on the node's home executor.
 class swarm {
 public:
-    swarm(node_state& node, std::shared_ptr<metainfo::torrent const> content, transfer_options options);
+    swarm(std::shared_ptr<node_state> node, std::shared_ptr<metainfo::torrent const> content, transfer_options options);
     ~swarm();
 
     void start();
@@ -250,7 +256,7 @@ public:
     void request_refused(peer_session& from, block_ref block);
     /// Connections that neither side needs are ended.
     bool drops_idle_peers() const noexcept { return !options_.by_hand; }
-    /// What we said we have cannot be read: the piece is given up, and the file looked at.
+    /// What we said we have could not be read: it is looked at again, and given up where that fails too.
     void content_failed(piece_index piece, std::error_code why);
     void fill_all();
     std::vector<peer_session*> const& sessions() const noexcept { return sessions_; }  ///< By slot, with gaps.
@@ -263,8 +269,14 @@ public:
         return is_running() || (!is_stopping_ && was_checked_ && state_ == transfer_state::failed);
     }
     bool wants_data() const noexcept { return state_ == transfer_state::downloading; }
+    /// It has all that it will ever have: what is wanted, or what there is where nothing may be written.
+    bool is_upload_only() const noexcept { return picker.complete() || !options_.storage.writable; }
     std::size_t peer_count() const noexcept { return session_count_; }
 
+private:
+    std::shared_ptr<node_state> const keeps_node_;  // who asked for the transfer may hold it longer than the node
+
+public:
     node_state& node;
     std::shared_ptr<metainfo::torrent const> const content;
     picker::picker picker;
@@ -295,11 +307,15 @@ private:
     /// Keeps a session in the table while its coroutine runs.
     class registration;
 
+    net::task<void> wind_up();
+
     /// Starts a task, unless we are stopping: then nobody would cancel it.
     void spawn(std::string name, net::task<void> work);
 
     // Start-up and disk: swarm_disk.cpp.
     net::task<void> start_up();
+    net::task<result<void>> open_and_check();
+    bool has_failed_for_good() const noexcept;
     net::task<result<void>> check_pieces();
     net::task<void> check_on_pool(std::shared_ptr<check_state> state);
     net::task<void> write_piece(piece_index piece, piece_work& work);
@@ -307,10 +323,12 @@ private:
     net::task<void> keep_files();
     net::task<void> look_after_content();
     net::task<void> look_again();
+    net::task<void> look_at(piece_index piece, std::error_code why);
     void stop_checking();
     std::uint32_t pieces_checked() const;
     void give_up_lost();
     void give_up(std::vector<piece_index> const& pieces, std::error_code why);
+    void piece_lost(piece_index piece, std::error_code why);
     void piece_mended(piece_index piece);
     void sync_ended(std::error_code why);
     void piece_verified(piece_index piece);
@@ -318,6 +336,10 @@ private:
     void storage_failed(std::error_code why);
     void storage_recovered();
     void finished();
+    void update_interest();  // in each peer
+    transfer_state state_at_work() const noexcept {
+        return is_upload_only() ? transfer_state::seeding : transfer_state::downloading;
+    }
     void count_missing_per_file();
 
     // Peers: swarm_peers.cpp.
@@ -333,6 +355,7 @@ private:
     std::error_code refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing);
     void blame(piece_index piece);
     void ban(peer_session& peer);
+    bool is_banned(peer_id const& id, ip_address const& from) const;
 
     // By hand: swarm_by_hand.cpp.
     peer_session* session_at(endpoint const& at) const noexcept;
@@ -354,8 +377,11 @@ private:
     std::shared_ptr<check_state> checking_;
     std::uint64_t failed_pieces_ = 0;
     std::uint32_t pieces_hashed_ = 0;
+    std::uint64_t bytes_wanted_ = 0;
     bool was_checked_ = false;
     bool is_complete_ = false;
+    bool was_complete_ = false;      // at the start, or once since
+    bool is_completion_due_ = true;  // it was never told, or pieces were fetched again since
     bool is_stopping_ = false;
     bool has_stopped_ = false;
     bool is_automatic_ = true;
@@ -364,6 +390,7 @@ private:
     std::vector<piece_index> lost_;                // of changed files, which are not written to: to be looked at
     std::vector<piece_index> wrong_;  // of them: looked at, to be looked at again when their files look otherwise
     std::error_code lost_why_;
+    std::unordered_set<piece_index> doubted_;  // could not be read: being looked at
     std::unordered_map<std::uint32_t, std::unique_ptr<piece_work>> work_;
     std::vector<piece_work*> work_with_news_;
 
@@ -373,7 +400,7 @@ private:
     std::vector<peer_session*> sessions_;  // by slot
     std::size_t session_count_ = 0, connecting_ = 0, answering_ = 0;
     std::map<endpoint, known_peer> known_;
-    std::unordered_set<peer_id> banned_;
+    std::map<ip_address, std::unordered_set<peer_id>> banned_;  // by customer
     std::vector<picker::peer_slot> also_asked_;
     bool needs_refill_ = false;
     std::map<std::uint32_t, fetch> fetches_;           // by piece
@@ -397,6 +424,8 @@ private:
     net::task<result<announce::announce_reply>> announce(std::string url, announce::event what);
     net::task<result<announce::announce_reply>> over_http(std::string url, announce::announce_request request);
     net::task<result<announce::announce_reply>> over_udp(std::string url, announce::announce_request request);
+    net::task<result<announce::announce_reply>> over_udp_at(endpoint tracker, std::string path,
+                                                            announce::announce_request request);
     announce::announce_request request_for(announce::event what) const;
     void heed_refusal(std::string const& url);
     /// When the tracker may be asked again, as it said itself when it refused.

@@ -244,7 +244,7 @@ net::task<result<void>> swarm::finish_file(std::uint32_t file) {
         co_await net::on_pool(node.outside.workers, [&] { right = store->check_piece(piece_index{i}); });
         if (!right) co_return right.error();
         if (right.value()) continue;
-        content_failed(piece_index{i}, errc::pieces_missing);
+        piece_lost(piece_index{i}, errc::pieces_missing);
         co_return errc::pieces_missing;
     }
     result<void> named = success();

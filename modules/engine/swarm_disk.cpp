@@ -47,26 +47,19 @@ std::uint32_t swarm::pieces_checked() const {
 }
 
 net::task<void> swarm::start_up() {
-    std::optional<result<std::unique_ptr<store::chunk_store>>> opened;
-    co_await net::on_pool(node.outside.workers, [&] {
-        opened.emplace(options_.files ? store::chunk_store::open(content, options_.storage, options_.files)
-                                      : store::chunk_store::open(content, options_.storage));
-    });
-    if (!*opened) {
-        storage_failed(opened->error());
-        checked_.notify();
-        co_return;
-    }
-    store = std::move(opened->value());
-    if (auto checked = co_await check_pieces(); !checked) {
+    for (;;) {
+        auto const checked = co_await open_and_check();
+        if (checked) break;
         storage_failed(checked.error());
         checked_.notify();
-        co_return;
+        co_await node.outside.clock.sleep(storage_retry_after);
     }
     was_checked_ = true;
+    was_complete_ = picker.complete();
     count_missing_per_file();
-    state_ = picker.complete() ? transfer_state::seeding : transfer_state::downloading;
+    state_ = state_at_work();
     checked_.notify();
+    storage_recovered();
     tell(event::checked{});
     if (options_.storage.writable)
         files_ready_.notify();
@@ -80,11 +73,25 @@ net::task<void> swarm::start_up() {
     connect_more(node.now());
 }
 
+net::task<result<void>> swarm::open_and_check() {
+    if (!store) {
+        std::optional<result<std::unique_ptr<store::chunk_store>>> opened;
+        co_await net::on_pool(node.outside.workers, [&] {
+            opened.emplace(options_.files ? store::chunk_store::open(content, options_.storage, options_.files)
+                                          : store::chunk_store::open(content, options_.storage));
+        });
+        if (!*opened) co_return opened->error();
+        store = std::move(opened->value());
+    }
+    co_return co_await check_pieces();
+}
+
 /// What the journal proves is had at once; the rest is read and hashed by all threads of the pool.
 net::task<result<void>> swarm::check_pieces() {
     result<bitfield> proven = bitfield{};
     co_await net::on_pool(node.outside.workers, [&] { proven = store->load(); });
     if (!proven) co_return proven.error();
+    state_ = transfer_state::checking;  // again, perhaps
     checking_ = std::make_shared<check_state>();
     auto const count = picker.piece_count();
     for (std::uint32_t i = 0; i < count; ++i) {
@@ -106,15 +113,21 @@ net::task<result<void>> swarm::check_pieces() {
     co_return success();
 }
 
+/// Takes turns with whatever else the pool is asked for.
 net::task<void> swarm::check_on_pool(std::shared_ptr<check_state> state) {
     auto& from = *store;
-    co_await net::on_pool(node.outside.workers, [&from, &state = *state, is_hashed = options_.is_hashed] {
-        for (auto i = state.next++; i < state.pieces.size() && !state.stop; i = state.next++) {
-            auto const right = is_hashed ? from.trust_piece(state.pieces[i]) : from.check_piece(state.pieces[i]);
-            state.is_right[i] = right && right.value();
-            state.done.fetch_add(1, std::memory_order_relaxed);
-        }
-    });
+    auto const a_turn = std::max<std::size_t>(1, check_turn / content->pieces().piece_length());
+    while (state->next < state->pieces.size() && !state->stop) {
+        co_await net::on_pool(node.outside.workers, [&from, &state = *state, a_turn, is_hashed = options_.is_hashed] {
+            for (std::size_t n = 0; n < a_turn && !state.stop; ++n) {
+                auto const i = state.next++;
+                if (i >= state.pieces.size()) return;
+                auto const right = is_hashed ? from.trust_piece(state.pieces[i]) : from.check_piece(state.pieces[i]);
+                state.is_right[i] = right && right.value();
+                state.done.fetch_add(1, std::memory_order_relaxed);
+            }
+        });
+    }
     --state->running;
     files_ready_.notify();
 }
@@ -179,9 +192,15 @@ void swarm::storage_recovered() {
     if (!error_) return;
     if (!lost_.empty() || !wrong_.empty()) return storage_failed(lost_why_);
     error_ = {};
-    state_ = picker.complete() ? transfer_state::seeding : transfer_state::downloading;
+    state_ = state_at_work();
     tell(event::recovered{});
+    update_interest();
     retry_peers();
+}
+
+void swarm::update_interest() {
+    for (auto* session : sessions_)
+        if (session) session->update_interest();
 }
 
 void swarm::count_missing_per_file() {
@@ -245,15 +264,17 @@ net::task<void> swarm::keep_files() {
     }
 }
 
-/// All that is wanted is there under its own name.
+/// All that is wanted is there under its own name. Trackers are told of that once, and not when it was there at the
+/// start. Source: BEP 3, "event".
 void swarm::finished() {
     is_complete_ = true;
+    is_completion_due_ = false;
     state_ = transfer_state::seeding;
     tell(event::completed{});
     completed_.notify();
-    for (auto& each : announcers_) each->completed();
-    for (auto* session : sessions_)
-        if (session) session->update_interest();
+    if (!std::exchange(was_complete_, true))
+        for (auto& each : announcers_) each->completed();
+    update_interest();
     choke_round_.notify();
 }
 
@@ -298,12 +319,12 @@ void swarm::give_up(std::vector<piece_index> const& pieces, std::error_code why)
         lost_.push_back(piece);
     }
     is_complete_ = false;
+    is_completion_due_ = is_completion_due_ || is_any_fetched;
     count_missing_per_file();
     if (!lost_.empty() && !error_) storage_failed(lost_why_);
     if (!is_any_fetched || error_) return;
     state_ = transfer_state::downloading;
-    for (auto* session : sessions_)
-        if (session) session->update_interest();
+    update_interest();
     retry_peers();
 }
 
@@ -311,26 +332,24 @@ void swarm::give_up(std::vector<piece_index> const& pieces, std::error_code why)
 net::task<void> swarm::look_again() {
     std::vector<piece_index> looked_at = lost_;
     if (looked_at.size() > pieces_looked_at_max) looked_at.resize(pieces_looked_at_max);
-    std::vector<char> is_right(looked_at.size());
+    std::vector<result<bool>> found(looked_at.size(), false);
     bool look_at_wrong = false;
     co_await net::on_pool(node.outside.workers, [&, has_wrong = !wrong_.empty()] {
         look_at_wrong = has_wrong && store->have_wrong_files_changed();
-        for (std::size_t i = 0; i < looked_at.size(); ++i) {
-            auto const right = store->check_piece(looked_at[i]);
-            is_right[i] = right && right.value();
-        }
+        for (std::size_t i = 0; i < looked_at.size(); ++i) found[i] = store->check_piece(looked_at[i]);
     });
     if (look_at_wrong) lost_.insert(lost_.end(), wrong_.begin(), wrong_.end()), wrong_.clear();
     for (std::size_t i = 0; i < looked_at.size(); ++i) {
         std::erase(lost_, looked_at[i]);
-        if (is_right[i])
+        if (found[i] && found[i].value())
             piece_mended(looked_at[i]);
         else
-            wrong_.push_back(looked_at[i]);
+            (found[i] ? wrong_ : lost_).push_back(looked_at[i]);  // what could not be read comes last, next time
     }
     count_missing_per_file();
     if (!lost_.empty() || !wrong_.empty()) co_return;
-    is_complete_ = picker.complete();
+    if (!options_.storage.writable || !is_completion_due_)
+        is_complete_ = picker.complete();  // else `keep_files` says so
     storage_recovered();
 }
 
@@ -345,6 +364,23 @@ void swarm::piece_mended(piece_index piece) {
 }
 
 void swarm::content_failed(piece_index piece, std::error_code why) {
+    if (is(why, condition::transient) || !picker.have().test(piece) || !doubted_.insert(piece).second) return;
+    spawn("look at piece", look_at(piece, why));
+}
+
+/// Gives a piece up that could not be read, unless it can be by now.
+net::task<void> swarm::look_at(piece_index piece, std::error_code why) {
+    bool is_lost = false;
+    co_await net::on_pool(node.outside.workers, [&] {
+        store->reopen(piece);
+        auto const right = store->check_piece(piece);
+        is_lost = right ? !right.value() : !is(right.error(), condition::transient);
+    });
+    doubted_.erase(piece);
+    if (is_lost) piece_lost(piece, why);
+}
+
+void swarm::piece_lost(piece_index piece, std::error_code why) {
     if (!picker.have().test(piece)) return;
     store->lost(piece);
     give_up({piece}, why);

@@ -111,7 +111,7 @@ void swarm::hold_choke_round(time_point now) {
         each.last_unchoked = session->last_unchoked;
         candidates.push_back(each);
     }
-    auto const chosen = choker_.round(candidates, picker.complete(), node.settings.upload_limit, now);
+    auto const chosen = choker_.round(candidates, is_upload_only(), node.settings.upload_limit, now);
     for (auto* session : sessions_) {
         if (!session) continue;
         bool const serve = std::ranges::find(chosen, picker::to_number(session->slot)) != chosen.end();
@@ -220,8 +220,10 @@ net::task<std::error_code> swarm::converse_with(endpoint to) {
     };
     connecting counted{connecting_};
     auto& clock = node.outside.clock;
-    auto opened = co_await net::with_deadline(clock, clock.now() + connect_timeout,
-                                              node.outside.network.connect(to, node.settings.outgoing_from));
+    auto from = node.settings.outgoing_from;
+    if (from && from->is_v4() != to.address.is_v4()) from.reset();  // of use to the other family only
+    auto opened =
+        co_await net::with_deadline(clock, clock.now() + connect_timeout, node.outside.network.connect(to, from));
     if (!opened) co_return opened.error();
     auto stream = std::move(opened.value());
     auto const ours = wire::encode(node.handshake_for(content->swarm_hash()));
@@ -237,7 +239,6 @@ net::task<std::error_code> swarm::converse_with(endpoint to) {
     if (!theirs) co_return theirs.error();
     if (theirs.value().hash != content->swarm_hash()) co_return make_error_code(errc::unknown_info_hash);
     counted.over();
-    if (auto const known = known_.find(to); known != known_.end()) known->second.failures = 0;
     co_return co_await run_session(std::move(stream), theirs.value(), to, true);
 }
 
@@ -266,18 +267,27 @@ net::task<void> swarm::answer(std::unique_ptr<net::stream> stream, wire::handsha
     co_await run_session(std::move(stream), theirs, unknown, false);
 }
 
+/// By name and address, so that nobody gets another one banned; one that comes back under ever new names, by address.
+bool swarm::is_banned(peer_id const& id, ip_address const& from) const {
+    auto const there = banned_.find(from.customer());
+    if (there == banned_.end()) return false;
+    return there->second.contains(id) || (there->second.size() >= banned_ids_max && !from.is_loopback());
+}
+
 /// Why this peer is not talked to; no error when it is.
 std::error_code swarm::refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing) {
     if (theirs.id == node.id) return errc::own_connection;
-    if (banned_.contains(theirs.id)) return errc::banned;
+    if (is_banned(theirs.id, from)) return errc::banned;
     if (session_count_ >= options_.peers_max) return errc::too_many_peers;
     std::size_t from_there = 0;
     for (auto* session : sessions_) {
         if (!session) continue;
-        if (session->remote.address == from) ++from_there;
+        if (session->remote.address.customer() == from.customer()) ++from_there;
         if (session->id != theirs.id) continue;
         // Both sides may have connected at once. They agree to keep the one that the smaller id began.
-        bool const keep_new = session->outgoing != outgoing && outgoing == (node.id < theirs.id);
+        // From elsewhere it is not the same peer: ids are no secret, and nobody may push another out by its own.
+        bool const keep_new = session->outgoing != outgoing && outgoing == (node.id < theirs.id) &&
+                              session->remote.address.customer() == from.customer();
         if (!keep_new) return errc::duplicate_peer;
         session->close(errc::duplicate_peer);
     }
@@ -301,6 +311,10 @@ net::task<std::error_code> swarm::run_session(std::unique_ptr<net::stream> strea
         if (!theirs.extensions) session.introduce();
         why = co_await session.run();
         at = session.address();
+        // A handshake alone is no reason to come back soon.
+        bool const was_of_use =
+            session.downloaded + session.uploaded > 0 || node.now() - session.connected_since >= trusted_after;
+        if (auto const known = known_.find(listens_at); was_of_use && known != known_.end()) known->second.failures = 0;
     }
     session_ended(number, why);
     tell(event::peer_left{remote, why, at});
@@ -320,7 +334,7 @@ void swarm::blame(piece_index piece) {
 }
 
 void swarm::ban(peer_session& peer) {
-    banned_.insert(peer.id);
+    banned_[peer.remote.address.customer()].insert(peer.id);
     if (auto known = known_.find(peer.listens_at); known != known_.end()) known->second.is_banned = true;
     peer.close(errc::banned);
 }

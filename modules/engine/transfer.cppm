@@ -39,6 +39,7 @@ struct transfer_options {
 };
 
 /// `failed`: nothing is received; what is there and right is still given to others.
+/// `seeding`: so is a folder that may not be written to, be all there or not.
 enum class transfer_state { checking, downloading, seeding, failed, stopped };
 
 /// A snapshot. Bytes count payload; rates are bytes per second over the last seconds.
@@ -66,7 +67,8 @@ struct peer_status {
     bitfield pieces;
 };
 
-/// One torrent of a node. Shared with its owner; its work belongs to the node and ends with it.
+/// One torrent of a node. Shared with its owner, who keeps it until what is awaited of it has returned; its work
+/// belongs to the node and ends with it, what it says stays.
 class transfer {
 public:
     transfer(std::unique_ptr<swarm> work) noexcept;
@@ -82,7 +84,8 @@ public:
     /// Every address that was heard of, connected or not.
     std::vector<endpoint> known_peers() const;
 
-    /// Waits until what is on disk is known. Fails with the store's error when it cannot be opened.
+    /// Waits until what is on disk is known. Fails with the store's error when it cannot be opened; what may pass, such
+    /// as a full disk, is waited for. The transfer tries again either way.
     net::task<result<void>> checked();
     /// Waits until all that is wanted is there and verified. Fails with the error that stopped the transfer: only
     /// those that no waiting can mend (no permission, stopped); a full disk is waited for, see `event::failed`.

@@ -25,8 +25,8 @@ bool meter::admit(ip_address const& from, time_point now) {
     is_started_ = true;
     auto const since = std::chrono::duration_cast<std::chrono::milliseconds>(now - start_).count();
     auto const at = static_cast<std::uint32_t>(since);
-    auto const network = from.is_v4() ? from.bytes() : from.bytes().first(8);
-    auto const hash = siphash(secret_, network);
+    auto const customer = from.bytes().first(customer_length(from.bytes().size()));
+    auto const hash = siphash(secret_, customer);
     auto& one = buckets_[hash % bucket_count];
     auto& other = buckets_[(hash >> 32) % bucket_count];
     refill(one, at);

@@ -40,7 +40,8 @@ service::service(settings how, secrets const& secret)
     : how_(std::move(how)),
       peers_({.bounds = how_.bounds, .peer_lifetime = lifetime_of(how_), .secret = secret.tables, .seed = secret.seed}),
       connections_(secret.connections),
-      meter_(how_.requests_per_second, secret.meter) {}
+      meter_(how_.requests_per_second, secret.meter),
+      unproven_(how_.requests_per_second, secret.meter) {}
 
 counters service::numbers() const {
     auto numbers = numbers_;
@@ -54,9 +55,9 @@ void service::expire(time_point now) {
     peers_.expire(now, peers_.size() / calls + 100);
 }
 
-bool service::is_admitted(ip_address const& from, time_point now) {
+bool service::is_admitted(meter& by, ip_address const& from, time_point now) {
     if (from.is_loopback() && !how_.is_loopback_limited) return true;
-    if (meter_.admit(from, now)) return true;
+    if (by.admit(from, now)) return true;
     ++numbers_.over_limit;
     return false;
 }

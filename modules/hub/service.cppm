@@ -39,7 +39,7 @@ public:
     void expire(time_point now);
 
     /// Notes one request of a stranger; whether it is within `requests_per_second`.
-    bool admit(ip_address const& from, time_point now) { return is_admitted(from, now); }
+    bool admit(ip_address const& from, time_point now) { return is_admitted(meter_, from, now); }
     /// A node with a session stands in the peer sets like any other peer.
     void present(presence const& who, time_point now);
     /// Told of every announce that was taken; empty: nobody is.
@@ -54,7 +54,7 @@ private:
     void answer_announce(announce::udp_announce const& request, endpoint const& from, time_point now, byte_vector& out);
     void answer_scrape(announce::udp_scrape const& request, byte_vector& out);
 
-    bool is_admitted(ip_address const& from, time_point now);
+    bool is_admitted(meter& by, ip_address const& from, time_point now);
     announce::announce_reply announce(announce::announce_request const& request, endpoint const& from,
                                       registry::families usable, time_point now);
     announce::scrape_reply scrape(std::vector<info_hash> const& torrents) const;
@@ -65,6 +65,7 @@ private:
     registry::registry peers_;
     announce::connection_ids connections_;
     meter meter_;
+    meter unproven_;  // of UDP senders who may be anybody: what a forger uses up is of no use to others
     counters numbers_;
 };
 }  // namespace shoal::hub

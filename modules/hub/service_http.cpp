@@ -40,7 +40,7 @@ net::http_response service::answer(net::http_request const& request, time_point 
     auto const query = request.target.substr(std::min(mark + 1, request.target.size()));
     if (path == "/healthz") return text(200, "ok\n");
     if (path != "/announce" && path != "/scrape") return text(404, "not found\n");
-    if (!is_admitted(request.remote.address, now)) return text(429, "too many requests\n");
+    if (!is_admitted(meter_, request.remote.address, now)) return text(429, "too many requests\n");
     return path == "/announce" ? answer_announce(query, request.remote, now) : answer_scrape(query);
 }
 

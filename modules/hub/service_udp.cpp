@@ -12,7 +12,7 @@ import shoal.registry;
 namespace shoal::hub {
 void service::answer(net::datagram const& packet, time_point now, byte_vector& out) {
     auto const& from = packet.peer;
-    if (from.port == 0 || !is_admitted(from.address, now)) return;
+    if (from.port == 0) return;
     auto const parsed = announce::parse_udp_request(packet.bytes);
     if (!parsed) {
         ++numbers_.malformed;
@@ -20,6 +20,7 @@ void service::answer(net::datagram const& packet, time_point now, byte_vector& o
     }
     auto const& request = parsed.value();
     if (auto const* const connect = std::get_if<announce::udp_connect>(&request)) {
+        if (!is_admitted(unproven_, from.address, now)) return;
         ++numbers_.udp_connects;
         announce::encode_udp_connected(out, {connect->transaction, connections_.make(from, now)});
         return;
@@ -31,6 +32,7 @@ void service::answer(net::datagram const& packet, time_point now, byte_vector& o
         ++numbers_.unproven;
         return;
     }
+    if (!is_admitted(meter_, from.address, now)) return;
     if (asked != nullptr)
         answer_announce(*asked, from, now, out);
     else

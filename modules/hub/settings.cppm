@@ -27,7 +27,8 @@ struct settings {
     std::chrono::seconds min_interval{5 * 60};  ///< Not sooner than this.
     std::uint32_t peers_default = 50;           ///< Peers in an answer where the asker names no number.
     std::uint32_t peers_max = 200;              ///< Peers in an answer at most. Source: class I4.
-    /// Requests a second of one IPv4 address or IPv6 /64; 0 for no limit. Ten seconds' worth may come at once.
+    /// Requests a second of one IPv4 address or IPv6 /64; 0 for no limit. Ten seconds' worth may come at once. UDP
+    /// connects, whose sender may be forged, are counted apart.
     std::uint32_t requests_per_second = 50;
     /// Whether the limit holds for loopback too: what comes from there is mostly a proxy, or a test.
     bool is_loopback_limited = false;

@@ -32,6 +32,19 @@ task<bool> ends_before(clock& clock, time_point when, task<void> inner) {
     co_return in_time;
 }
 
+task<void> uninterrupted(task<void> inner) {
+    std::exception_ptr failure;
+    auto const throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    try {
+        co_await std::move(inner);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    co_await asio::this_coro::throw_if_cancelled(throws);
+    if (failure) std::rethrow_exception(failure);
+}
+
 task<void> on_pool(worker_pool& pool, std::function<void()> work) {
     auto const executor = co_await asio::this_coro::executor;
     signal done{executor};

@@ -31,6 +31,10 @@ task<result<T>> with_deadline(clock& clock, time_point when, task<result<T>> inn
     co_return std::move(*out);
 }
 
+/// Runs `inner` to its end even when the caller is cancelled meanwhile: its waits go on. The caller then gets its
+/// cancellation at its next `co_await`.
+task<void> uninterrupted(task<void> inner);
+
 /// Runs `work` on the pool and returns on the caller's executor; an exception of the work is handed on.
 ///
 /// Cancellation does not end it: what the work refers to stays alive until the work is done.

@@ -189,14 +189,6 @@ std::optional<http_response> refusal_of_upgrade(http_request const& request, boo
     return std::nullopt;
 }
 
-/// Whom a limit per address means: an IPv6 customer has at least a /64.
-ip_address customer(ip_address const& address) {
-    if (address.is_v4()) return address;
-    std::array<std::byte, 16> bytes{};
-    std::ranges::copy(address.bytes().first(8), bytes.begin());
-    return *ip_address::from(bytes);
-}
-
 task<void> read_to_end(stream& from) {
     byte_vector ignored(first_buffer);
     while (co_await from.read_some(ignored)) {}
@@ -237,7 +229,7 @@ struct connection {
     connection(std::unique_ptr<stream> s, census& c) : bytes(std::move(s)), place(c, who) {}
 
     std::unique_ptr<stream> bytes;  // goes to the web socket, if there will be one
-    ip_address who = customer(bytes->remote().address);
+    ip_address who = bytes->remote().address.customer();
     counted place;
     time_point deadline = time_point::max();
 };
@@ -316,7 +308,7 @@ task<std::error_code> http_server::serve(std::unique_ptr<listener> at) {
             }
             auto& bytes = accepted.value();
             auto const& limits = state_->limits;
-            if (!state_->connections.has_room_for(customer(bytes->remote().address), limits.connections,
+            if (!state_->connections.has_room_for(bytes->remote().address.customer(), limits.connections,
                                                   limits.connections_per_address))
                 continue;
             open.emplace_back(std::move(bytes), state_->connections);

@@ -39,10 +39,18 @@ std::uint32_t picker::choose_piece(peer_slot peer, peer_state const& state, bool
     return fresh_.availability(shared) <= fresh_.availability(fresh) ? shared : fresh;
 }
 
+/// Whether it has the piece, and is to be trusted with it.
+bool picker::may_ask(std::uint32_t piece, peer_state const& state) const noexcept {
+    if (!peer_has_piece(state, piece)) return false;
+    if (!state.is_snubbed || !failed_.test(piece_index{piece})) return true;
+    return std::ranges::none_of(
+        peers_, [&](auto const& other) { return other.is_known && !other.is_snubbed && peer_has_piece(other, piece); });
+}
+
 bool picker::may_give(piece_progress const& begun, peer_slot peer, peer_state const& state) const noexcept {
-    return begun.open_at != none && peer_has_piece(state, begun.piece()) &&
-           (begun.sole == no_peer || begun.sole == peer) &&
-           (reserved_.empty() || reserved_for(begun.piece()) == no_peer || reserved_for(begun.piece()) == peer);
+    if (begun.open_at == none || (begun.sole != no_peer && begun.sole != peer)) return false;
+    auto const holder = reserved_for(begun.piece());
+    return holder == no_peer ? may_ask(begun.piece(), state) : holder == peer && peer_has_piece(state, begun.piece());
 }
 
 std::uint32_t picker::choose_reserved(peer_slot peer, peer_state const& state) const noexcept {
@@ -57,7 +65,7 @@ std::uint32_t picker::choose_reserved(peer_slot peer, peer_state const& state) c
 std::uint32_t picker::choose_by_deadline(peer_slot peer, peer_state const& state) const noexcept {
     for (auto const& [at, piece] : deadlines_) {
         auto const* const begun = progress_of(piece);
-        if (begun != nullptr ? may_give(*begun, peer, state) : fresh_.is_listed(piece) && peer_has_piece(state, piece))
+        if (begun != nullptr ? may_give(*begun, peer, state) : fresh_.is_listed(piece) && may_ask(piece, state))
             return piece;
     }
     return none;
@@ -87,8 +95,10 @@ std::uint32_t picker::choose_first_open(peer_slot peer, peer_state const& state)
 std::uint32_t picker::choose_first_fresh(peer_state const& state) const noexcept {
     auto const fresh = fresh_.words();
     for (std::uint32_t i = 0; i < fresh.size(); ++i) {
-        auto const both = state.is_seed ? fresh[i] : fresh[i] & state.has[i];
-        if (both != 0) return i * 64 + static_cast<std::uint32_t>(std::countr_zero(both));
+        for (auto both = state.is_seed ? fresh[i] : fresh[i] & state.has[i]; both != 0; both &= both - 1) {
+            auto const piece = i * 64 + static_cast<std::uint32_t>(std::countr_zero(both));
+            if (may_ask(piece, state)) return piece;
+        }
     }
     return none;
 }
@@ -99,7 +109,7 @@ std::uint32_t picker::choose_fresh(peer_state const& state) {
     std::size_t const from = state.is_seed ? 0 : fresh_.unavailable_count();
     auto const to = std::min(pieces.size(), from + exact_scan_max);
     for (auto i = from; i < to; ++i) {
-        if (peer_has_piece(state, pieces[i])) return pieces[i];
+        if (may_ask(pieces[i], state)) return pieces[i];
     }
     return to == pieces.size() ? none : sample_fresh(state);
 }
@@ -111,10 +121,11 @@ std::uint32_t picker::sample_fresh(peer_state const& state) {
     std::size_t seen = 0;
     auto at = random_.below(word_count);
     for (std::uint32_t i = 0; i < word_count && seen < sample_size; ++i) {
-        for (auto both = fresh[at] & state.has[at]; both != 0; both &= both - 1) {
+        for (auto both = state.is_seed ? fresh[at] : fresh[at] & state.has[at]; both != 0; both &= both - 1) {
             auto const piece = at * 64 + static_cast<std::uint32_t>(std::countr_zero(both));
-            if (best == none || fresh_.availability(piece) < fresh_.availability(best)) best = piece;
             ++seen;
+            if (!may_ask(piece, state)) continue;
+            if (best == none || fresh_.availability(piece) < fresh_.availability(best)) best = piece;
         }
         if (++at == word_count) at = 0;
     }
@@ -140,7 +151,10 @@ std::size_t picker::take_free(peer_slot peer, peer_state& state, std::uint32_t p
 bool picker::is_end_game() const noexcept {
     if (missing_count_ == 0) return false;
     if (fresh_.rarest_first().size() > (seed_count_ > 0 ? 0 : fresh_.unavailable_count())) return false;
-    return std::ranges::none_of(open_, [this](auto piece) { return seed_count_ + fresh_.availability(piece) > 0; });
+    // Free blocks of a piece that one peer has to itself are as good as asked for.
+    return std::ranges::none_of(open_, [this](auto piece) {
+        return progress_of(piece)->sole == no_peer && seed_count_ + fresh_.availability(piece) > 0;
+    });
 }
 
 void picker::take_copies(peer_slot peer, peer_state& state, std::size_t blocks_max, std::vector<block_ref>& out) {
@@ -152,6 +166,7 @@ void picker::take_copies(peer_slot peer, peer_state& state, std::size_t blocks_m
             if (begun.asked_count() == 0 || !is_missing(begun.piece()) || !peer_has_piece(state, begun.piece()) ||
                 reserved_for(begun.piece()) != no_peer)
                 continue;
+            if (begun.sole != no_peer && begun.open_at != none) continue;  // that peer is to be asked for more of it
             for (std::uint32_t block = 0; block < begun.block_count(); ++block) {
                 if (begun.askers(block).size() != copies || begun.is_asked(block, peer)) continue;
                 begun.ask(block, peer);

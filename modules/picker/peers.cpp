@@ -147,6 +147,10 @@ bool picker::is_interesting(peer_slot peer) const noexcept {
     return state != nullptr && (state->is_seed ? missing_count_ : state->missing_count) != 0;
 }
 
+void picker::set_snubbed(peer_slot peer, bool is_snubbed) noexcept {
+    if (auto* const state = find(peer)) state->is_snubbed = is_snubbed;
+}
+
 void picker::set_uploaded(peer_slot peer, std::uint64_t bytes) {
     auto* const state = find(peer);
     if (state == nullptr) return;

@@ -62,6 +62,9 @@ public:
     bool is_seed(peer_slot peer) const noexcept;
     /// It has a piece that is wanted and not had. Constant time.
     bool is_interesting(peer_slot peer) const noexcept;
+    /// It owes us blocks for too long. While others that do not have a piece that failed before, it gets none of it:
+    /// such a piece goes to one peer alone, which would keep it from all.
+    void set_snubbed(peer_slot peer, bool is_snubbed) noexcept;
     /// Bytes it has uploaded in this swarm, as the hub says.
     void set_uploaded(peer_slot peer, std::uint64_t bytes);
     /// Whether `a` should be given work before `b`: the one that has uploaded less, outstanding bytes included. A peer
@@ -116,6 +119,7 @@ private:
         bool is_seed = false;
         bool has_lost = false;           // never counted as seed again: a peer that goes to and fro costs O(pieces)
         bool is_uploaded_known = false;  // set_uploaded was called
+        bool is_snubbed = false;
         std::uint32_t has_count = 0;
         std::uint32_t missing_count = 0;  // pieces it has that are wanted and not had; unused for seeds
         std::uint32_t outstanding = 0;    // blocks
@@ -156,6 +160,7 @@ private:
     std::uint32_t choose_first_fresh(peer_state const& state) const noexcept;
     std::uint32_t choose_fresh(peer_state const& state);
     std::uint32_t sample_fresh(peer_state const& state);
+    bool may_ask(std::uint32_t piece, peer_state const& state) const noexcept;
     bool may_give(piece_progress const& begun, peer_slot peer, peer_state const& state) const noexcept;
     std::size_t take_free(peer_slot peer, peer_state& state, std::uint32_t piece, std::size_t blocks_max,
                           std::vector<block_ref>& out);

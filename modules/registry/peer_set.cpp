@@ -17,13 +17,9 @@ bool is_loopback(std::array<std::uint8_t, 16> const& address) noexcept {
 }
 
 namespace {
-/// The network that one subscriber holds: an IPv4 address, or an IPv6 /64.
 template <std::size_t Size>
-constexpr std::size_t network_size = Size == 4 ? 4 : 8;
-
-template <std::size_t Size>
-bool same_network(std::array<std::uint8_t, Size> const& a, std::array<std::uint8_t, Size> const& b) noexcept {
-    return std::equal(a.begin(), a.begin() + network_size<Size>, b.begin());
+bool same_customer(std::array<std::uint8_t, Size> const& a, std::array<std::uint8_t, Size> const& b) noexcept {
+    return std::equal(a.begin(), a.begin() + customer_length(Size), b.begin());
 }
 }  // namespace
 
@@ -34,7 +30,7 @@ std::uint64_t peer_set<Size>::hash(siphash_key const& key, peer const& of) const
     std::copy(of.address.begin(), of.address.end(), bytes.begin());
     bytes[Size] = static_cast<std::uint8_t>(of.port >> 8);
     bytes[Size + 1] = static_cast<std::uint8_t>(of.port & 0xff);
-    auto const count = is_loopback(of.address) ? bytes.size() : network_size<Size>;
+    auto const count = is_loopback(of.address) ? bytes.size() : customer_length(Size);
     return siphash(key, byte_view{reinterpret_cast<std::byte const*>(bytes.data()), count});
 }
 
@@ -44,7 +40,7 @@ auto peer_set<Size>::find(siphash_key const& key, address_bytes const& address, 
     found result;
     auto look = [&](std::uint32_t at) {
         auto const& other = peers_[at];
-        if (!same_network<Size>(other.address, address)) return false;
+        if (!same_customer<Size>(other.address, address)) return false;
         ++result.same_address;
         if (result.oldest_of_address == none ||
             ticks_between(other.seen, now) > ticks_between(peers_[result.oldest_of_address].seen, now))

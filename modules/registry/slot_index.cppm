@@ -38,11 +38,6 @@ public:
         ++size_;
     }
 
-    /// What stood at `from` stands at `to` from now on.
-    void move(std::uint64_t hash, std::uint32_t from, std::uint32_t to) {
-        slots_[slot(hash, from)] = tag_of(hash) | to;
-    }
-
     /// Exchanges two positions of the table.
     void exchange(std::uint64_t hash_a, std::uint32_t a, std::uint64_t hash_b, std::uint32_t b) {
         auto const slot_a = slot(hash_a, a);

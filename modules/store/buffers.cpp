@@ -1,4 +1,6 @@
 module;
+#include <sanitizer/asan_interface.h>
+
 #include <cstddef>
 #include <new>
 #include <utility>
@@ -13,6 +15,7 @@ constexpr std::align_val_t alignment{4096};
 }  // namespace
 
 void block_buffer::release::operator()(std::byte* memory) const noexcept {
+    ASAN_UNPOISON_MEMORY_REGION(memory, block_length);
     ::operator delete(memory, alignment);
 }
 
@@ -26,6 +29,7 @@ block_buffer block_pool::take() {
     } else {
         taken = std::move(free_.back());
         free_.pop_back();
+        ASAN_UNPOISON_MEMORY_REGION(taken.bytes().data(), block_length);
     }
     ++lent_;
     if (free_.capacity() < lent_) free_.reserve(2 * lent_);  // so that give() cannot fail
@@ -34,6 +38,7 @@ block_buffer block_pool::take() {
 
 void block_pool::give(block_buffer buffer) noexcept {
     if (!buffer) return;
+    ASAN_POISON_MEMORY_REGION(buffer.bytes().data(), block_length);  // nobody may write to it until it is lent again
     free_.push_back(std::move(buffer));
     --lent_;
 }

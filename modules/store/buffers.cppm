@@ -33,8 +33,6 @@ public:
     block_buffer take();
     /// Every buffer comes back here: one that is destroyed elsewhere stays counted as lent.
     void give(block_buffer buffer) noexcept;
-    /// Frees the memory of buffers that are not lent.
-    void trim() noexcept { free_.clear(); }
     std::size_t lent_bytes() const noexcept { return lent_ * block_length; }
 
 private:

@@ -154,6 +154,12 @@ result<bool> chunk_store::trust_piece(piece_index piece) {
     return true;
 }
 
+void chunk_store::reopen(piece_index piece) {
+    state_->for_each_range(state_->whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
+        if (state_->is_real(range.file)) state_->files->drop_cache(range.file);
+    });
+}
+
 bool chunk_store::may_have(piece_index piece) {
     bool may = true;
     state_->for_each_range(state_->whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
@@ -167,6 +173,10 @@ bool chunk_store::may_have(piece_index piece) {
 void chunk_store::lost(piece_index piece) {
     std::lock_guard const lock(state_->mutex);
     state_->give_up(piece, true);
+    // Its files may be gone: they are made ready anew.
+    state_->for_each_range(state_->whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
+        state_->file_states[range.file].ready = false;
+    });
 }
 
 bool chunk_store::may_receive(piece_index piece) const {
@@ -180,7 +190,7 @@ bool chunk_store::may_receive(piece_index piece) const {
 
 bool chunk_store::is_journal_behind() const {
     std::lock_guard const lock(state_->mutex);
-    return !state_->unsynced.empty() || state_->claims_withdrawn;
+    return !state_->unsynced.empty() || !state_->suspects.empty() || state_->claims_withdrawn;
 }
 
 std::vector<piece_index> chunk_store::take_lost() {

@@ -26,6 +26,7 @@ export struct store_settings {
     back_end kind = back_end::mapped;
     bool writable = true;              ///< False: files are opened for reading, and nothing is created but the journal.
     bool preallocate = true;           ///< Reserves a file's whole size with its first write.
+    std::vector<bool> wanted_files;    ///< One for each file; empty: all. What is not wanted is not reserved.
     std::filesystem::path journal;     ///< A file, with a `.lock` beside it; empty: none.
     std::size_t open_files_max = 128;  ///< Descriptors that this store keeps open.
     content_names names;               ///< Where files are that are not under the torrent's names; not if `writable`.
@@ -105,7 +106,8 @@ public:
 
     /// The pieces that the journal proves: recorded, and every file they touch has the size and time of modification
     /// that were recorded with them. None when it is missing, damaged (it is then set aside as `.bad`) or stale. Call
-    /// it once, first: a store that does not load replaces the journal when it first writes. [pool]
+    /// it once, first: a store that does not load replaces the journal when it first writes. Fails when the journal or
+    /// the files cannot be looked at; it may be called again then. [pool]
     result<bitfield> load();
     /// Reads and hashes one piece; when it is right the store holds it. False also where a file is missing or too
     /// short. [pool], any number in parallel. Fails with `no_hash`, or when the disk does.
@@ -113,6 +115,9 @@ public:
     /// Takes the caller's word for it, who has just hashed these bytes. False where a file is missing or too short.
     /// [pool]
     result<bool> trust_piece(piece_index piece);
+    /// Somebody may have replaced the files of a piece: they are opened anew, so that `check_piece` judges what stands
+    /// there now. [pool]
+    void reopen(piece_index piece);
     /// Whether there is any file of the piece, so that `check_piece` could be true: asks the file system. [pool]
     bool may_have(piece_index piece);
 
@@ -166,7 +171,8 @@ public:
     result<void> complete_files();
     /// The same for one file; the others keep the names they have. [pool]
     result<void> complete_file(file_number file);
-    /// Syncs, rewrites the journal compactly, and unlocks; the store answers `closed` afterwards. [pool]
+    /// Syncs, rewrites the journal compactly, and unlocks; the store answers `closed` afterwards. A store that neither
+    /// loaded nor wrote anything leaves the journal as it is. [pool]
     result<void> close(closing how = closing::durable);
 
     // Facts. [any thread]

@@ -142,6 +142,7 @@ result<void> disk_files::read(file_number file, std::uint64_t offset, mutable_by
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) return failed(file, error_of(errno));
         if (count == 0) {
+            windows_.drop(file);
             forget(file);  // it may have been replaced
             return failed(file, errc::truncated_file);
         }

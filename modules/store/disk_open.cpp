@@ -221,11 +221,12 @@ result<void> disk_files::reserve(int number, std::uint64_t offset, std::uint64_t
     while (::fallocate(number, 0, static_cast<off_t>(offset), static_cast<off_t>(size)) != 0) {
         auto const why = errno;
         if (why == EINTR) continue;
+        // Nothing was reserved: what is longer now was written meanwhile.
+        if (why == EOPNOTSUPP) return make_error_code(std::errc::operation_not_supported);
         // What was reserved is given back, so that a full disk does not stay fuller for the attempt.
         struct stat after{};
         if (::fstat(number, &after) == 0 && after.st_size > before.st_size && ::ftruncate(number, before.st_size) != 0)
             return error_of(errno);
-        if (why == EOPNOTSUPP) return make_error_code(std::errc::operation_not_supported);
         return error_of(why);
     }
     return success();

@@ -79,6 +79,7 @@ result<void> store_state::record(std::vector<piece_index> const& now_durable,
         last = next;
     }
     rewrite = false;
+    is_known = true;
     return success();
 }
 
@@ -94,11 +95,6 @@ std::vector<journal::file_stamp> store_state::stamps_of(std::vector<file_number>
             seen = file_states[file].seen;
         }
         auto const status = files->status(file);
-        {
-            // Meanwhile we may have begun to write to it ourselves: then it is no wonder that it looks otherwise.
-            std::lock_guard const lock(mutex);
-            if (!file_states[file].seen) seen.reset();
-        }
         if (status && status.value() && (!seen || same_content(*seen, *status.value()))) {
             auto const& now = *status.value();
             found.push_back({file, is_final || seen ? settled(now) : growing(now, files->now())});
@@ -172,15 +168,18 @@ result<void> store_state::sync() {
             // The system may have marked the pages clean: what a read shows now proves nothing about the disk.
             std::lock_guard const lock(mutex);
             put_back(suspects);
+            // And what was finished meanwhile: it was written before the failure.
+            suspects.insert(suspects.end(), unsynced.begin(), unsynced.end());
+            unsynced.clear();
             for (auto const& [piece, receiving] : progress) receiving->suspect = true;
             return failed(synced.error());
         }
         sync_failures = 0;
         disk_failing = false;
     }
-    auto const seen = stamps_of(dirty);
-
+    // From the look at the files to the record: a writer that announces itself between would be overwritten.
     std::lock_guard const journal_lock(journaling);
+    auto const seen = stamps_of(dirty);
     {
         std::lock_guard const lock(mutex);
         std::erase_if(batch, [&](piece_index piece) { return !held.test(piece); });
@@ -206,10 +205,12 @@ result<bitfield> chunk_store::load() {
     bitfield const none(state.torrent->pieces().piece_count());
     auto const bytes = state.files->read_journal();
     if (!bytes && bytes.error() != errc::bad_journal) return bytes.error();
-    if (bytes && !bytes.value()) return none;
+    state.is_known = bytes && !bytes.value();
+    if (state.is_known) return none;
     auto claimed = bytes ? journal::parse(*bytes.value(), *state.torrent) : bytes.error();
     if (!claimed) {
         SHOAL_TRY(state.files->set_journal_aside());
+        state.is_known = true;
         return none;
     }
     auto& claims = claimed.value();
@@ -222,7 +223,10 @@ result<bitfield> chunk_store::load() {
         auto& stamp = claims.stamps[file];
         if (stamp) {
             auto const status = state.files->status(file);
-            if (!status || !status.value() || !stamp->covers(status.value()->size, status.value()->modified))
+            bool const is_other =
+                !status && (status.error() == errc::not_a_file || status.error() == errc::symbolic_link);
+            if (!status && !is_other) return status.error();
+            if (is_other || !status.value() || !stamp->covers(status.value()->size, status.value()->modified))
                 stamp.reset();
         }
         if (stamp) continue;
@@ -243,6 +247,7 @@ result<bitfield> chunk_store::load() {
     }
     state.stamps = std::move(claims.stamps);
     state.last = claims.last;
+    state.is_known = true;
     state.rewrite = claims.torn || claims.held.count() != all_claimed;
     // Now, before a new stamp could make an old claim look right.
     if (state.rewrite) {
@@ -359,9 +364,12 @@ result<void> chunk_store::close(closing how) {
         if (status && status.value() && stamp->covers(status.value()->size, status.value()->modified))
             stamp = settled(*status.value());
     }
-    state.rewrite = true;
-    auto const recorded = state.record({}, {});
-    if (outcome && !recorded) outcome = recorded.error();
+    // Stopped before it was read, the journal knows more than we do.
+    if (state.is_known) {
+        state.rewrite = true;
+        auto const recorded = state.record({}, {});
+        if (outcome && !recorded) outcome = recorded.error();
+    }
     state.files->unlock();
     return outcome;
 }

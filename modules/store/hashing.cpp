@@ -1,8 +1,8 @@
 module;
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 module shoal.store;
 import :hashing;
@@ -14,12 +14,7 @@ namespace shoal::store {
 namespace {
 /// Hashed by one function, then by the other: stays in the first-level cache.
 constexpr std::size_t hot_size = 16 * 1024;
-constexpr std::array<std::byte, 64 * 1024> zero_bytes{};
 }  // namespace
-
-byte_view zeros() noexcept {
-    return zero_bytes;
-}
 
 piece_hasher::piece_hasher(metainfo::torrent const& torrent, piece_index piece) {
     if (torrent.has_v1()) v1_ = torrent.piece_hash(piece);

@@ -32,7 +32,4 @@ private:
     hash::sha1_hasher sha1_;
     hash::merkle_hasher merkle_;
 };
-
-/// Zeros, for pad files: as much as is hashed at once.
-byte_view zeros() noexcept;
 }  // namespace shoal::store

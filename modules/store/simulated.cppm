@@ -68,7 +68,7 @@ private:
 };
 
 /// One torrent's files on a simulated disk, under `name` for file numbers: `0`, `0.part`, `journal`. Never maps.
-class simulated_files final : public back_end_files {
+class simulated_files : public back_end_files {
 public:
     explicit simulated_files(std::shared_ptr<simulated_disk> disk);
     ~simulated_files() override;

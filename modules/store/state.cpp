@@ -128,7 +128,7 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
             there = false;
         else {
             std::lock_guard const lock(mutex);
-            file_states[range.file].seen = *status.value();
+            if (!file_states[range.file].ready) file_states[range.file].seen = *status.value();
         }
     });
     SHOAL_TRY(outcome);
@@ -167,7 +167,10 @@ result<void> store_state::make_writable(file_number file) {
     }
     SHOAL_TRY(announce(file));
     auto const size = torrent->content().files()[file].size;
-    SHOAL_TRY(files->open_for_writing(file, adopt, settings.preallocate ? std::optional{size} : std::nullopt));
+    // A piece of a wanted file may reach into one that is not.
+    bool const is_wanted = settings.wanted_files.empty() || settings.wanted_files.at(file);
+    bool const reserves = settings.preallocate && is_wanted;
+    SHOAL_TRY(files->open_for_writing(file, adopt, reserves ? std::optional{size} : std::nullopt));
     std::lock_guard const lock(mutex);
     auto& known = file_states[file];
     known.ready = true;

@@ -82,7 +82,8 @@ struct store_state {
     std::mutex syncing;     // one sync, close or check_files at a time
     std::mutex journaling;  // the journal and what it says
     journal::checksum last{};
-    bool rewrite = true;  // the journal is to be replaced before anything is appended
+    bool rewrite = true;    // the journal is to be replaced before anything is appended
+    bool is_known = false;  // what the journal said was read, or it was replaced
     std::vector<std::optional<journal::stamp>> stamps;
     int sync_failures = 0;
 
@@ -131,7 +132,8 @@ struct store_state {
     result<void> announce(file_number file);
     /// Appends to the journal, or rewrites it with `now_durable` added. Under journaling.
     result<void> record(std::vector<piece_index> const& now_durable, std::vector<journal::file_stamp> const& seen);
-    /// Looks at files that were synced; gives up those that are gone or that somebody else changed.
+    /// Looks at files that were synced; gives up those that are gone or that somebody else changed. Under
+    /// journaling.
     std::vector<journal::file_stamp> stamps_of(std::vector<file_number> const& synced);
     result<void> recheck_suspects();
     result<void> sync();  // under syncing

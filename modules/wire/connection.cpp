@@ -180,8 +180,9 @@ result<void> connection::wake(time_point now) {
     } else if (now - *waiting_since_ >= bounds.stall_max) {
         return errc::stalled;
     }
-    if (outstanding() > 0 && !snubbed_ && now - last_block_ >= bounds.snub_after) {
+    if (outstanding() > 0 && now - last_block_ >= bounds.snub_after) {
         snubbed_ = true;
+        last_block_ = now;
         emit(event::snubbed{});
     }
     return success();
@@ -203,7 +204,7 @@ time_point connection::deadline() const {
         next = std::min(next, last_sent_ + bounds.keep_alive_after);
     else if (waiting_since_)
         next = std::min(next, *waiting_since_ + bounds.stall_max);
-    if (outstanding() > 0 && !snubbed_) next = std::min(next, last_block_ + bounds.snub_after);
+    if (outstanding() > 0) next = std::min(next, last_block_ + bounds.snub_after);
     return next;
 }
 

@@ -69,6 +69,8 @@ public:
     result<void> receive(byte_view bytes, time_point now);
     /// What the input meant, in order; nothing when all is drained.
     std::optional<any_event> next_event();
+    /// The block that is half here: `prepare` aims at it first, wherever its request stands among the others.
+    std::optional<block_ref> arriving() const { return arriving_ ? std::optional{arriving_->ref} : std::nullopt; }
 
     // Sending. Each appends to what `unsent` shows. State changes that change nothing send nothing.
     /// Also empties the queue of the peer's requests, with rejects under the fast extension. Those that `next_upload`
@@ -249,6 +251,6 @@ private:
     wire::counters counters_;
     time_point last_received_;
     time_point last_sent_;
-    time_point last_block_;  // or the first request after none was open
+    time_point last_block_;  // or the first request after none was open, or when it was last snubbed
 };
 }  // namespace shoal::wire

@@ -53,7 +53,7 @@ struct port {
     std::uint16_t number;
 };
 struct keep_alive {};  ///< Nothing, said politely.
-struct snubbed {};  ///< No block came for `limits::snub_after` although some are asked for. Once until a block comes.
+struct snubbed {};     ///< No block came for `limits::snub_after` although some are asked for. Again after as long.
 }  // namespace shoal::wire::event
 
 export namespace shoal::wire {

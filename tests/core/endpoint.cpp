@@ -182,6 +182,16 @@ TEST_CASE("text that is no endpoint is refused", "[core]") {
     }
 }
 
+TEST_CASE("the customer of an address is the address, or the /64 of an IPv6 one", "[core]") {
+    auto const of = [](std::string_view text) { return ip_address::parse(text).value().customer(); };
+    CHECK(of("192.0.2.1") == ip_address::parse("192.0.2.1"));
+    CHECK(of("192.0.2.1") != of("192.0.2.2"));
+    CHECK(of("2001:db8:1:2:3:4:5:6") == ip_address::parse("2001:db8:1:2::"));
+    CHECK(of("2001:db8:1:2:ffff::") == of("2001:db8:1:2::1"));
+    CHECK(of("2001:db8:1:3::1") != of("2001:db8:1:2::1"));
+    CHECK(of("127.0.0.1").is_loopback());
+}
+
 TEST_CASE("endpoints are ordered by address, then port, and differ in both", "[core]") {
     auto const at = [](std::string_view text) { return endpoint::parse(text).value(); };
     CHECK(at("1.2.3.4:80") < at("1.2.3.4:81"));

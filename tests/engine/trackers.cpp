@@ -1,9 +1,12 @@
+#include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "fixture.hpp"
@@ -96,6 +99,81 @@ TEST_CASE("a tracker brings peers together and hears of start, completion and en
             CHECK_FALSE(was_asked("event=stopped"));
             co_await leecher.node->stop();
             CHECK(was_asked("event=stopped"));
+            co_await seeder.node->stop();
+        });
+    });
+}
+
+TEST_CASE("a seeder that nobody can connect to connects to those whom the tracker names", "[engine]") {
+    testing::temporary_folder from, to;
+    on_machine([&](machine& here) -> net::task<void> {
+        endpoint known;
+        net::http_server tracker{
+            here.outside, [&](net::http_request const& request) {
+                bool const is_asked = request.target.find("numwant=0") == std::string_view::npos;
+                return net::http_response{.body = is_asked ? reply_with(known) : "d8:intervali1800e5:peers0:e"};
+            }};
+        auto listener = here.outside.network.listen(loopback()).value();
+        auto const url = "http://127.0.0.1:" + std::to_string(listener->local().port) + "/announce";
+        auto const content = testing::make_content({{"one", 300'000}}, {});
+        content.place(from.path());
+        co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
+            auto const serve = [&](std::unique_ptr<net::listener> at) -> net::task<void> {
+                (void)co_await tracker.serve(std::move(at));
+            };
+            group.spawn("tracker", serve(std::move(listener)));
+            auto& leecher = here.start();
+            known = leecher.at;
+            auto const fetched = leecher.node->add(content.torrent, fetching(to.path())).value();
+            CHECK(co_await here.checked(fetched));
+            auto& seeder = here.start();
+            auto options = giving(from.path());
+            options.trackers = {url};
+            (void)seeder.node->add(content.torrent, std::move(options)).value();
+            CHECK(co_await here.completed(fetched));
+            co_await seeder.node->stop();
+        });
+    });
+}
+
+TEST_CASE("a tracker hears of completion though it failed meanwhile, and only of one that it missed", "[engine]") {
+    testing::temporary_folder from, to;
+    on_machine([&](machine& here) -> net::task<void> {
+        std::vector<std::string> asked;
+        bool is_failing = false;
+        net::http_server tracker{here.outside, [&](net::http_request const& request) {
+                                     asked.emplace_back(request.target);
+                                     if (std::exchange(is_failing, false)) return net::http_response{.status = 500};
+                                     return net::http_response{.body = "d8:intervali1800e5:peers0:e"};
+                                 }};
+        auto listener = here.outside.network.listen(loopback()).value();
+        auto const url = "http://127.0.0.1:" + std::to_string(listener->local().port) + "/announce";
+        auto const content = testing::make_content({{"one", 300'000}}, {.trackers = {url}});
+        content.place(from.path());
+        auto const times_asked = [&](std::string_view what) {
+            return std::ranges::count_if(asked, [&](auto const& each) { return each.find(what) != each.npos; });
+        };
+        co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
+            auto const serve = [&](std::unique_ptr<net::listener> at) -> net::task<void> {
+                (void)co_await tracker.serve(std::move(at));
+            };
+            group.spawn("tracker", serve(std::move(listener)));
+            auto& seeder = here.start();
+            (void)co_await here.give(seeder, content, from.path());
+            auto& leecher = here.start();
+            auto fetched = leecher.node->add(content.torrent, fetching(to.path())).value();
+            CHECK(co_await here.comes_true([&] { return times_asked("event=started") == 2; }));
+            is_failing = true;
+            fetched->connect({seeder.at});
+            CHECK(co_await here.completed(fetched));
+            CHECK(co_await here.comes_true([&] { return times_asked("event=completed") == 2; }));
+            co_await fetched->stop();
+            fetched = leecher.node->add(content.torrent, fetching(to.path())).value();
+            CHECK(co_await here.completed(fetched));
+            CHECK(co_await here.comes_true([&] { return times_asked("event=started") == 3; }));
+            co_await here.outside.clock.sleep(200ms);
+            CHECK(times_asked("event=completed") == 2);
+            co_await leecher.node->stop();
             co_await seeder.node->stop();
         });
     });

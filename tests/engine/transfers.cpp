@@ -76,6 +76,49 @@ TEST_CASE("only the files that are wanted are fetched", "[engine]") {
         if (!files[i].pad && i != wanted && files[i].size > 0) CHECK_FALSE(fs::exists(content.path_of(to.path(), i)));
 }
 
+TEST_CASE("a folder that lacks something and may not be written to seeds the rest and asks for nothing", "[engine]") {
+    auto const content = testing::make_content({{"a", 300'000}, {"b", 300'000}}, {});
+    testing::temporary_folder whole, partial, to;
+    content.place(whole.path());
+    content.place(partial.path());
+    fs::remove(content.path_of(partial.path(), 1));
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& giver = here.start();
+        auto& half = here.start();
+        auto& leecher = here.start();
+        (void)co_await here.give(giver, content, whole.path());
+        auto options = giving(partial.path());
+        options.connect = {giver.at};
+        auto const part = half.node->add(content.torrent, std::move(options)).value();
+        CHECK(co_await here.checked(part));
+        CHECK(part->status().state == engine::transfer_state::seeding);
+        auto const fetched = leecher.node->add(content.torrent, fetching(to.path(), {half.at})).value();
+        CHECK(co_await here.comes_true([&] { return fetched->status().pieces_have == part->status().pieces_have; }));
+        CHECK(fetched->status().pieces_have > 0);
+        co_await here.outside.clock.sleep(300ms);
+        CHECK(part->status().state == engine::transfer_state::seeding);
+        CHECK(part->status().downloaded == 0);
+    });
+}
+
+TEST_CASE("a transfer can be looked at when its node is gone", "[engine]") {
+    auto const content = testing::make_content({{"one", 4'000'000}}, {});
+    testing::temporary_folder from, to;
+    content.place(from.path());
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& seeder = here.start({.upload_limit = 1'000'000});
+        (void)co_await here.give(seeder, content, from.path());
+        auto node = std::make_unique<engine::node>(here.outside, here.home, engine::node_settings{});
+        auto const fetched = node->add(content.torrent, fetching(to.path(), {seeder.at})).value();
+        CHECK(co_await here.comes_true([&] { return fetched->status().pieces_have > 0; }));
+        co_await node->stop();
+        node.reset();
+        CHECK(fetched->status().state == engine::transfer_state::stopped);
+        CHECK(fetched->status().pieces_have > 0);
+        CHECK(fetched->peers().empty());
+    });
+}
+
 TEST_CASE("a torrent of v2 alone is refused in plain words", "[engine]") {
     auto const content = some_content(metainfo::format::v2);
     testing::temporary_folder to;
@@ -98,6 +141,23 @@ TEST_CASE("a torrent is added once", "[engine]") {
         REQUIRE_FALSE(again);
         CHECK(again.error() == engine::errc::already_added);
         co_return;
+    });
+}
+
+TEST_CASE("a node keeps no transfer that has stopped, and takes none when it stops itself", "[engine]") {
+    auto const content = some_content();
+    testing::temporary_folder to;
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& node = *here.start().node;
+        auto added = node.add(content.torrent, fetching(to.path())).value();
+        std::weak_ptr<engine::transfer> const known = added;
+        co_await added->stop();
+        added.reset();
+        CHECK(known.expired());
+        added = node.add(content.torrent, fetching(to.path())).value();
+        co_await node.stop();
+        CHECK(added->status().state == engine::transfer_state::stopped);
+        CHECK(node.add(content.torrent, fetching(to.path())).error() == engine::errc::stopped);
     });
 }
 

@@ -99,6 +99,25 @@ TEST_CASE("a request without a connection id that holds is met with silence", "[
     CHECK_FALSE(at.ask(announce).empty());
 }
 
+TEST_CASE("packets with a forged sender use up nothing of whom they name", "[hub]") {
+    tracker at;
+    auto const proven = at.announce_of(1);
+    auto forged = proven;
+    forged.connection ^= 1;
+    for (int i = 0; i < 10'000; ++i) {
+        at.ask(udp_connect{1});
+        at.ask(forged);
+    }
+    CHECK(at.core.numbers().over_limit > 9'000);  // of the connects
+    CHECK_FALSE(at.ask(proven).empty());
+    announce_request by_http;
+    by_http.port = 2;
+    auto const target = announce_target("/announce", by_http);
+    CHECK(at.core.answer(net::http_request{"GET", target, {}, {}, client}, at.now).status == 200);
+    for (int i = 0; i < 10'000; ++i) at.ask(proven);
+    CHECK(at.core.answer(net::http_request{"GET", target, {}, {}, client}, at.now).status == 429);
+}
+
 TEST_CASE("what cannot be read is met with silence, and nothing unproven gets more than it sent", "[hub]") {
     tracker at;
     byte_vector packet;

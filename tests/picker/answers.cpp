@@ -139,6 +139,44 @@ TEST_CASE("a piece that failed is asked for again, whole and of one peer", "[pic
     CHECK(pick(p, a, 2).size() == 2);
 }
 
+TEST_CASE("a piece that failed is not given to a snubbed peer while another has it", "[picker]") {
+    auto const policy = GENERATE(order::rarest_first, order::sequential);
+    picker_t p{{2 * block_length, 2 * block_length, 5, policy}};
+    add_seed(p, a);
+    p.set_snubbed(a, true);
+    std::vector<peer_slot> also;
+    for (auto const& block : pick(p, a, 2)) p.received(a, block, also);
+    p.piece_failed(piece_index{0});
+    auto const alone = pick(p, a, 1);
+    CHECK(alone.size() == 1);  // of whom else?
+    p.returned(a, alone[0]);
+    add_seed(p, b);
+    CHECK(pick(p, a, 2).empty());
+    CHECK(pick(p, b, 2).size() == 2);
+    p.remove_peer(b);
+    add_seed(p, b);
+    CHECK(pick(p, a, 2).empty());
+    p.set_snubbed(a, false);
+    CHECK(pick(p, a, 2).size() == 2);
+}
+
+TEST_CASE("a failed piece that one peer has to itself does not hold up the end of the others", "[picker]") {
+    auto p = make(2);
+    add_seed(p, a);
+    add_seed(p, b);
+    add_seed(p, c);
+    std::vector<peer_slot> also;
+    auto const first = pick(p, a, 2);
+    for (auto const& block : first) p.received(a, block, also);
+    p.piece_failed(first[0].piece);
+    auto const rest = pick(p, b, 3);  // the other piece, and one block of the failed one
+    REQUIRE(rest.size() == 3);
+    CHECK(p.is_end_game());
+    auto const copies = pick(p, c, 4);
+    REQUIRE(copies.size() == 2);
+    for (auto const& block : copies) CHECK(block.piece != first[0].piece);
+}
+
 TEST_CASE("the one peer of a failed piece gives way when it answered all and asks no more", "[picker]") {
     auto p = make(2);
     add_seed(p, a);

@@ -64,6 +64,18 @@ TEST_CASE("a reserved piece that is begun goes on with its peer alone", "[picker
     CHECK(pick(p, b, 2).size() == 2);
 }
 
+TEST_CASE("a reserved piece that failed is asked of its peer, though that one was silent", "[picker]") {
+    auto p = make_with_two_seeds(2);
+    p.set_snubbed(a, true);
+    p.reserve(piece_index{1}, a);
+    receive_all(p, a, pick(p, a, blocks_a_piece));
+    p.piece_failed(piece_index{1});
+    CHECK(pick(p, a, 1).size() == 1);
+    auto const rest = pick(p, a, blocks_a_piece - 1);
+    CHECK(rest.size() == blocks_a_piece - 1);
+    CHECK(all_of_piece(rest, 1));
+}
+
 TEST_CASE("in the end game no copy of a reserved block is asked", "[picker]") {
     auto p = make_with_two_seeds(1);
     p.reserve(piece_index{0}, a);

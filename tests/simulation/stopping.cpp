@@ -66,6 +66,15 @@ public:
         sim_.spawn("stop", stop_first(whole_node, ended));
         return sim_.run_until([&] { return ended; }, stops_within);
     }
+    /// The same, when the task that told it to is cancelled after so many events.
+    bool stops_although_cancelled_after(std::size_t count) {
+        net::task_group impatient{sim_.executor()};
+        bool ended = false;
+        impatient.spawn("stop", stop_first(true, ended));
+        sim_.run_until([&] { return count-- == 0 || ended; }, stops_within);
+        impatient.cancel();
+        return sim_.run_until([&] { return impatient.size() == 0; }, stops_within) && stops(false);
+    }
     /// Whether it fetches all when it is started again on the same disk.
     bool resumes() {
         bool ended = false;
@@ -113,4 +122,15 @@ TEST_CASE("a transfer and a node stop at once at whatever event they are told to
         if (events % 5 == 0) REQUIRE(peers.resumes());
     }
     CHECK(events > 100);
+}
+
+TEST_CASE("whoever stops a node may be cancelled at any time, and the node stops all the same", "[simulation]") {
+    auto const content =
+        testing::make_content({{"a", 150'000}, {"b", 50'000}}, {.format = metainfo::format::v1, .seed = 3});
+    for (std::size_t events = 0; events < 60; ++events) {
+        CAPTURE(events);
+        trio peers{content};
+        peers.run_events(50);
+        REQUIRE(peers.stops_although_cancelled_after(events));
+    }
 }

@@ -4,6 +4,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <variant>
@@ -193,6 +195,9 @@ private:
     void start(peer& who) {
         engine::node_settings settings;
         settings.upload_limit = who.upload_limit;
+        settings.on_failure = [this](std::string_view task, std::exception_ptr const&) {
+            complain("a task failed: " + std::string{task});
+        };
         auto& outside = sim_.host(who.host);
         who.node = std::make_unique<engine::node>(outside, sim_.executor(), settings);
         if (!who.node->listen(at(who.host))) complain(name(who) + " cannot listen");

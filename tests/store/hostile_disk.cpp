@@ -284,6 +284,22 @@ TEST_CASE("a store with more files than descriptors works on", "[store]") {
     CHECK(content.is_in(settings.directory));
 }
 
+TEST_CASE("a file that is deleted while it is received is made anew", "[store]") {
+    auto const content = make_sample({{"a", 131'072}});
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    auto const part = content.root(settings.directory) / "a.part";
+    auto const disk = open_store(content, settings);
+    REQUIRE(disk->load());
+    REQUIRE(receive(*disk, content, 0).value());
+    fs::remove(part);
+    disk->reopen(piece_index{0});
+    disk->lost(piece_index{0});
+    for (std::uint32_t piece = 0; piece < 2; ++piece) REQUIRE(receive(*disk, content, piece).value());
+    REQUIRE(disk->complete_files());
+    CHECK(read_file(content.root(settings.directory) / "a") == content.files.at("a"));
+}
+
 TEST_CASE("a full disk refuses pieces, loses nothing, and works on when there is space", "[store]") {
     auto const kind = GENERATE(back_end::mapped, back_end::plain);
     auto const preallocate = GENERATE(true, false);

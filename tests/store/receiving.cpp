@@ -176,6 +176,16 @@ TEST_CASE("a piece with a wrong byte is not held, and can be received again", "[
     CHECK(writer->finish().value());
 }
 
+TEST_CASE("a file that is not wanted takes up no more than the piece that reaches into it", "[store]") {
+    auto const content = make_sample({{"a", 10'000}, {"b", 1'000'000}});
+    temporary_folder folder;
+    auto settings = settings_in(folder.path());
+    settings.wanted_files = {true, false};
+    auto const disk = open_store(content, settings);
+    REQUIRE(receive(*disk, content, 0).value());
+    CHECK(fs::file_size(content.root(settings.directory) / "b.part") == 65'536 - 10'000);
+}
+
 TEST_CASE("a file carries .part until all its pieces are held, and modes leave out the umask", "[store]") {
     auto const content = mixed_sample();
     temporary_folder folder;

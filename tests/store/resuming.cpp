@@ -272,6 +272,31 @@ TEST_CASE("a seeder's journal saves it from hashing again, and changes are notic
     CHECK(held.count() == 3);
 }
 
+TEST_CASE("a file that is replaced by another is judged by the one that stands there now", "[store]") {
+    auto const content = make_sample({{"a", 131'072}});
+    temporary_folder folder;
+    auto settings = settings_in(folder.path());
+    settings.writable = false;
+    content.place(settings.directory);
+    auto const a = content.root(settings.directory) / "a";
+    auto const replace_by = [&](byte_view bytes) {
+        write_file(folder.path() / "other", bytes);
+        fs::rename(folder.path() / "other", a);
+    };
+    auto const disk = open_store(content, settings);
+    REQUIRE(disk->load());
+    for (std::uint32_t piece = 0; piece < 2; ++piece) REQUIRE(disk->check_piece(piece_index{piece}).value());
+    REQUIRE(disk->sync());
+    replace_by(random_bytes(131'072, 77));
+    REQUIRE(disk->check_files());
+    CHECK(disk->take_lost().size() == 2);
+    CHECK_FALSE(disk->check_piece(piece_index{0}).value());
+    // And as it was again.
+    replace_by(content.files.at("a"));
+    disk->reopen(piece_index{0});
+    CHECK(disk->check_piece(piece_index{0}).value());
+}
+
 TEST_CASE("a change between check and record is not recorded", "[store]") {
     auto const content = make_sample({{"a", 131'072}});
     temporary_folder folder;

@@ -1,6 +1,9 @@
 #include <catch2/catch.hpp>
 
 #include <cerrno>
+#include <functional>
+#include <span>
+#include <utility>
 
 #include "fixture.hpp"
 using namespace fixture;
@@ -95,6 +98,28 @@ TEST_CASE("one failing call costs at most the call, whichever it is and whatever
         }
 }
 
+TEST_CASE("a store that is closed before it knew its journal, or could not read it, leaves it as it is", "[store]") {
+    auto const content = small_sample();
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    REQUIRE(run(*open_on(disk, content), content));
+    auto const journal = disk->content("journal");
+    auto const how = GENERATE(store::closing::quick, store::closing::durable);
+    REQUIRE(open_on(disk, content)->close(how));
+    CHECK(disk->content("journal") == journal);
+    for (std::uint64_t call = 1; call <= 3; ++call) {  // the journal, and each file that it claims
+        INFO("call " << call);
+        auto const into = open_on(disk, content);
+        disk->fail(call, EIO);
+        CHECK_FALSE(into->load());
+        REQUIRE(into->close(how));
+        CHECK(disk->content("journal") == journal);
+    }
+    auto const into = open_on(disk, content);
+    disk->fail(2, EIO);
+    CHECK_FALSE(into->load());
+    CHECK(into->load().value().all());
+}
+
 TEST_CASE("when a sync fails the pieces are read again from the disk, and lost ones are given up", "[store]") {
     auto const content = small_sample();
     auto const disk = std::make_shared<store::simulated_disk>(1);
@@ -118,6 +143,25 @@ TEST_CASE("when a sync fails the pieces are read again from the disk, and lost o
     CHECK(after->check_piece(piece_index{1}).value());
 }
 
+TEST_CASE("pieces that were only checked and could not be synced are still to be recorded", "[store]") {
+    auto const content = small_sample();
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    REQUIRE(run(*open_on(disk, content), content));
+    disk->remove("journal");
+    auto const into = open_on(disk, content);
+    REQUIRE(into->load().value().none());
+    for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+        REQUIRE(into->check_piece(piece_index{piece}).value());
+    CHECK(into->unsynced_bytes() == 0);
+    disk->fail(1, EIO);
+    CHECK_FALSE(into->sync());
+    CHECK(into->is_journal_behind());
+    REQUIRE(into->sync());
+    CHECK_FALSE(into->is_journal_behind());
+    disk->crash();
+    CHECK(open_on(disk, content)->load().value().all());
+}
+
 TEST_CASE("a piece under way while a sync fails is read again before it counts as durable", "[store]") {
     auto const content = small_sample();
     auto const disk = std::make_shared<store::simulated_disk>(1);
@@ -131,6 +175,32 @@ TEST_CASE("a piece under way while a sync fails is read again before it counts a
     REQUIRE(writer->finish().value());
     REQUIRE(into->sync());
     CHECK(into->take_lost() == std::vector{piece_index{2}});
+}
+
+TEST_CASE("a piece that is finished while a sync fails is read again before it counts as durable", "[store]") {
+    /// Lets something happen while it syncs.
+    struct busy_files : store::simulated_files {
+        using simulated_files::simulated_files;
+        result<void> sync(std::span<store::file_number const> files) override {
+            if (meanwhile) std::exchange(meanwhile, nullptr)();
+            return simulated_files::sync(files);
+        }
+        std::function<void()> meanwhile;
+    };
+    auto const content = small_sample();
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    auto const files = std::make_shared<busy_files>(disk);
+    auto const into = store::chunk_store::open(content.torrent, {.preallocate = false}, files).value();
+    REQUIRE(into->load());
+    REQUIRE(receive(*into, content, 0).value());
+    files->meanwhile = [&] {
+        REQUIRE(receive(*into, content, 1).value());
+        disk->fail(1, EIO);
+    };
+    CHECK_FALSE(into->sync());
+    REQUIRE(into->sync());
+    CHECK(into->take_lost().size() == 2);
+    CHECK(into->held().none());
 }
 
 TEST_CASE("a disk that fails again and again gets no more data", "[store]") {

@@ -243,10 +243,13 @@ TEST_CASE("a peer that sends no block is snubbed, until it sends one", "[wire]")
     CHECK(to.core.pipeline_depth(start + 40s) == pipeline_min);
     REQUIRE(to.core.wake(start + 60s));
     CHECK(events(to.core).empty());
-    CHECK(to.core.deadline() > start + 60s);
-    REQUIRE(to.read(piece(0), 64, start + 61s));
+    CHECK(to.core.deadline() == start + 70s);
+    REQUIRE(to.core.wake(start + 70s));
+    CHECK(events(to.core) == lines{"snubbed"});  // what was asked of it since then is owed as well
+    to.core.forget(block_at(1));
+    REQUIRE(to.read(piece(0), 64, start + 71s));
     CHECK_FALSE(to.core.is_snubbed());
-    CHECK(to.core.deadline() == start + 91s);
+    CHECK(to.core.deadline() > start + 101s);  // nothing is asked for
 }
 
 TEST_CASE("a destination that dies loses its block, not the conversation", "[wire]") {

@@ -1,0 +1,531 @@
+#include <array>
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <new>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
+
+import shoal.announce;
+import shoal.asio;
+import shoal.core;
+import shoal.engine;
+import shoal.metainfo;
+import shoal.net;
+import shoal.store;
+import shoal.testing;
+import shoal.wire;
+
+using namespace shoal;
+using namespace std::chrono_literals;
+
+namespace {
+constexpr std::uint16_t port = 6881;
+
+/// A peer that has everything and does what the test says, over one connection that was made to it.
+class stranger {
+public:
+    stranger(net::environment& outside, testing::content const& content) : outside_(outside), content_(content) {}
+
+    /// Connects for its part: it has nothing, and is interested.
+    net::task<void> greet(std::unique_ptr<net::stream> stream, info_hash const& hash) {
+        stream_ = std::move(stream);
+        wire::handshake ours;
+        ours.hash = hash;
+        ours.id.bytes.fill(std::byte{'g'});
+        ours.extensions = false;
+        auto const hello = wire::encode(ours);
+        (void)co_await stream_->write_all(hello);
+        std::array<std::byte, wire::handshake_length> reply;
+        (void)co_await stream_->read_all(reply);
+        begin(true);
+        core->send_bitfield(bitfield(content_.torrent->pieces().piece_count()));
+        core->interested();
+        co_await send();
+    }
+    /// Shakes hands, says what it has, and gives leave to ask.
+    net::task<void> meet(net::listener& at, bitfield pieces, char mark = 's', bool fast = true) {
+        stream_ = (co_await at.accept()).value();
+        std::array<std::byte, wire::handshake_length> hello;
+        (void)co_await stream_->read_all(hello);
+        auto ours = wire::parse_handshake(hello).value();
+        ours.id.bytes.fill(static_cast<std::byte>(mark));
+        ours.fast = fast;
+        ours.extensions = false;
+        auto const reply = wire::encode(ours);
+        (void)co_await stream_->write_all(reply);
+        begin(fast);
+        core->send_bitfield(pieces);
+        core->unchoke();
+        co_await send();
+    }
+    /// Reads once and keeps what it is asked for; false when the connection is over.
+    net::task<bool> hear() {
+        byte_vector inbox(block_length);
+        auto const got = co_await stream_->read_some(mutable_byte_view{inbox});
+        if (!got || !core->receive(byte_view{inbox}.first(got.value()), outside_.clock.now())) co_return false;
+        while (auto const happened = core->next_event()) {
+            if (std::holds_alternative<wire::event::interested>(*happened)) core->unchoke();
+            if (std::holds_alternative<wire::event::not_interested>(*happened)) core->choke();
+            if (std::holds_alternative<wire::event::rejected>(*happened)) ++rejected;
+        }
+        while (auto const block = core->next_upload()) asked.push_back(*block);
+        co_return true;
+    }
+    /// Sends the block that was asked for first, wrong where it lies.
+    net::task<void> answer() {
+        static byte_vector const wrong(block_length);
+        auto const right = content_.block(asked.front());
+        core->send_block(asked.front(), is_liar ? byte_view{wrong}.first(right.size()) : right);
+        asked.pop_front();
+        co_await send();
+    }
+    /// Answers all that is asked, until the connection ends.
+    net::task<void> serve() {
+        do {
+            while (!asked.empty()) co_await answer();
+            co_await send();
+        } while (co_await hear());
+    }
+    net::task<void> send() {
+        std::array<byte_view, 8> runs;
+        while (auto const count = core->unsent(runs)) {
+            auto const wrote = co_await stream_->write_some(std::span<byte_view const>{runs}.first(count));
+            if (!wrote) co_return;
+            core->sent(wrote.value(), outside_.clock.now());
+        }
+    }
+    net::task<void> send(byte_view bytes) { (void)co_await stream_->write_all(bytes); }
+    /// A block as it stands on the wire.
+    byte_vector message_of(block_ref const& block) const {
+        byte_vector out;
+        byte_writer{out}
+            .be(9 + block.length)
+            .be(std::uint8_t{7})
+            .be(to_number(block.piece))
+            .be(block.begin)
+            .bytes(content_.block(block));
+        return out;
+    }
+    void leave() { stream_->close(); }
+
+    std::deque<block_ref> asked;
+    std::size_t rejected = 0;
+    bool is_liar = false;
+    std::optional<wire::connection> core;
+
+private:
+    void begin(bool fast) {
+        wire::settings settings;
+        settings.piece_length = content_.torrent->pieces().piece_length();
+        settings.total_size = content_.torrent->pieces().total_size();
+        settings.fast = fast;
+        core.emplace(settings, outside_.clock.now());
+    }
+
+    net::environment& outside_;
+    testing::content const& content_;
+    std::unique_ptr<net::stream> stream_;
+};
+
+/// Our node on host 0 of a simulated world, and strangers on the others.
+class world {
+public:
+    explicit world(testing::content const& what) : content(what), sim(7) {
+        sim.host(0);
+        sim.host(1);
+    }
+    ~world() { end(); }
+    /// Stops the node.
+    void end() {
+        bool ended = false;
+        auto const stop = [this](bool& done) -> net::task<void> {
+            if (node) co_await node->stop();
+            done = true;
+        };
+        sim.spawn("stop", stop(ended));
+        sim.run_until([&] { return ended; }, 1min);
+        transfer.reset();
+        node.reset();
+    }
+    endpoint at(std::size_t host) { return {sim.address_of(host), port}; }
+    /// Starts a node that fetches the content, or has it already where `disk` holds it.
+    void start(std::vector<endpoint> peers, engine::node_settings settings = {}) {
+        start_in(sim.host(0), std::move(peers), std::move(settings));
+    }
+    void start_in(net::environment outside, std::vector<endpoint> peers, engine::node_settings settings) {
+        node = std::make_unique<engine::node>(outside, sim.executor(), std::move(settings));
+        REQUIRE(node->listen(at(0)));
+        engine::transfer_options options;
+        options.files = std::make_shared<store::simulated_files>(disk);
+        options.storage.writable = is_writable;
+        options.connect = std::move(peers);
+        options.trackers = trackers;
+        options.on_event = [this](engine::transfer_event const& what) { events.push_back(what); };
+        transfer = node->add(content.torrent, std::move(options)).value();
+    }
+    /// Runs a stranger's part on a host.
+    void play(std::size_t host, std::function<net::task<void>(net::listener&, stranger&)> part) {
+        sim.host(host);
+        sim.spawn("stranger", perform(host, std::move(part)));
+    }
+    bool left_with(std::error_code why) const {
+        for (auto const& each : events)
+            if (auto const* left = std::get_if<engine::event::peer_left>(&each); left && left->why == why) return true;
+        return false;
+    }
+    bitfield everything() const { return bitfield(content.torrent->pieces().piece_count(), true); }
+    bool completes(duration within) {
+        return sim.run_until([this] { return transfer->status().bytes_left == 0; }, within);
+    }
+
+    testing::content const& content;
+    std::shared_ptr<store::simulated_disk> disk = std::make_shared<store::simulated_disk>(1);
+    std::vector<engine::transfer_event> events;
+    bool is_writable = true;
+    std::vector<std::string> trackers;
+    std::unique_ptr<engine::node> node;
+    std::shared_ptr<engine::transfer> transfer;
+    testing::simulation sim;  // ends first: its tasks use all the above
+
+private:
+    net::task<void> perform(std::size_t on, std::function<net::task<void>(net::listener&, stranger&)> part) {
+        auto const listener = sim.host(on).network.listen(at(on)).value();
+        stranger self{sim.host(on), content};
+        co_await part(*listener, self);
+    }
+};
+
+/// A network whose connections run out of memory at the tenth read.
+class brittle_network final : public net::network {
+public:
+    explicit brittle_network(net::network& inner) : inner_(inner) {}
+    net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, std::optional<ip_address> from) override {
+        auto made = co_await inner_.connect(to, from);
+        if (!made) co_return made;
+        co_return std::make_unique<brittle>(std::move(made.value()));
+    }
+    result<std::unique_ptr<net::listener>> listen(endpoint at) override { return inner_.listen(at); }
+    result<std::unique_ptr<net::datagram_socket>> open_datagram(endpoint at) override {
+        return inner_.open_datagram(at);
+    }
+    net::task<result<std::vector<ip_address>>> resolve(std::string host) override { return inner_.resolve(host); }
+
+private:
+    class brittle final : public net::stream {
+    public:
+        explicit brittle(std::unique_ptr<net::stream> inner) : inner_(std::move(inner)) {}
+        net::task<result<std::size_t>> read_some(std::span<mutable_byte_view const> places) override {
+            if (++reads_ == 10) throw std::bad_alloc{};
+            return inner_->read_some(places);
+        }
+        net::task<result<std::size_t>> write_some(std::span<byte_view const> runs) override {
+            return inner_->write_some(runs);
+        }
+        void close() override { inner_->close(); }
+        endpoint local() const override { return inner_->local(); }
+        endpoint remote() const override { return inner_->remote(); }
+
+    private:
+        std::unique_ptr<net::stream> inner_;
+        int reads_ = 0;
+    };
+    net::network& inner_;
+};
+
+testing::content content_of(std::size_t bytes) {
+    return testing::make_content({{"one", bytes}}, {.format = metainfo::format::v1});
+}
+}  // namespace
+
+TEST_CASE("a block that is half here when its peer is snubbed goes to no buffer of somebody else", "[simulation]") {
+    auto const content = content_of(6'000'000);
+    world here{content};
+    bool was_late = false;
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything());
+        while (self.asked.size() < 60) {
+            if (!co_await self.hear()) co_return;
+            if (!self.asked.empty()) co_await self.answer();
+        }
+        // Out of order: none of the blocks that a read aims at by the order of the requests.
+        auto const late = self.asked[50];
+        self.asked.erase(self.asked.begin() + 50);
+        auto const bytes = self.message_of(late);
+        co_await self.send(byte_view{bytes}.first(bytes.size() / 2));
+        co_await here.sim.host(1).clock.sleep(40s);  // longer than `snub_after`
+        co_await self.send(byte_view{bytes}.subspan(bytes.size() / 2));
+        was_late = true;
+        co_await self.serve();
+    });
+    here.start({here.at(1)});
+    CHECK(here.completes(5min));
+    CHECK(was_late);
+    CHECK(here.transfer->status().failed_pieces == 0);
+}
+
+TEST_CASE("what a peer got while the disk was full is asked for when there is space again", "[simulation]") {
+    auto const content = content_of(1'000'000);
+    world here{content};
+    auto const count = content.torrent->pieces().piece_count();
+    bool is_full = false;
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        auto pieces = here.everything();
+        pieces.set(piece_index{count - 1}, false);
+        co_await self.meet(at, std::move(pieces));
+        while (self.asked.empty()) (void)co_await self.hear();
+        co_await self.answer();
+        auto& clock = here.sim.host(1).clock;
+        while (here.transfer->status().state != engine::transfer_state::failed) co_await clock.sleep(100ms);
+        is_full = true;
+        for (; !self.asked.empty(); self.asked.pop_front()) self.core->reject(self.asked.front());
+        self.core->have(piece_index{count - 1});
+        co_await self.send();
+        co_await clock.sleep(10s);
+        here.disk->set_capacity(UINT64_MAX);
+        co_await self.serve();
+    });
+    here.disk->set_capacity(300'000);
+    here.start({here.at(1)});
+    CHECK(here.completes(5min));
+    CHECK(is_full);
+}
+
+TEST_CASE("a transfer that found no descriptor or no space at its start begins later", "[simulation]") {
+    auto const content = content_of(300'000);
+    world here{content};
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything());
+        co_await self.serve();
+    });
+    here.disk->fail(1, GENERATE(EMFILE, ENOSPC), GENERATE(1, 2, 3));
+    here.start({here.at(1)});
+    here.sim.run_for(1s);
+    CHECK(here.transfer->status().state == engine::transfer_state::failed);
+    CHECK(here.completes(1min));
+    CHECK_FALSE(here.transfer->status().error);
+}
+
+TEST_CASE("a read that fails once costs a seeder no piece", "[simulation]") {
+    auto const content = content_of(300'000);
+    world here{content};
+    here.disk->put("0", content.files[0]);
+    std::size_t answered = 0;
+    bool has_failed = false;
+    auto const ask_all = [&](net::environment& outside) -> net::task<void> {
+        auto stream = (co_await outside.network.connect(here.at(0), std::nullopt)).value();
+        stranger self{outside, content};
+        co_await self.greet(std::move(stream), content.torrent->swarm_hash());
+        auto const& pieces = content.torrent->pieces();
+        std::vector<byte_vector> places;
+        for (std::uint32_t i = 0; i < pieces.piece_count();) {
+            while (self.core->is_choked())
+                if (!co_await self.hear()) co_return;
+            if (i == 3 && !std::exchange(has_failed, true)) here.disk->fail(1, EIO);
+            auto const block = pieces.block_at(piece_index{i}, 0);
+            auto& place = places.emplace_back(block.length);
+            auto const before = self.core->counters().payload_received;
+            self.rejected = 0;
+            (void)self.core->request(block, place, outside.clock.now());
+            co_await self.send();
+            while (self.rejected == 0 && self.core->counters().payload_received < before + block.length)
+                if (!co_await self.hear()) co_return;
+            if (self.rejected > 0)
+                co_await outside.clock.sleep(1s);
+            else
+                ++answered, ++i;
+        }
+    };
+    here.start({});
+    here.sim.spawn("stranger", ask_all(here.sim.host(1)));
+    here.sim.run_for(1min);
+    CHECK(answered == content.torrent->pieces().piece_count());
+    CHECK(here.transfer->status().bytes_left == 0);
+}
+
+TEST_CASE("a small torrent need not wait until a large one is checked", "[simulation]") {
+    auto const large = testing::make_content({{"large", 128'000'000}}, {.format = metainfo::format::v1});
+    auto const small = content_of(100'000);
+    world here{small};
+    here.node = std::make_unique<engine::node>(here.sim.host(0), here.sim.executor(), engine::node_settings{});
+    std::string order;
+    auto const add = [&](testing::content const& what, std::string name) {
+        engine::transfer_options options;
+        options.files = std::make_shared<store::simulated_files>(std::make_shared<store::simulated_disk>(1));
+        options.on_event = [&order, name](engine::transfer_event const& happened) {
+            if (std::holds_alternative<engine::event::checked>(happened)) order += name;
+        };
+        here.transfer = here.node->add(what.torrent, std::move(options)).value();
+    };
+    add(large, "large ");
+    add(small, "small ");
+    here.sim.run_for(1s);
+    CHECK(order == "small large ");
+}
+
+TEST_CASE("an exception in one half of a session ends the session and is told", "[simulation]") {
+    auto const content = content_of(3'000'000);
+    world here{content};
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything());
+        co_await self.serve();
+    });
+    auto& outside = here.sim.host(0);
+    brittle_network network{outside.network};
+    std::vector<std::string> told;
+    engine::node_settings settings;
+    settings.on_failure = [&](std::string_view task, std::exception_ptr const&) { told.emplace_back(task); };
+    here.start_in({outside.clock, network, outside.random, outside.workers}, {here.at(1)}, std::move(settings));
+    CHECK(here.sim.run_until([&] { return !told.empty(); }, 1min));
+    here.sim.run_for(1s);
+    CHECK(told == std::vector{"connect " + here.at(1).to_string()});
+    CHECK(here.transfer->status().peers == 0);
+    here.end();
+}
+
+TEST_CASE("one address cannot take up all the handshakes of a node", "[simulation]") {
+    auto const content = content_of(100'000);
+    world here{content};
+    here.start({});
+    std::vector<std::unique_ptr<net::stream>> silent;
+    auto const hold = [](net::environment& outside, endpoint at, auto& held) -> net::task<void> {
+        for (int i = 0; i < 300; ++i) held.push_back((co_await outside.network.connect(at, std::nullopt)).value());
+    };
+    bool is_heard = false;
+    auto const greet = [](net::environment& outside, endpoint at, testing::content const& what,
+                          bool& heard) -> net::task<void> {
+        stranger self{outside, what};
+        auto stream = (co_await outside.network.connect(at, std::nullopt)).value();
+        co_await self.greet(std::move(stream), what.torrent->swarm_hash());
+        heard = co_await self.hear();
+    };
+    here.sim.spawn("hold", hold(here.sim.host(1), here.at(0), silent));
+    here.sim.run_for(8s);  // less than `handshake_timeout`
+    CHECK(silent.size() == 300);
+    here.sim.spawn("greet", greet(here.sim.host(2), here.at(0), content, is_heard));
+    here.sim.run_for(1s);
+    CHECK(is_heard);
+}
+
+TEST_CASE("a peer is neither banned nor pushed out by somebody elsewhere who takes its name", "[simulation]") {
+    auto const content = content_of(2'000'000);
+    world here{content};
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything(), 's');
+        self.is_liar = true;
+        co_await self.serve();
+    });
+    here.start({here.at(1)});
+    REQUIRE(here.sim.run_until([&] { return here.left_with(engine::errc::banned); }, 1min));
+    // One that came to us, and one that we connect to, both by the name of 'g'.
+    bool was_pushed_out = false;
+    auto const stay = [](world& in, bool& left) -> net::task<void> {
+        stranger self{in.sim.host(2), in.content};
+        auto stream = (co_await in.sim.host(2).network.connect(in.at(0), std::nullopt)).value();
+        co_await self.greet(std::move(stream), in.content.torrent->swarm_hash());
+        while (co_await self.hear()) {}
+        left = true;
+    };
+    here.sim.spawn("stay", stay(here, was_pushed_out));
+    here.sim.run_for(1s);
+    here.play(3, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything(), 'g');
+        while (co_await self.hear()) {}
+    });
+    here.transfer->connect({here.at(3)});
+    here.sim.run_for(5s);
+    CHECK_FALSE(was_pushed_out);
+    // An honest one by the name of the liar.
+    here.play(4, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything(), 's');
+        co_await self.serve();
+    });
+    here.transfer->connect({here.at(4)});
+    CHECK(here.completes(1min));
+    here.end();
+}
+
+TEST_CASE("a peer that takes a connection and drops it is tried ever more seldom", "[simulation]") {
+    auto const content = content_of(100'000);
+    world here{content};
+    int visits = 0;
+    here.play(1, [&](net::listener& at, stranger&) -> net::task<void> {
+        for (;; ++visits) {
+            stranger each{here.sim.host(1), content};
+            co_await each.meet(at, here.everything());
+            each.leave();
+        }
+    });
+    here.start({here.at(1)});
+    here.sim.run_for(10min);
+    CHECK(visits >= 3);
+    CHECK(visits <= 10);  // after 5, 10, 20... seconds, not every 5
+}
+
+TEST_CASE("a seeder with some damaged pieces gets the others of the file back", "[simulation]") {
+    auto const content = content_of(1'000'000);
+    world here{content};
+    here.disk->put("0", content.files[0]);
+    here.is_writable = false;
+    here.start({});
+    here.sim.run_for(1s);
+    auto const count = content.torrent->pieces().piece_count();
+    REQUIRE(here.transfer->status().pieces_have == count);
+    here.sim.run_for(10s);  // its journal says so by now
+    auto damaged = content.files[0];
+    for (std::size_t piece = 0; piece < 6; ++piece) damaged[piece * 32 * 1024] ^= std::byte{1};
+    here.disk->put("0", damaged);
+    here.sim.run_for(1min);
+    CHECK(here.transfer->status().pieces_have == count - 6);
+    here.disk->put("0", content.files[0]);
+    here.sim.run_for(1min);
+    CHECK(here.transfer->status().state == engine::transfer_state::seeding);
+}
+
+TEST_CASE("a UDP tracker is reached by its second address when the first is silent", "[simulation]") {
+    auto const content = content_of(100'000);
+    world here{content};
+    here.sim.host(9);
+    here.sim.name("tracker", here.sim.address_of(9));
+    here.sim.name("tracker", here.sim.address_of(1));
+    here.trackers = {"udp://tracker:6881/announce"};
+    auto const track = [](world& in) -> net::task<void> {
+        auto const socket = in.sim.host(1).network.open_datagram(in.at(1)).value();
+        std::array<net::datagram, 1> arrived;
+        while (co_await socket->receive(arrived)) {
+            byte_vector out;
+            auto const request = announce::parse_udp_request(arrived[0].bytes).value();
+            if (auto const* connect = std::get_if<announce::udp_connect>(&request)) {
+                announce::encode_udp_connected(out, {connect->transaction, 42});
+            } else if (auto const* asked = std::get_if<announce::udp_announce>(&request)) {
+                announce::announce_reply reply;
+                reply.interval = 30min;
+                reply.peers.push_back({in.at(2), {}});
+                announce::encode_udp_announced(out, asked->transaction, reply, announce::udp_family::v4, 1200);
+            }
+            net::datagram const answer{arrived[0].peer, out};
+            (void)socket->send({&answer, 1});
+        }
+    };
+    here.sim.spawn("tracker", track(here));
+    here.play(2, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything());
+        co_await self.serve();
+    });
+    here.start({});
+    CHECK(here.completes(25s));  // less than `announce_timeout`
+    here.end();
+}
