@@ -76,7 +76,7 @@ struct announce_reply {
     std::string warning;  ///< Remote text: escape it for display.
     std::string tracker_id;
     std::optional<ip_address> external_ip;  ///< How the tracker sees us. Source: BEP 24.
-    std::string session;                    ///< Where a Shoal hub takes sessions; empty elsewhere. docs/hub-protocol.md.
+    std::string session;  ///< Where a Shoal hub takes sessions; empty elsewhere. docs/hub-protocol.md.
 };
 
 /// The numbers of one torrent. Source: BEP 48.
