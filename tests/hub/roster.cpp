@@ -205,7 +205,7 @@ TEST_CASE("nodes over the limit wait in line and are let in one after the other"
     CHECK(hub.nodes.waiting_count() == 0);
 }
 
-TEST_CASE("a hello comes first and once; what is broken ends the session", "[hub]") {
+TEST_CASE("a hello comes first and once, and what is broken ends the session", "[hub]") {
     table hub;
     auto const silent = hub.nodes.connected(at("192.0.2.1:5000"), hub.now);
     CHECK_FALSE(

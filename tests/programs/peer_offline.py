@@ -342,7 +342,7 @@ class Options(Peer):
         self.run_peer("create", "share", expect=USAGE, environment={"SHOAL_PIECE_LENGTH": odd})
 
     def test_what_is_not_built_yet_says_so(self):
-        for command in ("share", "find", "console", "daemon"):
+        for command in ("daemon",):
             self.run_peer(command, "something", "--tracker", "http://t.example", expect=FAILED)
 
     def test_environment_and_file_stand_behind_the_command_line(self):
