@@ -85,7 +85,7 @@ TEST_CASE("a seeder survives whatever is done to its files, and gives them again
         testing::content content;
         std::unique_ptr<testing::temporary_folder> from = std::make_unique<testing::temporary_folder>();
         std::unique_ptr<testing::temporary_folder> to = std::make_unique<testing::temporary_folder>();
-        std::shared_ptr<engine::transfer> given, first, second;
+        std::shared_ptr<engine::transfer> given = {}, first = {}, second = {};
         fs::path file() const { return content.path_of(from->path(), 0); }
     };
     std::vector<damage> all;

@@ -169,7 +169,9 @@ TEST_CASE("limits hold at their edge", "[session]") {
 
     auto const of_set = [](std::size_t count) {
         peer_set set;
-        set.peers.assign(count, {.at = at("192.0.2.1:1"), .client = "x"});
+        set_member one;
+        one.at = at("192.0.2.1:1");
+        set.peers.assign(count, one);
         return parse_hub_message(encode(hub_message{set}));
     };
     CHECK(of_set(set_max));

@@ -190,7 +190,9 @@ TEST_CASE("a piece that is finished while a sync fails is read again before it c
     auto const content = small_sample();
     auto const disk = std::make_shared<store::simulated_disk>(1);
     auto const files = std::make_shared<busy_files>(disk);
-    auto const into = store::chunk_store::open(content.torrent, {.preallocate = false}, files).value();
+    store::store_settings settings;
+    settings.preallocate = false;
+    auto const into = store::chunk_store::open(content.torrent, settings, files).value();
     REQUIRE(into->load());
     REQUIRE(receive(*into, content, 0).value());
     files->meanwhile = [&] {
