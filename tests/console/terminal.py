@@ -21,6 +21,7 @@ import unittest
 
 PEER = ""
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
+LEAKS = {"LSAN_OPTIONS": f"suppressions={pathlib.Path(__file__).resolve().parent / 'libedit.supp'}:print_suppressions=0"}
 PATIENCE = 60
 COLUMNS, ROWS = 80, 24
 
@@ -110,7 +111,7 @@ class AtTerminal:
         self.screen = Screen()
         pid, self.terminal = pty.fork()
         if pid == 0:
-            os.execvpe(str(command[0]), [str(word) for word in command], {**CLEAN, "TERM": "xterm", "LC_ALL": "C.UTF-8"})
+            os.execvpe(str(command[0]), [str(word) for word in command], {**CLEAN, **LEAKS, "TERM": "xterm", "LC_ALL": "C.UTF-8"})
         self.pid = pid
         self.is_closed = False
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))

@@ -117,11 +117,13 @@ inline transfer_options fetching(fs::path const& folder, std::vector<endpoint> f
     return options;
 }
 
-/// Keeps what happened in a transfer.
+/// Keeps what happened in a transfer. It may go before the transfer does.
 struct happenings {
-    std::vector<engine::transfer_event> events;
+    std::shared_ptr<std::vector<engine::transfer_event>> const kept =
+        std::make_shared<std::vector<engine::transfer_event>>();
+    std::vector<engine::transfer_event>& events = *kept;
     engine::transfer_observer keep() {
-        return [this](engine::transfer_event const& what) { events.push_back(what); };
+        return [to = kept](engine::transfer_event const& what) { to->push_back(what); };
     }
     template <class Event>
     std::vector<Event> all() const {
