@@ -210,6 +210,7 @@ int run(command_line how) {
     }
     how.how.catalogue = data / "catalogue.sqlite";
     how.how.host_names.push_back(own_name());
+    how.how.version = SHOAL_VERSION;
     how.how.started_at =
         std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
             .count();

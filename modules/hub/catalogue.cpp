@@ -1,18 +1,10 @@
 module;
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <ctime>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,6 +17,7 @@ module;
 #include "core/try.hpp"
 
 module shoal.hub;
+import :catalogue_file;
 import :database;
 import :matching;
 import shoal.bencode;
@@ -105,87 +98,6 @@ std::int64_t to_sql(wall_time at) noexcept {
 }
 wall_time to_time(std::int64_t seconds) noexcept {
     return wall_time{std::chrono::seconds{seconds}};
-}
-
-/// An open file with a lock, both of which end with this object.
-class lock_file {
-public:
-    explicit lock_file(int number) noexcept : number_(number) {}
-    ~lock_file() { ::close(number_); }
-    lock_file(lock_file const&) = delete;
-    lock_file& operator=(lock_file const&) = delete;
-
-private:
-    int number_;
-};
-
-std::error_code last_error() noexcept {
-    if (errno == EROFS) return errc::read_only;
-    if (errno == ENOSPC || errno == EDQUOT) return errc::no_space;
-    return {errno, std::system_category()};
-}
-
-fs::path with_suffix(fs::path path, std::string_view suffix) {
-    return path += suffix;
-}
-
-/// Makes the folder and the file, for its owner's eyes only as it says who shares what, and takes the lock beside it.
-result<std::unique_ptr<lock_file>> lock(fs::path const& file) {
-    if (file.has_parent_path()) {
-        std::error_code why;
-        fs::create_directories(file.parent_path(), why);
-        if (why) return why;
-    }
-    auto const opened = [](fs::path const& path) { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); };
-    auto const number = opened(with_suffix(file, ".lock"));
-    if (number < 0) return last_error();
-    auto taken = std::make_unique<lock_file>(number);
-    if (::flock(number, LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK) return errc::in_use;
-        return last_error();
-    }
-    // Only behind the lock: closing a file ends the locks that SQLite has on it in this process.
-    auto const made = opened(file);
-    if (made < 0) return last_error();
-    ::close(made);
-    return taken;
-}
-
-/// What SQLite is too kind to: it takes a shred for a new file, and reads one that asks for a later version of it.
-result<void> check_header(fs::path const& file) {
-    std::array<char, 100> header{};
-    std::ifstream in(file, std::ios::binary);
-    auto const is_whole = static_cast<bool>(in.read(header.data(), header.size()));
-    if (in.gcount() == 0) return success();  // new
-    if (!is_whole) return errc::damaged;
-    for (auto const version : {header[18], header[19]})
-        if (version < 1 || version > 2) return errc::damaged;
-    return success();
-}
-
-/// `2026-11-22T20:45:10Z`, without the colons.
-std::string date_of(std::time_t seconds) {
-    std::tm parts{};
-    ::gmtime_r(&seconds, &parts);
-    std::array<char, 32> text{};
-    return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H%M%SZ", &parts)};
-}
-
-/// Renames the file and its log, for a person to look at.
-result<fs::path> set_file_aside(fs::path const& file) {
-    struct stat facts{};
-    if (::stat(file.c_str(), &facts) != 0) return last_error();
-    auto const first = with_suffix(file, ".bad-" + date_of(facts.st_mtime));
-    auto aside = first;
-    std::error_code why;
-    for (int number = 2; fs::exists(aside, why); ++number) aside = with_suffix(first, "-" + std::to_string(number));
-    // The log first: on a new file of this name it would be taken for its own.
-    for (auto const* const suffix : {"-wal", "-journal"})
-        if (fs::exists(with_suffix(file, suffix), why))
-            if (fs::rename(with_suffix(file, suffix), with_suffix(aside, suffix), why); why) return why;
-    fs::remove(with_suffix(file, "-shm"), why);
-    if (fs::rename(file, aside, why); why) return why;
-    return aside;
 }
 
 bool is_owner_name(std::string_view name) noexcept {
@@ -274,7 +186,7 @@ result<catalogue> catalogue::open(fs::path file, catalogue_limits within) {
         made->aside = aside;
         auto const started = [&]() -> result<void> {
             if (!is_in_memory) {
-                SHOAL_TRY(made->held, lock(file));
+                SHOAL_TRY(made->held, lock_catalogue(file));
                 SHOAL_TRY(check_header(file));
             }
             return made->start(file);

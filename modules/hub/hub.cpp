@@ -48,6 +48,9 @@ secrets draw(net::random& random) {
 constexpr auto monitor_step = std::chrono::milliseconds{500};
 /// How often the counters are written down: what a crash loses of them.
 constexpr auto counters_step = std::chrono::minutes{1};
+/// How often the catalogue is told that owners are there: seldom beside the days that it keeps them, as each is a
+/// write.
+constexpr auto owners_step = std::chrono::hours{1};
 /// Entries that are read at once when the catalogue is opened.
 constexpr std::size_t entries_at_once = 1000;
 
@@ -61,9 +64,14 @@ std::string boot_name(net::random& random) {
 hub_parts::hub_parts(net::environment& environment, settings how)
     : outside(environment),
       core(std::move(how), draw(outside.random)),
-      nodes(core.how().nodes, outside.random.next()),
+      nodes(core.how().nodes, {outside.random.next(), outside.random.next()}),
       watch(nodes, boot_name(outside.random), core.how().started_at, outside.clock.now()) {
     watch.nodes_max = core.how().nodes.sessions_max;
+    watch.version = core.how().version;
+    nodes.pieces_known = [this](info_hash const& torrent) {
+        auto const known = watch.shared.find(torrent);
+        return known == watch.shared.end() ? 0 : known->second.pieces;
+    };
     core.on_announce = [this](announce::announce_request const& request, endpoint const& at, time_point when) {
         nodes.announced(request, at, when);
     };
@@ -251,11 +259,14 @@ net::task<result<void>> hub_parts::open_catalogue() {
     co_return success();
 }
 
-/// Writes the counters down, and forgets who has not been heard of for days.
+/// Writes the counters down; now and then, that owners were heard of, and forgets those who were not for days.
 net::task<void> hub_parts::keep_catalogue() {
+    auto looked_at = now();
     for (;;) {
         co_await outside.clock.sleep(counters_step);
         co_await save_counters();
+        if (now() - looked_at < owners_step) continue;
+        looked_at = now();
         auto const at = wall_seconds();
         std::set<std::string> owners;
         for (auto const& [number, each] : nodes.nodes())

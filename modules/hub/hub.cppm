@@ -12,6 +12,7 @@ export import :settings;    // settings, counters, log_function
 export import :meter;       // requests per address
 export import :service;     // what is answered to whom, without sockets
 export import :roster;      // who takes part in what, and the sessions' protocol, without sockets
+export import :clients;     // what a client calls itself
 export import :monitor;     // what the page and the API show, as JSON
 export import :catalogue;   // names, sizes, owners of what is shared; kept on disk
 export import :policy;      // whom a browser may call us by

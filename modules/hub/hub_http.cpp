@@ -130,8 +130,7 @@ net::task<net::http_response> hub_parts::answer(net::http_request const& request
 
 net::task<net::http_response> hub_parts::answer_api(std::string_view path, net::http_request const& request) {
     if (path == "events") co_return stream_events(request);
-    refresh_monitor();
-    if (path == "status") co_return json_response(watch.status_json(now()));
+    if (path == "status") co_return json_response(watch.status_json(numbers(), now()));
     if (path == "nodes") co_return json_response(watch.nodes_json(now()));
     if (path == "transfers") co_return json_response(watch.transfers_json());
     if (path == "history") co_return json_response(watch.history_json(now()));
@@ -249,7 +248,6 @@ net::task<void> hub_parts::send_events(net::body_writer& to, std::string last_id
             of.listeners.remove(news);
         }
     } const here{*this, news};
-    refresh_monitor();
     std::uint64_t position = 0;
     auto text = watch.catch_up(last_id, position, now());
     if (text.empty()) text = ": up to date\n\n";

@@ -137,8 +137,11 @@ void hub_parts::settle() {
     for (auto const& each : nodes.take_presences()) core.present(each, at);
     for (auto const which : nodes.take_ready())
         if (auto const writer = writers.find(which); writer != writers.end()) writer->second->notify();
-    if (tasks == nullptr) return;
-    while (auto order = nodes.take_publication()) tasks->spawn("publish", publish(std::move(*order)));
+    if (tasks == nullptr || is_publishing) return;
+    if (auto order = nodes.take_publication()) {
+        is_publishing = true;
+        tasks->spawn("publish", publish(std::move(*order)));
+    }
 }
 
 net::task<void> hub_parts::publish(publish_order order) {
@@ -165,6 +168,7 @@ net::task<void> hub_parts::publish(publish_order order) {
             watch.changed(done.torrent);
     }
     nodes.answer_publication(order, done.refusal);
+    is_publishing = false;
     settle();
 }
 }  // namespace shoal::hub

@@ -65,6 +65,7 @@ public:
     std::map<info_hash, shared_torrent> shared;
     void changed(info_hash const& torrent) { pending_.torrents.insert(torrent); }
     std::optional<std::size_t> nodes_max;
+    std::string version;  ///< Of the program.
 
     /// Takes news in; makes an event of them when somebody listens. Call about twice a second.
     void update(touched news, std::vector<happening> happened, monitor_numbers const& numbers, time_point now);
@@ -84,7 +85,7 @@ public:
 
     // The API: bodies of answers.
 
-    std::string status_json(time_point now) const;
+    std::string status_json(monitor_numbers const& numbers, time_point now) const;
     std::string nodes_json(time_point now) const;
     /// A page of shared and active torrents by hash; `wanted` names them in order.
     std::string torrents_json(std::vector<info_hash> const& wanted, std::size_t total,

@@ -87,6 +87,7 @@ struct hub_parts {
     std::error_code failure;
     std::map<session_id, net::signal*> writers;
     std::list<net::signal*> listeners;  // pages that wait for news
+    bool is_publishing = false;         // one at a time: what waits is in the roster, which bounds it
     std::uint64_t told = 0;             // the last event that they were woken for
 };
 }  // namespace shoal::hub

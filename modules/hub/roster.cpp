@@ -30,12 +30,9 @@ using namespace std::chrono_literals;
 
 /// Log lines and events that wait to be taken; beyond that the oldest news are worth less than the memory.
 constexpr std::size_t happenings_max = 10'000;
-/// Bytes of published metainfo that wait for the catalogue.
-constexpr std::size_t publications_max = 64;
-/// Peers that announce are told to sessions in batches; a large swarm less often, so that the work stays linear.
-constexpr auto tell_after = 500ms;
-constexpr auto tell_later_per_member = 4ms;
-
+/// Publications that wait for the catalogue, and bytes of their metainfo: four of the largest.
+constexpr std::size_t publications_max = 1000;
+constexpr std::size_t publication_bytes_max = 4 * session::metainfo_max;
 std::uint64_t rate_between(std::uint64_t before, std::uint64_t after, duration time) {
     auto const length = std::chrono::duration_cast<std::chrono::seconds>(time).count();
     if (after <= before || length <= 0) return 0;
@@ -47,36 +44,7 @@ std::string comma(endpoint const& at) {
 }
 }  // namespace
 
-std::string client_of(peer_id const& id) {
-    static constexpr std::array<std::pair<std::string_view, std::string_view>, 14> names{{{"A2", "aria2"},
-                                                                                          {"AZ", "Vuze"},
-                                                                                          {"BI", "BiglyBT"},
-                                                                                          {"DE", "Deluge"},
-                                                                                          {"KT", "KTorrent"},
-                                                                                          {"LT", "libtorrent"},
-                                                                                          {"PI", "PicoTorrent"},
-                                                                                          {"SL", "Shoal"},
-                                                                                          {"TR", "Transmission"},
-                                                                                          {"UT", "uTorrent"},
-                                                                                          {"WD", "WebTorrent Desktop"},
-                                                                                          {"WW", "WebTorrent"},
-                                                                                          {"lt", "libTorrent"},
-                                                                                          {"qB", "qBittorrent"}}};
-    auto const text = as_text(id.view());
-    if (text.starts_with("A2-")) return "aria2";
-    if (text[0] != '-' || text[7] != '-') return "unknown client";
-    auto const found = std::ranges::find(names, text.substr(1, 2), [](auto const& pair) { return pair.first; });
-    if (found == names.end()) return "unknown client";
-    std::string version;
-    for (auto const digit : text.substr(3, 4)) {
-        if (digit < '0' || digit > '9') return std::string{found->second};
-        version.append(version.empty() ? "" : ".").push_back(digit);
-    }
-    while (version.size() > 3 && version.ends_with(".0")) version.resize(version.size() - 2);
-    return std::string{found->second} + " " + version;
-}
-
-roster::roster(roster_limits limits, std::uint64_t seed) : limits_(limits), random_(seed) {}
+roster::roster(roster_limits limits, siphash_key const& secret) : limits_(limits), secret_(secret) {}
 
 // Sessions
 
@@ -175,6 +143,7 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
     if (auto const lost = resume ? lost_.find(*resume) : lost_.end(); lost != lost_.end()) {
         if (lost->second.id == state.id) {
             for (auto& [torrent, member] : lost->second.members) {
+                if (!fits(torrent, member.have)) continue;
                 auto& of = torrents_[torrent];
                 member.of = added.number;
                 member.is_new = true;
@@ -197,17 +166,23 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
     for (auto const& each : reply.torrents) send_whole_set(which, each.torrent);
 }
 
+/// Numbers under a keyed hash: whoever knows his own token learns nothing of others'.
 session::token roster::draw_token() {
     session::token drawn;
     for (std::size_t i = 0; i < drawn.size(); i += 8) {
-        // splitmix64 over a seed from the random device
-        random_ += 0x9e37'79b9'7f4a'7c15;
-        auto word = random_;
-        word = (word ^ (word >> 30)) * 0xbf58'476d'1ce4'e5b9;
-        word = (word ^ (word >> 27)) * 0x94d0'49bb'1331'11eb;
-        store_be(mutable_byte_view{drawn}.subspan(i, 8), word ^ (word >> 31));
+        std::array<std::byte, 8> number;
+        store_be(mutable_byte_view{number}, tokens_++);
+        store_be(mutable_byte_view{drawn}.subspan(i, 8), siphash(secret_, number));
     }
     return drawn;
+}
+
+/// Whether it has as many pieces as the torrent, as far as anybody has said.
+bool roster::fits(info_hash const& torrent, bitfield const& have) const {
+    auto const there = torrents_.find(torrent);
+    auto const told = there == torrents_.end() ? 0 : there->second.pieces;
+    auto const known = pieces_known ? pieces_known(torrent) : 0;
+    return (told == 0 || told == have.size()) && (known == 0 || known == have.size());
 }
 
 result<void> roster::handle(session_id from, session::join& said, time_point now) {
@@ -219,9 +194,8 @@ result<void> roster::handle(session_id from, session::join& said, time_point now
     };
     if (self.torrents.size() >= session::torrents_max && !self.torrents.contains(said.torrent))
         return refuse("too many torrents in one session");
+    if (!fits(said.torrent, said.have)) return refuse("the torrent has another number of pieces");
     auto& of = torrents_[said.torrent];
-    bool const is_first = of.session_members == 0 && of.pieces == 0;
-    if (!is_first && of.pieces != said.have.size()) return refuse("the torrent has another number of pieces");
     of.pieces = said.have.size();
     if (of.size == 0) of.size = said.size;
     auto const [at, is_new] = of.members.try_emplace(state.number);
@@ -302,20 +276,25 @@ result<void> roster::handle(session_id from, session::ask_peers const& said, tim
 }
 
 result<void> roster::handle(session_id from, session::publish& said, time_point) {
-    if (publications_.size() >= publications_max) {
-        send(from, session::refused{session::request::publish, said.torrent, "the hub is busy; publish again later"});
-        return success();
-    }
-    auto const& self = nodes_.at(sessions_.at(from).number);
-    publications_.push_back({from, self.number, self.at, said.torrent, std::move(said.metainfo)});
+    order(from, session::request::publish, said.torrent, std::move(said.metainfo));
     return success();
 }
 
 result<void> roster::handle(session_id from, session::unpublish const& said, time_point) {
-    auto const& self = nodes_.at(sessions_.at(from).number);
-    if (publications_.size() < publications_max)
-        publications_.push_back({from, self.number, self.at, said.torrent, std::nullopt});
+    order(from, session::request::unpublish, said.torrent, std::nullopt);
     return success();
+}
+
+void roster::order(session_id from, session::request what, info_hash const& torrent,
+                   std::optional<byte_vector> metainfo) {
+    auto const bytes = metainfo ? metainfo->size() : 0;
+    if (publications_.size() >= publications_max || publication_bytes_ + bytes > publication_bytes_max) {
+        send(from, session::refused{what, torrent, "the hub is busy; try again later"});
+        return;
+    }
+    publication_bytes_ += bytes;
+    auto const& self = nodes_.at(sessions_.at(from).number);
+    publications_.push_back({from, self.number, self.at, torrent, std::move(metainfo)});
 }
 
 void roster::disconnected(session_id which, time_point now) {
@@ -341,6 +320,7 @@ void roster::disconnected(session_id which, time_point now) {
         note("disconnected", 0, std::nullopt, "[ACTIVE CONNECTIONS] " + std::to_string(admitted_));
     }
     sessions_.erase(found);
+    ready_.push_back(which);  // its writer finds that it is over
     if (waited) tell_places();
     let_in(now);
 }
@@ -396,85 +376,13 @@ void roster::send(session_id to, std::shared_ptr<byte_vector const> encoded) {
     state.output.push_back(std::move(encoded));
 }
 
-namespace {
-session::set_member told(node const& who, member const& of, bool whole) {
-    session::set_member entry;
-    entry.at = who.at;
-    entry.client = who.client.substr(0, session::text_max);
-    entry.is_session = who.is_session;
-    entry.is_complete = of.is_complete;
-    entry.uploaded = of.uploaded;
-    entry.downloaded = of.downloaded;
-    if ((whole || of.is_new) && of.have.size() > 0)
-        entry.have = of.have;
-    else
-        entry.gained = of.gained;
-    return entry;
-}
-}  // namespace
-
-void roster::send_whole_set(session_id to, info_hash const& torrent) {
-    auto const self = sessions_.at(to).number;
-    session::peer_set set;
-    set.torrent = torrent;
-    set.is_whole = true;
-    auto const found = torrents_.find(torrent);
-    std::size_t count = 0;
-    if (found != torrents_.end()) {
-        for (auto const& [number, of] : found->second.members) {
-            auto const& who = nodes_.at(number);
-            if (number == self || who.at.port == 0) continue;
-            if (++count > limits_.set_peers_max) break;
-            set.peers.push_back(told(who, of, true));
-            // Bitfields make a set large: it is cut so that no message nears its limit.
-            if (set.peers.size() < session::set_max && set.peers.size() * (of.have.size() / 8 + 512) < (1u << 20))
-                continue;
-            send(to, std::exchange(set, {torrent, false, {}, {}}));
-        }
-    }
-    if (set.is_whole || !set.peers.empty()) send(to, set);
-}
-
-void roster::send_changes(info_hash const& torrent, membership& of, time_point now) {
-    if (of.touched.empty() && of.gone.empty()) return;
-    if (now - of.told_at < tell_after + tell_later_per_member * of.members.size()) return;
-    of.told_at = now;
-    session::peer_set set;
-    set.torrent = torrent;
-    auto const flush = [&] {
-        if (set.peers.empty() && set.gone.empty()) return;
-        auto const encoded = std::make_shared<byte_vector const>(session::encode(session::hub_message{set}));
-        for (auto const& [number, each] : of.members)
-            if (auto const to = session_of_.find(number); to != session_of_.end()) send(to->second, encoded);
-        set.peers.clear();
-        set.gone.clear();
-    };
-    for (auto const& at : of.gone) {
-        set.gone.push_back(at);
-        if (set.gone.size() == session::set_max) flush();
-    }
-    of.gone.clear();
-    for (auto const number : std::exchange(of.touched, {})) {
-        auto const found = of.members.find(number);
-        if (found == of.members.end()) continue;
-        auto& each = found->second;
-        auto const& who = nodes_.at(number);
-        if (each.gained.size() > session::changes_max) each.is_new = true;
-        if (who.at.port != 0 && of.session_members > 0) set.peers.push_back(told(who, each, false));
-        each.gained.clear();
-        each.is_new = false;
-        if (set.peers.size() == session::set_max || set.peers.size() * (each.have.size() / 8 + 512) >= (1u << 20))
-            flush();
-    }
-    flush();
-}
-
 // Publishing
 
 std::optional<publish_order> roster::take_publication() {
     if (publications_.empty()) return std::nullopt;
     auto next = std::move(publications_.front());
     publications_.pop_front();
+    if (next.metainfo) publication_bytes_ -= next.metainfo->size();
     return next;
 }
 
@@ -525,15 +433,13 @@ void roster::announced(announce::announce_request const& request, endpoint const
         if (nodes_.at(number).torrents.empty()) remove_node(number);
         return;
     }
-    if (number == 0 && announced_count() >= limits_.announced_max) return;
+    bool const is_new = number == 0 || !nodes_.at(number).torrents.contains(request.torrent);
+    if (is_new && announced_members_ >= limits_.announced_max) return;
     auto& who = number != 0 ? nodes_.at(number) : add_node(at, client_of(request.peer), false, now);
-    // One address takes part in few torrents; a flood of them is the registry's to bear.
-    if (who.torrents.size() >= 200 && !who.torrents.contains(request.torrent)) return;
-    auto& of = torrents_[request.torrent];
-    auto const [place, is_new] = of.members.try_emplace(who.number);
-    auto& self = place->second;
+    auto& self = torrents_[request.torrent].members[who.number];
     self.of = who.number;
     if (is_new) {
+        ++announced_members_;
         who.torrents.insert(request.torrent);
         note("joined", who.number, request.torrent, comma(at) + " announced");
     } else {
@@ -581,7 +487,7 @@ void roster::remove_member(info_hash const& torrent, node_number of) {
     auto& self = nodes_.at(of);
     if (found->second.members.erase(of) == 0) return;
     self.torrents.erase(torrent);
-    if (self.is_session) --found->second.session_members;
+    --(self.is_session ? found->second.session_members : announced_members_);
     found->second.touched.erase(of);
     if (self.at.port != 0 && found->second.session_members > 0) found->second.gone.push_back(self.at);
     touched_.members.emplace(torrent, of);

@@ -3,6 +3,7 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,11 +22,12 @@ import shoal.session;
 export namespace shoal::hub {
 /// What a roster holds at most.
 struct roster_limits {
-    std::size_t sessions_max = 1000;     ///< Nodes with a session; further ones wait in line.
-    std::size_t waiting_max = 1000;      ///< And these are sent away.
-    std::size_t announced_max = 20'000;  ///< Peers shown that only announce; the registry knows all of them anyway.
-    std::size_t output_max = 4u << 20;   ///< Bytes that wait for a node that does not read; then it is dropped.
-    std::size_t set_peers_max = 2000;    ///< Peers that a whole peer set names.
+    std::size_t sessions_max = 1000;  ///< Nodes with a session; further ones wait in line.
+    std::size_t waiting_max = 1000;   ///< And these are sent away.
+    /// Peers shown that only announce, once for each of their torrents; the registry knows all of them anyway.
+    std::size_t announced_max = 20'000;
+    std::size_t output_max = 4u << 20;  ///< Bytes that wait for a node that does not read; then it is dropped.
+    std::size_t set_peers_max = 2000;   ///< Peers that a whole peer set names.
     std::uint32_t messages_per_second = 200;
     std::chrono::seconds resumable{120};  ///< How long a lost session can be taken up again.
     std::chrono::seconds announced_lifetime{46 * 60};
@@ -112,7 +114,8 @@ struct presence {
 /// socket and no clock. Protocol: docs/hub-protocol.md.
 class roster {
 public:
-    roster(roster_limits limits, std::uint64_t seed);
+    /// `secret` makes the tokens by which lost sessions are taken up; from a random device.
+    roster(roster_limits limits, siphash_key const& secret);
 
     // Sessions.
 
@@ -125,11 +128,15 @@ public:
     /// Messages to send, in order; `overflowed` is true when so much waits that the connection is to be ended.
     std::vector<std::shared_ptr<byte_vector const>> take_output(session_id to);
     bool overflowed(session_id which) const;
-    /// Sessions that got output since the last call.
+    /// Sessions that got output, or are over, since the last call.
     std::vector<session_id> take_ready();
+
+    /// How many pieces the catalogue says a torrent has; 0: it does not know. Who claims another number is refused.
+    std::function<std::uint32_t(info_hash const&)> pieces_known;
 
     // Publishing: the catalogue is slow, so the answer comes later.
 
+    /// The next one; take it when the one before is answered, since what waits here is bounded.
     std::optional<publish_order> take_publication();
     /// `refusal` is empty when it was done. The session may be gone.
     void answer_publication(publish_order const& asked, std::string const& refusal);
@@ -188,7 +195,9 @@ private:
     result<void> handle(session_id from, session::ask_peers const& said, time_point now);
     result<void> handle(session_id from, session::publish& said, time_point now);
     result<void> handle(session_id from, session::unpublish const& said, time_point now);
+    bool fits(info_hash const& torrent, bitfield const& have) const;
     void admit(session_id which, std::optional<session::token> const& resume, time_point now);
+    void order(session_id from, session::request what, info_hash const& torrent, std::optional<byte_vector> metainfo);
     void replace_older(session_id which, time_point now);
     void let_in(time_point now);
     void tell_places();
@@ -206,10 +215,12 @@ private:
     void expire(time_point now);
 
     roster_limits limits_;
-    std::uint64_t random_;
+    siphash_key secret_;
+    std::uint64_t tokens_ = 0;  // drawn so far
     node_number last_node_ = 0;
     session_id last_session_ = 0;
     std::size_t admitted_ = 0;
+    std::size_t announced_members_ = 0;  // in all torrents
     std::uint64_t refused_messages_ = 0;
     std::map<node_number, node> nodes_;
     std::unordered_map<endpoint, node_number> by_address_;
@@ -220,12 +231,10 @@ private:
     std::map<session::token, lost_session> lost_;
     std::vector<session_id> ready_;
     std::deque<publish_order> publications_;
+    std::size_t publication_bytes_ = 0;  // of their metainfo
     touched touched_;
     std::vector<happening> happenings_;
     std::vector<presence> presences_;
     time_point expired_at_{};
 };
-
-/// What a client calls itself by its peer id, `Transmission 3.00`; `unknown client` otherwise. Source: BEP 20.
-std::string client_of(peer_id const& id);
 }  // namespace shoal::hub

@@ -37,6 +37,7 @@ struct settings {
     roster_limits nodes{};
     std::filesystem::path catalogue{};      ///< The file of the catalogue; empty: it is gone with the hub.
     std::vector<std::string> host_names{};  ///< Names of this machine by which browsers may call it; see `is_our_host`.
+    std::string version{};                  ///< Of the program, for display.
     std::int64_t started_at = 0;            ///< Wall time, milliseconds since 1970; for display only.
     log_function log{};                     ///< Empty: nothing is logged.
     bool is_each_announce_logged = false;   ///< At `log_level::debug`.

@@ -33,7 +33,7 @@ bitfield pieces_of(std::uint32_t count, std::vector<std::uint32_t> const& had = 
 
 /// A hub's roster, and the peers that talk to it.
 struct table {
-    explicit table(hub::roster_limits limits = {}) : nodes(limits, 7) {}
+    explicit table(hub::roster_limits limits = {}) : nodes(limits, {7, 8}) {}
 
     struct caller {
         hub::session_id number = 0;
@@ -339,6 +339,73 @@ TEST_CASE("who claims another number of pieces than the catalogue knows is refus
     hub.listen(liar);
     CHECK(table::of<session::refused>(liar).size() == 1);
     CHECK(hub.nodes.torrents().empty());
+}
+
+TEST_CASE("who comes back with another number of pieces than the torrent has by now is told to join anew", "[hub]") {
+    table hub;
+    auto liar = hub.call("192.0.2.1:5000", 'a', 7000);
+    hub.say(liar, session::join{torrent, 100, pieces_of(3, {2}), 0, 0});
+    auto const proof = table::of<session::welcome>(liar).at(0).resume;
+    hub.nodes.disconnected(liar.number, hub.now);
+    auto honest = hub.call("192.0.2.2:5000", 'b', 7001);
+    hub.say(honest, session::join{torrent, 100, pieces_of(9, {8}), 0, 0});
+    auto back = hub.call("192.0.2.1:5001", 'a', 7000, proof);
+    CHECK(table::of<session::welcome>(back).at(0).torrents.empty());
+    CHECK(hub.nodes.torrents().at(torrent).members.size() == 1);
+    hub.say(back, session::join{torrent, 100, pieces_of(3), 0, 0});
+    CHECK(table::of<session::refused>(back).size() == 1);
+}
+
+TEST_CASE("who comes after the catalogue knows the torrent cannot claim another number of pieces", "[hub]") {
+    table hub;
+    hub.nodes.pieces_known = [](info_hash const& asked) { return asked == torrent ? 9u : 0u; };
+    auto liar = hub.call("192.0.2.1:5000", 'a', 7000);
+    hub.say(liar, session::join{torrent, 100, pieces_of(3), 0, 0});
+    CHECK(table::of<session::refused>(liar).size() == 1);
+    CHECK(hub.nodes.torrents().empty());
+}
+
+TEST_CASE("publications wait up to the limit, and are taken out one by one", "[hub]") {
+    table hub;
+    auto peer = hub.call("192.0.2.1:5000", 'a', 7000);
+    for (std::size_t i = 0; i < 4; ++i) hub.say(peer, session::publish{torrent, byte_vector(session::metainfo_max)});
+    CHECK(table::of<session::refused>(peer).empty());
+    hub.say(peer, session::publish{torrent, byte_vector(1)});
+    CHECK(table::of<session::refused>(peer).size() == 1);
+    hub.say(peer, session::unpublish{torrent});
+    CHECK(table::of<session::refused>(peer).size() == 1);
+    CHECK(hub.nodes.take_publication());
+    hub.say(peer, session::publish{torrent, byte_vector(1)});
+    CHECK(table::of<session::refused>(peer).size() == 1);
+}
+
+TEST_CASE("a session that is replaced or lost is told to its writer", "[hub]") {
+    table hub;
+    auto old = hub.call("192.0.2.1:5000", 'a', 7000);
+    (void)hub.nodes.take_ready();
+    auto const again = hub.call("192.0.2.1:5001", 'a', 7000);
+    auto const ready = hub.nodes.take_ready();
+    CHECK(std::ranges::find(ready, old.number) != ready.end());
+    CHECK(hub.nodes.overflowed(old.number));
+    CHECK_FALSE(hub.nodes.overflowed(again.number));
+}
+
+TEST_CASE("a flood of torrents from a few peers is shown up to the limit only", "[hub]") {
+    table hub{{.announced_max = 10}};
+    announce::announce_request announced;
+    for (char letter = 'a'; letter <= 'z'; ++letter) {
+        announced.torrent = *info_hash::from(as_bytes(std::string(20, letter)));
+        hub.nodes.announced(announced, at("192.0.2.7:1"), hub.now);
+    }
+    CHECK(hub.nodes.torrents().size() == 10);
+    announced.what = announce::event::stopped;
+    announced.torrent = *info_hash::from(as_bytes(std::string(20, 'a')));
+    hub.nodes.announced(announced, at("192.0.2.7:1"), hub.now);
+    announced.what = announce::event::none;
+    announced.torrent = *info_hash::from(as_bytes(std::string(20, 'z')));
+    hub.nodes.announced(announced, at("192.0.2.7:1"), hub.now);
+    CHECK(hub.nodes.torrents().size() == 10);
+    CHECK(hub.nodes.torrents().contains(announced.torrent));
 }
 
 TEST_CASE("clients are named by their peer id", "[hub]") {
