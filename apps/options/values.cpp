@@ -2,6 +2,8 @@ module;
 #include <charconv>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
+#include <filesystem>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -74,5 +76,12 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
 
 std::optional<endpoint> parse_address(std::string_view text) {
     return endpoint::parse(text);
+}
+
+std::filesystem::path state_folder(std::string_view program) {
+    if (auto const* state = std::getenv("XDG_STATE_HOME"); state && *state == '/')
+        return std::filesystem::path{state} / "shoal" / program;
+    auto const* home = std::getenv("HOME");
+    return std::filesystem::path{home && *home ? home : "."} / ".local/state/shoal" / program;
 }
 }  // namespace shoal::options

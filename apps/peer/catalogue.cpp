@@ -13,6 +13,7 @@ module;
 #include <vector>
 
 module peer;
+import shoal.announce;
 import shoal.asio;
 import shoal.core;
 import shoal.metainfo;
@@ -29,17 +30,7 @@ constexpr std::size_t torrent_bytes_max = 16u << 20;
 constexpr std::size_t page = 1000;
 
 std::string percent_encoded(std::string_view text) {
-    constexpr std::string_view digits = "0123456789ABCDEF", plain = "-._~";
-    std::string out;
-    for (unsigned char const c : text) {
-        bool const is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                              plain.find(static_cast<char>(c)) != plain.npos;
-        if (is_plain)
-            out.push_back(static_cast<char>(c));
-        else
-            out.append("%").append(1, digits[c >> 4]).append(1, digits[c & 15]);
-    }
-    return out;
+    return announce::percent_encoded(as_bytes(text));
 }
 
 [[noreturn]] void no_hub(std::string_view root) {
@@ -113,20 +104,17 @@ net::task<listing> hub_catalogue::list(std::string query) {
     do {
         auto const reply = co_await ask("/api/v1/torrents?limit=" + std::to_string(page) + query + after);
         std::error_code broken;
-        auto const answer = reply.status == 200 ? json::parse(reply.body, broken) : json::value{};
-        if (auto const* object = answer.if_object(); reply.status == 400 && !object) {
-            auto const why = json::parse(reply.body, broken);
-            throw failure{exit_status::wrong_usage,
-                          escaped(why.is_object() ? text_of(why.as_object(), "error") : "the hub refuses the pattern")};
-        }
+        auto const answer = json::parse(reply.body, broken);
         auto const* object = answer.if_object();
-        auto const* contents = object ? object->if_contains("torrents") : nullptr;
+        if (reply.status == 400 && object) throw failure{exit_status::wrong_usage, escaped(text_of(*object, "error"))};
+        auto const* contents = object && reply.status == 200 ? object->if_contains("torrents") : nullptr;
         if (!contents || !contents->is_array()) no_hub(root_);
         for (auto const& each : contents->as_array())
             if (auto one = listed_of(each)) out.contents.push_back(std::move(*one));
         out.near = texts_of(*object, "near");
         auto const next = text_of(*object, "next");
-        after = next.empty() ? "" : "&after=" + percent_encoded(next);
+        auto const before = std::exchange(after, next.empty() ? "" : "&after=" + percent_encoded(next));
+        if (after == before) break;  // the end, or a hub that goes in a circle
     } while (!after.empty());
     co_return out;
 }

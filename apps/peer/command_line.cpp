@@ -1,4 +1,5 @@
 module;
+#include <bit>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
@@ -7,12 +8,14 @@ module;
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "options/layers.hpp"
 
 module peer;
 import shoal.core;
+import shoal.metainfo;
 import shoal.options;
 
 namespace shoal::cli {
@@ -63,6 +66,21 @@ void add_output(CLI::App& app, output_options& into) {
     app.add_flag("--quiet", into.quiet, "No progress and no chatter");
 }
 
+/// A power of two that a v2 torrent can have; 0 leaves it to the program.
+std::optional<std::uint64_t> parse_piece_length(std::string_view text) {
+    auto const length = options::parse_size(text);
+    if (!length || *length == 0) return length;
+    if (!std::has_single_bit(*length) || *length < block_length || *length > metainfo::limits{}.piece_length_max)
+        return std::nullopt;
+    return length;
+}
+
+void add_piece_length(CLI::App& app, std::uint64_t& into) {
+    options::add(app, "--piece-length", into, parse_piece_length, "a power of two from 16KiB to 512MiB",
+                 "A power of two from 16KiB (default: 512KiB, more for large content)")
+        ->type_name("SIZE");
+}
+
 void add_threads(CLI::App& app, std::uint32_t& into) {
     add(app, "--threads", into, number_within(0, 1024), "N", "Hashing threads (default: one for each core)");
 }
@@ -84,7 +102,8 @@ void add_transfer(CLI::App& app, transfer_options& into) {
     app.add_flag_callback("--no-utp", [&into] { into.utp = false; }, "Accepted; there is no uTP yet");
     std::map<std::string, encryption> const modes{
         {"prefer", encryption::prefer}, {"require", encryption::require}, {"off", encryption::off}};
-    add(app, "--encryption", into.encryption, one_of(modes), "prefer|require|off", "Of peer connections");
+    add(app, "--encryption", into.encryption, one_of(modes), "prefer|require|off",
+        "Accepted; there is none yet, and require is refused");
     app.add_option("--state", into.state, "Journals (default: $XDG_STATE_HOME/shoal/peer)")->type_name("DIR");
     add_output(app, into.output);
 }
@@ -95,8 +114,7 @@ command declare_create(CLI::App& program, create_options& into) {
     auto* torrent = app.add_option("-o,--output", into.torrent, "Torrent file to write; replaces an older one");
     torrent->type_name("FILE.torrent");
     add_list(app, "--tracker", into.trackers, "URL", "Announce URL, a tier of its own");
-    add(app, "--piece-length", into.piece_length, options::parse_size, "SIZE",
-        "A power of two from 16KiB (default: 512KiB, more for large content)");
+    add_piece_length(app, into.piece_length);
     std::map<std::string, torrent_format> const formats{
         {"hybrid", torrent_format::hybrid}, {"v1", torrent_format::v1}, {"v2", torrent_format::v2}};
     add(app, "--format", into.format, one_of(formats), "hybrid|v1|v2", "BitTorrent versions (default: hybrid)");
@@ -135,7 +153,8 @@ command declare_seed(CLI::App& program, seed_options& into) {
 
 command declare_get(CLI::App& program, get_options& into) {
     auto& app = *program.add_subcommand("get", "Fetch content");
-    auto* targets = app.add_option("TARGET", into.targets, "Torrent files, magnet links, URLs or names");
+    auto* targets = app.add_option("TARGET", into.targets,
+                                   "Torrent files, their URLs, or names and info-hashes in the hub's catalogue");
     auto* directory = app.add_option("-o,--output", into.directory, "Folder for the content")->type_name("DIR");
     app.add_flag("--seed", into.seed, "Go on seeding when complete");
     auto const ratio = [](std::string const& text) -> std::optional<double> {
@@ -165,11 +184,11 @@ command declare_share(CLI::App& program, share_options& into) {
     auto& app = *program.add_subcommand("share", "Publish files and folders at the hub and seed them");
     auto* paths = app.add_option("PATH", into.paths, "Files and folders, a torrent each");
     app.add_flag("--each", into.each, "A torrent for each file of a folder");
-    add(app, "--piece-length", into.piece_length, options::parse_size, "SIZE",
-        "A power of two from 16KiB (default: 512KiB, more for large content)");
+    add_piece_length(app, into.piece_length);
     add_threads(app, into.threads);
     add_transfer(app, into.transfer);
-    return {&app, {paths, app.get_option("--tracker")}, &into.transfer.output, [&into] { return run_share(into); }};
+    auto* hub = app.get_option("--tracker")->description("The hub; further ones are announced to; repeatable");
+    return {&app, {paths, hub}, &into.transfer.output, [&into] { return run_share(into); }};
 }
 
 command declare_console(CLI::App& program, console_options& into) {
@@ -178,13 +197,6 @@ command declare_console(CLI::App& program, console_options& into) {
     auto* directory = app.add_option("-o,--output", into.directory, "Folder of the content")->type_name("DIR");
     add_transfer(app, into.transfer);
     return {&app, {torrent, directory}, &into.transfer.output, [&into] { return run_console(into); }};
-}
-
-std::filesystem::path default_state() {
-    if (auto const* state = std::getenv("XDG_STATE_HOME"); state && *state == '/')
-        return std::filesystem::path{state} / "shoal/peer";
-    auto const* home = std::getenv("HOME");
-    return std::filesystem::path{home && *home ? home : "."} / ".local/state/shoal/peer";
 }
 }  // namespace
 
@@ -220,7 +232,7 @@ int run(int argc, char** argv) {
     for (auto const* app : unbuilt)
         if (app->parsed()) return output{{}}.fail(exit_status::failed, app->get_name() + " is not built yet");
     for (auto* transfer : {&seed.transfer, &get.transfer, &share.transfer, &console.transfer})
-        if (transfer->state.empty()) transfer->state = default_state();
+        if (transfer->state.empty()) transfer->state = options::state_folder("peer");
     get.seed = get.seed || get.seed_ratio || get.seed_time;
     for (auto const& each : commands) {
         if (!each.app->parsed()) continue;

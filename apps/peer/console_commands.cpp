@@ -121,8 +121,7 @@ net::task<std::optional<std::string>> hand_console::open_tracker() {
     auto const url = tracker_url();
     if (!url) co_return "neither the torrent nor --tracker names one by http or https";
     co_await drop_tracker();
-    hub_ = std::make_unique<engine::hub_session>(with_.outside(), with_.home(), with_.node().id(), self_.port,
-                                                 with_.client_name(), *url);
+    hub_ = with_.make_session(*url);
     hub_->on_event = [this](session::any_client_event const& happened) { on_hub_event(happened); };
     hub_task_.spawn("hub session", hub_->run());
     auto opened = co_await hub_->opened();

@@ -1,5 +1,4 @@
 module;
-#include <bit>
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <cstdint>
@@ -30,10 +29,6 @@ void check(create_options const& options) {
         if (!metainfo::is_tracker_url(url)) refuse("--tracker: " + escaped(url) + " is no http, https or udp URL");
     for (auto const& url : options.web_seeds)
         if (!metainfo::is_web_seed_url(url)) refuse("--web-seed: " + escaped(url) + " is no http or https URL");
-    auto const length = options.piece_length;
-    if (length == 0) return;
-    if (!std::has_single_bit(length) || length < block_length || length > metainfo::limits{}.piece_length_max)
-        refuse("--piece-length: a power of two from 16KiB to 512MiB");
 }
 
 void show_progress(output& out, std::uint64_t done, std::uint64_t total) {

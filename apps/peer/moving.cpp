@@ -47,7 +47,7 @@ engine::node_settings node_settings_from(transfer_options const& options, output
         try {
             std::rethrow_exception(why);
         } catch (std::exception const& thrown) {
-            out.note(escaped(task) + " failed: " + thrown.what());
+            out.note(escaped(task) + " failed: " + escaped(thrown.what()));
         }
     };
     return settings;
@@ -91,8 +91,12 @@ mover::mover(transfer_options const& options, output& output)
       signals_(context_.get_executor(), SIGINT, SIGTERM),
       sessions_(context_.get_executor()) {}
 
-std::string mover::client_name() const {
-    return node_settings_from(options_, out).client;
+std::unique_ptr<engine::hub_session> mover::make_session(std::string url) {
+    auto const how = node_settings_from(options_, out);
+    auto made = std::make_unique<engine::hub_session>(outside(), home(), node_.id(), listening ? listening->port : 0,
+                                                      how.client, std::move(url));
+    made->connect_from = how.outgoing_from;
+    return made;
 }
 
 mover::~mover() = default;
@@ -126,6 +130,7 @@ net::task<void> mover::watch_signals() {
     std::signal(SIGINT, SIG_DFL);
     std::signal(SIGTERM, SIG_DFL);
     stopped = true;
+    stopping.request_stop();
     wake();
 }
 
@@ -170,8 +175,7 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
 engine::hub_session& mover::hold_session(std::string const& url, std::shared_ptr<engine::transfer> which) {
     auto& hub = hubs_[url];
     if (!hub) {
-        auto const port = listening ? listening->port : std::uint16_t{0};
-        hub = std::make_unique<engine::hub_session>(outside(), home(), node_.id(), port, client_name(), url);
+        hub = make_session(url);
         sessions_.spawn("hub session", hub->run());
     }
     if (which && !hub->has_joined(which->content().swarm_hash()))

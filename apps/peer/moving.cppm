@@ -8,12 +8,14 @@ module;
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
-/// What `seed` and `get` share: a node on an event loop, signals, events and the progress line.
+/// What all commands share that move bytes or ask a hub: a node on an event loop, signals, events and the progress
+/// line.
 module peer:moving;
 import shoal.asio;
 import shoal.core;
@@ -73,12 +75,14 @@ public:
     net::environment& outside() noexcept { return environment_.get(); }
     asio::any_io_executor home() noexcept { return context_.get_executor(); }
     engine::node& node() noexcept { return node_; }
-    std::string client_name() const;
+    /// A session with the hub at this URL, for the caller to run.
+    std::unique_ptr<engine::hub_session> make_session(std::string url);
 
     /// Holds a session with the hub at this URL (ws, wss) and takes part there with the transfer, once it is checked.
     engine::hub_session& hold_session(std::string const& url, std::shared_ptr<engine::transfer> which);
 
     bool stopped = false;
+    std::stop_source stopping;           ///< The same, for what works on other threads.
     std::optional<endpoint> listening;   ///< What `listen` bound.
     engine::transfer_observer observer;  ///< Is told what happens, instead of the notes and events that others get.
     output& out;

@@ -48,9 +48,17 @@ std::string time_text(std::chrono::system_clock::time_point when) {
     return text.data();
 }
 
-std::size_t terminal_width() {
+/// At most `columns` code points of valid UTF-8.
+std::string_view cut(std::string_view line, std::size_t columns) {
+    auto rest = line;
+    while (columns-- > 0 && take_code_point(rest)) {}
+    return line.substr(0, line.size() - rest.size());
+}
+}  // namespace
+
+std::size_t terminal_columns(int terminal) {
     winsize size{};
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) return size.ws_col;
+    if (ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) return size.ws_col;
     return 80;
 }
 
@@ -59,14 +67,6 @@ void write_line(std::FILE* stream, std::string_view line) {
     std::fputc('\n', stream);
     std::fflush(stream);
 }
-
-/// At most `columns` code points of valid UTF-8.
-std::string_view cut(std::string_view line, std::size_t columns) {
-    auto rest = line;
-    while (columns-- > 0 && take_code_point(rest)) {}
-    return line.substr(0, line.size() - rest.size());
-}
-}  // namespace
 
 std::string json_text(boost::json::value const& value) {
     auto const plain = boost::json::serialize(value);
@@ -145,7 +145,7 @@ void output::progress(std::string_view line, boost::json::object fields) {
 }
 
 void output::draw(std::string_view line) {
-    auto const shown = cut(line, terminal_width() - 1);
+    auto const shown = cut(line, terminal_columns(STDERR_FILENO) - 1);
     std::string text = "\r";
     text.append(shown);
     if (shown.size() < progress_width_) text.append(progress_width_ - shown.size(), ' ');

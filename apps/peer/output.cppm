@@ -4,6 +4,7 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -34,6 +35,10 @@ struct failure {
 /// `value` on one line, with every character that a terminal or a web page could act on as `\uNNNN`: controls, DEL, C1,
 /// invisible and bidirectional ones, `<`, `&`, U+2028. Invalid UTF-8 becomes U+FFFD.
 std::string json_text(boost::json::value const& value);
+/// Writes the line and its end at once, so that lines of several programs do not mix.
+void write_line(std::FILE* to, std::string_view line);
+/// How wide the terminal of this descriptor is; 80 where it does not say.
+std::size_t terminal_columns(int terminal);
 /// `1.5 GiB`, `312 MiB`, `17 B`.
 std::string size_text(std::uint64_t bytes);
 

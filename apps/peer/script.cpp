@@ -45,12 +45,6 @@ net::task<void> readable::wait() {
 }
 
 namespace {
-void write_line(std::FILE* to, std::string_view line) {
-    std::fwrite(line.data(), 1, line.size(), to);
-    std::fputc('\n', to);
-    std::fflush(to);
-}
-
 class script final : public screen {
 public:
     explicit script(asio::any_io_executor const& executor) : input_(executor, STDIN_FILENO) {}

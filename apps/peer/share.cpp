@@ -10,6 +10,7 @@ module;
 #include <memory>
 #include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -83,7 +84,7 @@ struct look {
     std::shared_ptr<metainfo::torrent const> content;
 };
 
-look look_at(shared const& what, share_options const& options, bool makes) {
+look look_at(shared const& what, share_options const& options, bool makes, std::stop_token stop) {
     look out;
     try {
         shared_content const content{what.path, {}};
@@ -99,18 +100,16 @@ look look_at(shared const& what, share_options const& options, bool makes) {
         making.created_by = "Shoal " SHOAL_VERSION;
         making.threads = options.threads;
         making.known = unchanged(what, content);
+        making.stop = std::move(stop);
         auto made = metainfo::make_torrent(source, making);
-        if (!made) {
-            out.trouble = failure{exit_status::failed,
-                                  "cannot share " + escaped(what.path.string()) + ": " + made.error().message()};
-            return out;
-        }
+        if (!made && made.error() == metainfo::errc::stopped)
+            throw failure{exit_status::incomplete, "stopped before it was hashed"};
+        auto const refuse = [&](std::error_code why) {
+            throw failure{exit_status::failed, "cannot share " + escaped(what.path.string()) + ": " + why.message()};
+        };
+        if (!made) refuse(made.error());
         auto torrent = metainfo::parse_torrent(made.value());
-        if (!torrent) {
-            out.trouble = failure{exit_status::failed,
-                                  "cannot share " + escaped(what.path.string()) + ": " + torrent.error().message()};
-            return out;
-        }
+        if (!torrent) refuse(torrent.error());
         out.content = std::make_shared<metainfo::torrent const>(std::move(torrent).value());
         out.metainfo = std::make_shared<byte_vector const>(std::move(made).value());
     } catch (failure const& why) {
@@ -143,16 +142,15 @@ private:
 
 net::task<look> sharing::look_on_pool(shared const& what, bool makes) {
     look out;
-    co_await net::on_pool(with_.outside().workers, [&] { out = look_at(what, options_, makes); });
+    co_await net::on_pool(with_.outside().workers,
+                          [&] { out = look_at(what, options_, makes, with_.stopping.get_token()); });
     co_return out;
 }
 
 /// Puts a made torrent in the place of the one before.
 net::task<void> sharing::share(shared& what, look made) {
-    if (what.content && what.content->swarm_hash() == made.content->swarm_hash()) {
-        what.made_from = what.seen = std::move(made.seen);
-        co_return;
-    }
+    what.made_from = what.seen = std::move(made.seen);
+    if (what.content && what.content->swarm_hash() == made.content->swarm_hash()) co_return;
     co_await withdraw(what);
     auto const folder = std::filesystem::absolute(what.path).lexically_normal();
     auto const parent = (folder.has_filename() ? folder : folder.parent_path()).parent_path();
@@ -164,7 +162,6 @@ net::task<void> sharing::share(shared& what, look made) {
     what.moved = added.value();
     what.content = made.content;
     what.metainfo = made.metainfo;
-    what.made_from = what.seen = std::move(made.seen);
     what.is_published = false;
     what.publish_at = {};
     if (co_await what.moved->transfer->checked()) hub_.join(what.moved->transfer);
@@ -180,10 +177,8 @@ net::task<void> sharing::share(shared& what, look made) {
 net::task<void> sharing::withdraw(shared& what) {
     if (!what.content) co_return;
     auto const torrent = what.content->swarm_hash();
-    if (hub_.is_open()) {
-        (void)co_await hub_.unpublish(torrent);
-        (void)co_await hub_.leave(torrent, true);
-    }
+    (void)co_await hub_.unpublish(torrent);
+    (void)co_await hub_.leave(torrent, true);
     co_await what.moved->transfer->stop();
     out_.event("unshared", {{"path", what.path.string()}, {"info_hash", to_hex(torrent.view())}});
     what.moved.reset();
@@ -213,14 +208,15 @@ net::task<void> sharing::look_again(shared& what) {
         if (what.content) out_.note(now.trouble->message);
         co_await withdraw(what);
         what.seen.clear();
+        what.made_from.clear();
         co_return;
     }
     bool const is_at_rest = now.seen == what.seen;
     what.seen = std::move(now.seen);
-    if (!is_at_rest || (what.content && what.seen == what.made_from)) co_return;
+    if (!is_at_rest || what.seen == what.made_from) co_return;
     auto made = co_await look_on_pool(what, true);
     if (made.trouble) {
-        // An empty folder has nothing to share; something may come.
+        out_.note(made.trouble->message);
         co_await withdraw(what);
         what.made_from = what.seen;
         co_return;

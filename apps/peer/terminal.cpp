@@ -2,7 +2,6 @@ module;
 #include <histedit.h>
 #include <langinfo.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -44,12 +43,6 @@ std::size_t columns_of(std::string_view text) {
     while (auto const character = take_code_point(text))
         columns += static_cast<std::size_t>(std::max(::wcwidth(static_cast<wchar_t>(*character)), 0));
     return columns;
-}
-
-std::size_t terminal_columns() {
-    winsize size{};
-    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) return size.ws_col;
-    return 80;
 }
 
 /// Characters are shown and typed as UTF-8 whatever the environment says.
@@ -179,7 +172,7 @@ private:
         is_editing_ = true;
     }
     bool resized_signalled() {
-        auto const columns = terminal_columns();
+        auto const columns = terminal_columns(STDOUT_FILENO);
         return std::exchange(columns_, columns) != columns;
     }
 
@@ -213,7 +206,8 @@ private:
         auto const columns =
             columns_of(prompt_) + columns_of({typed->buffer, static_cast<std::size_t>(typed->cursor - typed->buffer)});
         std::string erase = "\r";
-        if (auto const rows = columns / terminal_columns(); rows > 0) erase += "\x1b[" + std::to_string(rows) + "A";
+        if (auto const rows = columns / terminal_columns(STDOUT_FILENO); rows > 0)
+            erase += "\x1b[" + std::to_string(rows) + "A";
         erase += "\x1b[J";
         std::fwrite(erase.data(), 1, erase.size(), stdout);
         std::fflush(stdout);
@@ -228,7 +222,7 @@ private:
     std::deque<std::string> lines_;
     bool is_editing_ = false;
     bool is_ended_ = false;
-    std::size_t columns_ = terminal_columns();
+    std::size_t columns_ = terminal_columns(STDOUT_FILENO);
     std::string last_progress_;
     std::chrono::steady_clock::time_point next_progress_{};
 };

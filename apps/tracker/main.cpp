@@ -34,7 +34,7 @@ namespace {
 using namespace shoal;
 using namespace std::chrono_literals;
 
-// spec/cli.md, "Exit status".
+// As the README lists them.
 constexpr int failed = 1;
 constexpr int wrong_usage = 2;
 constexpr int not_writable = 6;
@@ -147,13 +147,6 @@ std::optional<int> open(hub::hub& tracker, command_line const& how) {
     return std::nullopt;
 }
 
-std::filesystem::path default_data() {
-    if (auto const* state = std::getenv("XDG_STATE_HOME"); state && *state == '/')
-        return std::filesystem::path{state} / "shoal/tracker";
-    auto const* home = std::getenv("HOME");
-    return std::filesystem::path{home && *home ? home : "."} / ".local/state/shoal/tracker";
-}
-
 std::string own_name() {
     std::array<char, 256> name{};
     return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
@@ -198,7 +191,8 @@ net::task<int> serve(hub::hub& tracker) {
 }
 
 int run(command_line how) {
-    std::filesystem::path const data{how.data.empty() ? default_data() : std::filesystem::path{how.data}};
+    std::filesystem::path const data{how.data.empty() ? options::state_folder("tracker")
+                                                      : std::filesystem::path{how.data}};
     std::error_code why;
     auto const umask_before = ::umask(0077);  // who shares what is for the tracker's user alone
     std::filesystem::create_directories(data, why);

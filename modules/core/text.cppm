@@ -16,6 +16,9 @@ std::optional<byte_vector> from_hex(std::string_view digits);
 /// characters that are invisible or change the direction of text appear as `\xNN` or `\u{N}`, a backslash as `\\`.
 std::string escaped(std::string_view text);
 
+/// Whether they are the same but for the case of ASCII letters, as in schemes, host names and field names.
+bool equal_without_case(std::string_view a, std::string_view b) noexcept;
+
 /// One code point taken off the front of `text`; nothing when it does not start with valid UTF-8 (overlong forms,
 /// surrogates and numbers past U+10FFFF are not valid). `text` then stays as it is.
 std::optional<char32_t> take_code_point(std::string_view& text) noexcept;

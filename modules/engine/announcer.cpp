@@ -38,8 +38,7 @@ namespace {
 /// By the scheme, in which case does not count. Source: RFC 3986, 3.1.
 bool is_udp(std::string_view url) {
     constexpr std::string_view scheme = "udp:";
-    return std::ranges::equal(url.substr(0, scheme.size()), scheme,
-                              [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
+    return equal_without_case(url.substr(0, scheme.size()), scheme);
 }
 }  // namespace
 
@@ -83,8 +82,9 @@ net::task<void> announcer::run() {
             for (auto const& each : reply.value().peers) peers.push_back(each.at);
             swarm_.add_peers(peers);
             swarm_.tell(event::announced{url, peers.size(), reply.value().warning, reply.value().session});
-            auto const least = std::max<duration>(announce_interval_min, reply.value().min_interval.value_or(0s));
-            // Few peers while we need some: ask again as soon as the tracker lets us.
+            auto const least = duration{reply.value().min_interval.value_or(announce::interval_min)};
+            // Few peers while we need some: ask again as soon as the tracker lets us. The client side of `announce` has
+            // kept both times at a minute or more (class A14).
             bool const is_hungry = swarm_.wants_data() && swarm_.peer_count() < peers_enough;
             auto const wait = is_hungry ? least : std::max<duration>(least, reply.value().interval);
             next = is_completed_ ? clock.now() : clock.now() + wait;  // it knows of the start alone

@@ -31,8 +31,8 @@ std::optional<std::string> session_url(std::string_view announce_url, std::strin
     auto const scheme = announce_url.find("://");
     if (scheme == announce_url.npos) return std::nullopt;
     auto const name = announce_url.substr(0, scheme);
-    auto const secure = name == "https" || name == "HTTPS";
-    if (!secure && name != "http" && name != "HTTP") return std::nullopt;
+    auto const secure = equal_without_case(name, "https");
+    if (!secure && !equal_without_case(name, "http")) return std::nullopt;
     auto const rest = announce_url.substr(scheme + 3);
     auto const host = rest.substr(0, rest.find_first_of("/?#"));
     if (host.empty() || !path.starts_with('/')) return std::nullopt;
@@ -56,6 +56,7 @@ net::task<void> hub_session::run() {
     limits.ping = hub_ping_after;
     limits.idle = hub_idle_max;
     limits.handshake = connect_timeout;
+    limits.connect_from = connect_from;
     for (;;) {
         if (!client_.wants_connection(now())) {
             co_await outside_.clock.wait(news_, client_.deadline());
@@ -91,13 +92,16 @@ net::task<void> hub_session::receive(net::web_socket& with) {
 }
 
 net::task<void> hub_session::send(net::web_socket& with) {
-    for (;;) {
-        look_at_transfers();
+    for (auto next_look = now();;) {
+        if (now() >= next_look) {
+            look_at_transfers();
+            next_look = now() + tick_interval;
+        }
         while (auto const message = client_.next_message(now()))
             if (!co_await with.send(*message)) co_return;
         take_events();
         if (now() >= client_.deadline() && !client_.wake(now())) co_return;
-        co_await outside_.clock.wait(news_, std::min(client_.deadline(), now() + tick_interval));
+        co_await outside_.clock.wait(news_, std::min(client_.deadline(), next_look));
     }
 }
 
@@ -246,7 +250,9 @@ net::task<result<void>> hub_session::publish(info_hash torrent, std::shared_ptr<
     co_return co_await wait_for(session::request::publish, torrent);
 }
 net::task<result<void>> hub_session::unpublish(info_hash torrent) {
+    bool const is_heard = client_.is_open();
     client_.unpublish(torrent);
+    if (!is_heard) co_return success();
     co_return co_await wait_for(session::request::unpublish, torrent);
 }
 }  // namespace shoal::engine

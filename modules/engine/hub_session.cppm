@@ -35,6 +35,9 @@ public:
                 std::string client, std::string url);
     ~hub_session();
 
+    /// The local address to connect from; as `node_settings::outgoing_from`. Set it before `run`.
+    std::optional<ip_address> connect_from;
+
     /// Connects, and comes back when the connection is lost, until cancelled.
     net::task<void> run();
 

@@ -98,9 +98,6 @@ inline constexpr std::size_t udp_addresses_max = 3;
 inline constexpr std::uint32_t peers_wanted = 100;
 /// With fewer connected peers than this, a transfer that needs data asks again early.
 inline constexpr std::size_t peers_enough = 10;
-/// Time between two announces that tell nothing new; longer where the tracker's `min interval` is. With too few peers a
-/// transfer does not wait for the tracker's interval, but for this. Class A14.
-inline constexpr auto announce_interval_min = 60s;
 /// Wait after a failed announce, doubled each time up to the second figure.
 inline constexpr auto announce_retry_after = 5s;
 inline constexpr auto announce_retry_after_max = 30min;

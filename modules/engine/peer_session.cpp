@@ -68,7 +68,6 @@ peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wi
       swarm_(owner),
       stream_(std::move(stream)),
       output_(owner.node.home),
-      extensions_(theirs.extensions),
       pings_answered_({pings_burst, pings_per_second}, owner.node.now()) {
     if (theirs.extensions) {
         wire::extension_handshake_message ours;
@@ -259,14 +258,16 @@ void peer_session::cancel(block_ref block) {
 }
 
 void peer_session::cancel_piece(piece_index piece) {
-    auto const kept = std::stable_partition(pending_.begin(), pending_.end(),
-                                            [piece](auto const& entry) { return entry.block.piece != piece; });
-    for (auto at = kept; at != pending_.end(); ++at) {
+    for (auto at = pending_.begin(); at != pending_.end();) {
+        if (at->block.piece != piece) {
+            ++at;
+            continue;
+        }
         core.cancel(at->block);
         swarm_.picker.returned(slot, at->block);
         retire(std::move(*at));
+        at = pending_.erase(at);
     }
-    pending_.erase(kept, pending_.end());
     flush();
 }
 

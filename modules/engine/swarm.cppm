@@ -199,7 +199,6 @@ private:
     std::deque<block_ref> postponed_;  // asked for, and found no buffer: sent first when there is one
     block_ref last_upload_{};
     std::error_code why_;
-    bool const extensions_;  // both sides have them
     bool is_introduced_ = false;
     bool has_told_pieces_ = false;
     std::map<std::uint64_t, open_ping> pings_;  // by number
@@ -359,6 +358,8 @@ private:
 
     // By hand: swarm_by_hand.cpp.
     peer_session* session_at(endpoint const& at) const noexcept;
+    /// Hands the picker what the hub told of this peer, if it did.
+    void use_uploaded(peer_session const& peer);
     peer_session* session_numbered(std::uint32_t number) const noexcept;
     /// Waits until `what` is true, which is asked after whatever happens in the swarm. False at `until`, and when the
     /// swarm stops.

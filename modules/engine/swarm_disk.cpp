@@ -330,17 +330,18 @@ void swarm::give_up(std::vector<piece_index> const& pieces, std::error_code why)
 
 /// Files that were changed: what is still right in them is given again at once, the rest when it is as it was.
 net::task<void> swarm::look_again() {
-    std::vector<piece_index> looked_at = lost_;
-    if (looked_at.size() > pieces_looked_at_max) looked_at.resize(pieces_looked_at_max);
+    auto const count = static_cast<std::ptrdiff_t>(std::min(lost_.size(), pieces_looked_at_max));
+    std::vector<piece_index> const looked_at{lost_.begin(), lost_.begin() + count};
     std::vector<result<bool>> found(looked_at.size(), false);
     bool look_at_wrong = false;
     co_await net::on_pool(node.outside.workers, [&, has_wrong = !wrong_.empty()] {
         look_at_wrong = has_wrong && store->have_wrong_files_changed();
         for (std::size_t i = 0; i < looked_at.size(); ++i) found[i] = store->check_piece(looked_at[i]);
     });
+    lost_.erase(lost_.begin(), lost_.begin() + count);  // others come to the end only
     if (look_at_wrong) lost_.insert(lost_.end(), wrong_.begin(), wrong_.end()), wrong_.clear();
+    if (looked_at.empty() && !look_at_wrong) co_return;
     for (std::size_t i = 0; i < looked_at.size(); ++i) {
-        std::erase(lost_, looked_at[i]);
         if (found[i] && found[i].value())
             piece_mended(looked_at[i]);
         else

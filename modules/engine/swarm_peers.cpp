@@ -50,8 +50,7 @@ public:
         swarm_.sessions_[number] = &session;
         ++swarm_.session_count_;
         swarm_.picker.add_peer(session.slot);
-        if (auto const told = swarm_.uploaded_told_.find(session.listens_at); told != swarm_.uploaded_told_.end())
-            swarm_.picker.set_uploaded(session.slot, told->second);
+        swarm_.use_uploaded(session);
         swarm_.tell(event::peer_joined{session.remote, session.outgoing});
         swarm_.news();
     }
@@ -150,8 +149,7 @@ void swarm::add_peers(std::vector<endpoint> const& peers) {
 }
 
 void swarm::learned_address(peer_session& peer) {
-    if (auto const told = uploaded_told_.find(peer.listens_at); told != uploaded_told_.end())
-        picker.set_uploaded(peer.slot, told->second);
+    use_uploaded(peer);
     if (peer.listens_at.port == 0 || (known_.size() >= known_peers_max && !known_.contains(peer.listens_at))) return;
     known_[peer.listens_at].is_busy = true;
 }
@@ -166,8 +164,14 @@ void swarm::learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const
     for (auto const& [at, bytes] : told) {
         if (uploaded_told_.size() >= known_peers_max && !uploaded_told_.contains(at)) continue;
         uploaded_told_[at] = bytes;
-        if (auto* session = session_at(at)) picker.set_uploaded(session->slot, bytes);
     }
+    for (auto const* session : sessions_)
+        if (session) use_uploaded(*session);
+}
+
+void swarm::use_uploaded(peer_session const& peer) {
+    if (auto const told = uploaded_told_.find(peer.address()); told != uploaded_told_.end())
+        picker.set_uploaded(peer.slot, told->second);
 }
 
 void swarm::connect_more(time_point now) {

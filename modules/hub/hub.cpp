@@ -44,6 +44,10 @@ secrets draw(net::random& random) {
     drawn.seed = random.next();
     return drawn;
 }
+/// A session is pinged after so long without a byte, and given up after the second. Source: docs/hub-protocol.md,
+/// "Rules".
+constexpr auto session_ping_after = std::chrono::seconds{20};
+constexpr auto session_idle_max = std::chrono::seconds{60};
 /// How often the monitor gathers what is new.
 constexpr auto monitor_step = std::chrono::milliseconds{500};
 /// How often the counters are written down: what a crash loses of them.
@@ -111,6 +115,8 @@ net::task<std::error_code> hub::run() {
     auto const answer = [&](net::http_request const& request) { return own.answer(request); };
     auto limits = own.core.how().http;
     limits.web_socket.message_bytes = session::message_max;
+    limits.web_socket.ping = session_ping_after;
+    limits.web_socket.idle = session_idle_max;
     net::http_server server{own.outside, net::http_server::async_handler{answer}, limits};
     auto const serve = [&](net::task_group& group) -> net::task<void> {
         own.tasks = &group;

@@ -103,6 +103,8 @@ net::task<void> hub_parts::hold_session(net::web_socket& with) {
 
 net::task<void> held_session::read() {
     for (;;) {
+        // Not reading is what slows a busy peer down: joining hundreds of torrents is no attack.
+        co_await of.outside.clock.sleep_until(of.nodes.may_go_on_at(which));
         auto const message = co_await next();
         if (!message || !message.value()) co_return;
         auto const& [is_text, bytes] = *message.value();

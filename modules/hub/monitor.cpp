@@ -227,6 +227,7 @@ std::string monitor::snapshot(time_point now) {
             auto const& who = nodes_.nodes().at(number);
             peers[peer_key(hash, number)] = peer_object(hash, who, each);
             for (auto& [key, transfer] : transfers_of(nodes_, hash, who, each)) {
+                if (transfers.size() == objects_shown) break;
                 transfers[key] = std::move(transfer);
                 transfers_of_[{hash, number}].insert(key);
             }
@@ -234,7 +235,8 @@ std::string monitor::snapshot(time_point now) {
     }
     for (auto const& [hash, known] : shared) {
         if (torrents.size() == objects_shown) break;
-        if (!nodes_.torrents().contains(hash)) torrents[hex(hash)] = torrent_object(hash, &known, nullptr);
+        if (!known.owners.empty() && !nodes_.torrents().contains(hash))
+            torrents[hex(hash)] = torrent_object(hash, &known, nullptr);
     }
     json::object const whole{
         {"seq", sequence_},

@@ -10,11 +10,6 @@ import :policy;
 
 namespace shoal::hub {
 namespace {
-bool equal_without_case(std::string_view a, std::string_view b) {
-    auto const lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    return std::ranges::equal(a, b, {}, lower, lower);
-}
-
 /// Without the port; empty when there is anything odd.
 std::string_view name_in(std::string_view host) {
     auto const is_port = [](std::string_view text) {

@@ -82,6 +82,12 @@ result<void> roster::received(session_id from, byte_view message, time_point now
     return std::visit([&](auto& said) { return handle(from, said, now); }, what);
 }
 
+time_point roster::may_go_on_at(session_id which) const {
+    auto const found = sessions_.find(which);
+    if (found == sessions_.end() || found->second.messages < limits_.messages_per_second) return {};
+    return found->second.second + 1s;
+}
+
 bool roster::has_said_hello(session_id which) const {
     auto const found = sessions_.find(which);
     return found != sessions_.end() && found->second.has_said_hello;

@@ -123,6 +123,9 @@ public:
     session_id connected(endpoint const& from, time_point now);
     /// A message came. Fails when the connection is to be ended; the error says why.
     result<void> received(session_id from, byte_view message, time_point now);
+    /// When to read on: a session that has said as much as it may in this second waits for the next. Further messages
+    /// would end it.
+    time_point may_go_on_at(session_id which) const;
     void disconnected(session_id which, time_point now);
     bool has_said_hello(session_id which) const;
     /// Messages to send, in order; `overflowed` is true when so much waits that the connection is to be ended.

@@ -16,7 +16,7 @@ inline constexpr std::size_t name_bytes_max = 255;
 inline constexpr std::size_t path_bytes_max = 2048;
 /// Names in a path; bounds the memory that a path of one-letter names takes.
 inline constexpr std::size_t path_depth_max = 100;
-/// What an incomplete file has appended to its name (spec/cli.md).
+/// What an incomplete file has appended to its name.
 inline constexpr std::string_view part_suffix = ".part";
 
 /// A stranger's name as one that every common file system takes and that stays in its folder.

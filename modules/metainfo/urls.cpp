@@ -5,6 +5,7 @@ module;
 #include <string_view>
 
 module shoal.metainfo;
+import shoal.core;
 
 namespace shoal::metainfo {
 namespace {
@@ -14,11 +15,9 @@ constexpr std::size_t url_bytes_max = 4096;
 bool is_url(std::string_view url, std::initializer_list<std::string_view> schemes) noexcept {
     auto const colon = url.find("://");
     if (url.size() > url_bytes_max || colon == std::string_view::npos) return false;
-    auto const same = [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b - 'A' + 'a' : b); };
     auto const scheme = url.substr(0, colon);
-    if (std::none_of(schemes.begin(), schemes.end(), [&](std::string_view known) {
-            return std::equal(known.begin(), known.end(), scheme.begin(), scheme.end(), same);
-        }))
+    if (std::none_of(schemes.begin(), schemes.end(),
+                     [&](std::string_view known) { return equal_without_case(known, scheme); }))
         return false;
     auto const rest = url.substr(colon + 3);
     auto const authority = rest.substr(0, rest.find_first_of("/?#"));

@@ -171,7 +171,8 @@ task<result<std::unique_ptr<web_socket>>> open_web_socket(environment& outside, 
                                                           web_socket_limits const& limits) {
     auto const scheme = std::string_view{url}.substr(0, std::min(url.find(':'), url.size()));
     if (equal_without_case(scheme, "ws") || equal_without_case(scheme, "wss")) url.replace(0, 2, "http");
-    http_limits const accepted;
+    http_limits accepted;
+    accepted.connect_from = limits.connect_from;
     SHOAL_CO_TRY(auto to, parse_url(url, accepted));
     SHOAL_CO_TRY(auto connection, co_await reach(outside, to, url, accepted));
     co_return co_await ask_for_web_socket(outside, std::move(connection), std::move(to.host_field),

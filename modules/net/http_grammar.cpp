@@ -61,11 +61,6 @@ private:
 };
 }  // namespace
 
-bool equal_without_case(std::string_view a, std::string_view b) noexcept {
-    auto const lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-    return std::ranges::equal(a, b, {}, lower, lower);
-}
-
 struct request_grammar::parts {
     http_server_limits limits;
     std::optional<counted_parser<beast_http::request_parser<beast_http::string_body>>> counted;

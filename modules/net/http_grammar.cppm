@@ -10,8 +10,6 @@ import :http;
 
 // Beast's parsers behind plain classes: only their bodies are compiled with Beast.
 namespace shoal::net {
-bool equal_without_case(std::string_view a, std::string_view b) noexcept;
-
 /// Takes requests out of a run of bytes, one after the other.
 class request_grammar {
 public:

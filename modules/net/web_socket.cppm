@@ -23,6 +23,7 @@ struct web_socket_limits {
     duration handshake = std::chrono::seconds{30};  ///< Name, connection, TLS and upgrade together.
     duration ping = std::chrono::seconds{30};       ///< After so long without a byte a ping is sent.
     duration idle = std::chrono::seconds{90};       ///< After so long without a byte the peer counts as gone.
+    std::optional<ip_address> connect_from = {};    ///< A client's local address; for hosts of its family.
     duration send = std::chrono::seconds{30};       ///< For the other side to take one message, ping or farewell.
 };
 

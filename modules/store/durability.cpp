@@ -56,17 +56,23 @@ result<void> store_state::record(std::vector<piece_index> const& now_durable,
     for (auto const& [file, stamp] : seen) stamps[file] = stamp;
     if (!files->has_journal()) return success();
     bitfield claimed;
-    bool whole;
+    bool whole, withdraws;
     {
         std::lock_guard const lock(mutex);
-        whole = std::exchange(claims_withdrawn, false) || rewrite;
+        withdraws = std::exchange(claims_withdrawn, false);
+        whole = withdraws || rewrite;
         if (whole) claimed = durable;
     }
     rewrite = true;  // until this succeeds: half a record may stand at the end
     if (whole) {
         for (auto const piece : now_durable) claimed.set(piece);
         journal::checksum fresh;
-        SHOAL_TRY(files->replace_journal(journal::compose(*torrent, claimed, stamps, fresh)));
+        if (auto const replaced = files->replace_journal(journal::compose(*torrent, claimed, stamps, fresh));
+            !replaced) {
+            std::lock_guard const lock(mutex);
+            claims_withdrawn = claims_withdrawn || withdraws;
+            return replaced.error();
+        }
         last = fresh;
     } else {
         byte_vector records;
@@ -187,7 +193,6 @@ result<void> store_state::sync() {
     if (auto const recorded = record(batch, seen); !recorded) {
         std::lock_guard const lock(mutex);
         put_back(unsynced);
-        claims_withdrawn = claims_withdrawn || withdrawn;
         return recorded.error();
     }
     std::lock_guard const lock(mutex);

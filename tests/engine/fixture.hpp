@@ -33,6 +33,14 @@ inline endpoint loopback(std::uint16_t port = 0) {
     return {*ip_address::parse("127.0.0.1"), port};
 }
 
+/// Options of somebody who has the content in `folder` and only gives.
+inline transfer_options giving(fs::path const& folder) {
+    transfer_options options;
+    options.storage.directory = folder;
+    options.storage.writable = false;
+    return options;
+}
+
 /// Nodes on this machine, stopped in the end whatever happens. Every wait is bounded, since what does not end would
 /// end the program.
 class machine {
@@ -69,10 +77,7 @@ public:
 
     /// Adds a torrent to somebody who has it in `folder`, and waits until it can be asked for.
     net::task<std::shared_ptr<engine::transfer>> give(party& who, testing::content const& what, fs::path folder) {
-        transfer_options options;
-        options.storage.directory = std::move(folder);
-        options.storage.writable = false;
-        auto added = who.node->add(what.torrent, std::move(options)).value();
+        auto added = who.node->add(what.torrent, giving(folder)).value();
         (void)co_await checked(added);
         co_return added;
     }
@@ -98,14 +103,6 @@ inline void on_machine(std::function<net::task<void>(machine&)> body) {
             if (failure) std::rethrow_exception(failure);
         },
         60s);
-}
-
-/// Options of somebody who has the content in `folder` and only gives.
-inline transfer_options giving(fs::path const& folder) {
-    transfer_options options;
-    options.storage.directory = folder;
-    options.storage.writable = false;
-    return options;
 }
 
 /// Options of somebody who fetches it into `folder`.

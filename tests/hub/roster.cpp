@@ -225,7 +225,11 @@ TEST_CASE("more messages a second than a peer needs end its session", "[hub]") {
     table hub{{.messages_per_second = 10}};
     auto peer = hub.call("192.0.2.1:5000", 'a', 6881);
     auto const asks = session::encode(session::peer_message{session::ask_peers{torrent}});
-    for (int i = 1; i < 10; ++i) CHECK(hub.nodes.received(peer.number, asks, hub.now));
+    for (int i = 1; i < 10; ++i) {
+        CHECK(hub.nodes.may_go_on_at(peer.number) <= hub.now);
+        CHECK(hub.nodes.received(peer.number, asks, hub.now));
+    }
+    CHECK(hub.nodes.may_go_on_at(peer.number) == hub.now + 1s);
     CHECK_FALSE(hub.nodes.received(peer.number, asks, hub.now));
     hub.pass(2s);
     CHECK(hub.nodes.received(peer.number, asks, hub.now));

@@ -22,39 +22,10 @@ import tempfile
 import time
 import unittest
 
+from outside import CLEAN, bdecode, bencode
+
 TRACKER = PEER = OPENAPI = API_PAGE = ""
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
 PATIENCE = 30  # seconds that any one wait may take
-
-
-def bencode(value):
-    if isinstance(value, int):
-        return b"i%de" % value
-    if isinstance(value, str):
-        value = value.encode()
-    if isinstance(value, bytes):
-        return b"%d:%s" % (len(value), value)
-    if isinstance(value, list):
-        return b"l" + b"".join(map(bencode, value)) + b"e"
-    return b"d" + b"".join(bencode(key) + bencode(value[key]) for key in sorted(value)) + b"e"
-
-
-def bdecode(data, at=0):
-    kind = data[at:at + 1]
-    if kind == b"i":
-        end = data.index(b"e", at)
-        return int(data[at + 1:end]), end + 1
-    if kind in (b"l", b"d"):
-        items, at = [], at + 1
-        while data[at:at + 1] != b"e":
-            item, at = bdecode(data, at)
-            items.append(item)
-        if kind == b"l":
-            return items, at + 1
-        return {key.decode(): value for key, value in zip(items[::2], items[1::2])}, at + 1
-    colon = data.index(b":", at)
-    end = colon + 1 + int(data[at:colon])
-    return data[colon + 1:end], end
 
 
 class Session:
@@ -273,12 +244,23 @@ class Sessions(Hub):
         first.close()
         second.expect("welcome")
 
+    def test_a_peer_of_many_torrents_is_heard_out(self):
+        peer = self.session(self.start()).hello()
+        for number in range(300):
+            peer.join(b"%020d" % number, 1)
+        joined = 0
+        while joined < 300:
+            message = peer.receive()
+            self.assertIsNotNone(message, f"closed after {joined}")
+            joined += message["t"] == b"done"
+
     def test_what_is_no_session_is_refused(self):
         hub = self.start()
-        for message, opcode in ((b"rubbish", 2), (b"hello", 1), ({"t": "ask_peers", "h": b"h" * 20}, 2)):
+        for message, opcode, code in ((b"rubbish", 2, 1002), (b"hello", 1, 1008), ({"t": "ask_peers", "h": b"h" * 20}, 2, 1002)):
             stranger = self.session(hub)
             stranger.send(message, opcode)
             self.assertIsNone(stranger.receive())
+            self.assertEqual(stranger.close_code, code)
         old = self.session(hub)
         old.send({"t": "hello", "v": 99})
         self.assertIn(b"version", old.expect("refused")["why"])

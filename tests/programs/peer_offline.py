@@ -17,23 +17,11 @@ import tempfile
 import time
 import unittest
 
+from outside import CLEAN, DONE, FAILED, INCOMPLETE, MISMATCH, NOT_FOUND, NOT_WRITABLE, USAGE, bencode
+
 PROGRAM = ""
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
-DONE, FAILED, USAGE, NOT_FOUND, MISMATCH, NOT_WRITABLE, INCOMPLETE = 0, 1, 2, 3, 5, 6, 7
 SHOWN = ["name", "info_hash_v1", "info_hash_v2", "piece_length", "piece_count", "total_size", "private", "trackers",
          "web_seeds", "comment", "created_by", "creation_date", "files"]
-
-
-def bencode(value):
-    if isinstance(value, int):
-        return b"i%de" % value
-    if isinstance(value, str):
-        value = value.encode()
-    if isinstance(value, bytes):
-        return b"%d:%s" % (len(value), value)
-    if isinstance(value, list):
-        return b"l" + b"".join(map(bencode, value)) + b"e"
-    return b"d" + b"".join(bencode(key) + bencode(value[key]) for key in sorted(value)) + b"e"
 
 
 def torrent(name=b"name", files=None, **changed):

@@ -19,10 +19,9 @@ import threading
 import time
 import unittest
 
+from outside import (CLEAN, DONE, FAILED, INCOMPLETE, MISMATCH, NOT_FOUND, NOT_WRITABLE, UNREACHABLE, ProgramTest)
+
 PEER = TRACKER = ""
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
-DONE, FAILED, NOT_FOUND, UNREACHABLE, MISMATCH, NOT_WRITABLE, INCOMPLETE = 0, 1, 3, 4, 5, 6, 7
-PATIENCE = 60  # seconds that any one wait may take, with sanitizers on a busy machine
 
 
 def bencode(value):
@@ -37,37 +36,7 @@ def bencode(value):
     return b"d" + b"".join(bencode(key) + bencode(value[key]) for key in sorted(value)) + b"e"
 
 
-class Program:
-    """A running program, its output read line by line."""
-
-    def __init__(self, *command, **options):
-        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, env=CLEAN, **options)
-        self.seen = b""
-
-    def wait_for(self, text):
-        """Reads until a line has `text`, and returns that line."""
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            for line in self.seen.split(b"\n")[:-1]:
-                if text.encode() in line:
-                    return line.decode()
-            if select.select([self.process.stdout], [], [], 0.5)[0]:
-                got = os.read(self.process.stdout.fileno(), 65536)
-                if not got:
-                    break
-                self.seen += got
-        raise AssertionError(f"no {text!r} in {self.seen.decode(errors='replace')}")
-
-    def end(self, number=None):
-        """Sends a signal, or none, and returns the exit status."""
-        if number:
-            self.process.send_signal(number)
-        self.seen += self.process.communicate(timeout=PATIENCE)[0]
-        return self.process.returncode
-
-
-class Transfer(unittest.TestCase):
+class Transfer(ProgramTest):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="shoal-transfer-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
@@ -84,17 +53,6 @@ class Transfer(unittest.TestCase):
         subprocess.run([PEER, "create", source, "-o", torrent, "--piece-length", "64KiB", "--quiet", *options],
                        check=True, env=CLEAN, stdout=subprocess.DEVNULL)
         return torrent
-
-    def start(self, *command, **options):
-        program = Program(*command, **options)
-
-        def stop():
-            if program.process.poll() is None:
-                program.process.kill()
-            program.process.wait()
-            program.process.stdout.close()
-        self.addCleanup(stop)
-        return program
 
     def seed(self, *options, torrent=None, **more):
         """A running seed and its address."""
@@ -360,8 +318,9 @@ class Transfer(unittest.TestCase):
         get.wait_for('"piece"')
         kept = (self.share / "large.bin").read_bytes()
         os.truncate(self.share / "large.bin", 100_000)
-        self.assertIsNone(seed.process.poll())
+        seed.wait_for("share: ")
         (self.share / "large.bin").write_bytes(kept)
+        seed.wait_for("share: goes on")
         self.assertEqual(get.end(), DONE, get.seen)
         self.assertTrue(self.same())
         self.assertEqual(seed.end(signal.SIGTERM), DONE, seed.seen)

@@ -14,31 +14,17 @@ import tempfile
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import peer_transfer
-from peer_transfer import CLEAN, DONE, FAILED, NOT_FOUND, PATIENCE, UNREACHABLE, Program
+from outside import CLEAN, DONE, FAILED, NOT_FOUND, PATIENCE, UNREACHABLE, USAGE, ProgramTest
 
 PEER = TRACKER = ""
-USAGE = 2
 
 
-class Share(unittest.TestCase):
+class Share(ProgramTest):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="shoal-share-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.count = 0
         self.hub = self.start_hub()
-
-    def start(self, *command):
-        program = Program(*command)
-
-        def stop():
-            if program.process.poll() is None:
-                program.process.kill()
-            program.process.wait()
-            program.process.stdout.close()
-        self.addCleanup(stop)
-        return program
 
     def start_hub(self, *options):
         hub = self.start(TRACKER, "--listen", "127.0.0.1:0", "--data", self.folder / "hub", *options)
@@ -53,8 +39,7 @@ class Share(unittest.TestCase):
         """A sharing peer; all its paths are published."""
         program = self.start(PEER, "share", *paths, "--tracker", self.url, "--listen", "127.0.0.1:0", "--state",
                              self.state(), "--json", *options)
-        for path in paths:
-            program.wait_for('"published"')
+        program.wait_for('"published"', len(paths))
         return program
 
     def peer(self, *words, expect=DONE):
@@ -178,7 +163,7 @@ class Share(unittest.TestCase):
         self.hub.end(signal.SIGKILL)
         program.wait_for("hub is lost")
         port = self.url.split(":")[2].split("/")[0]
-        again = self.start(TRACKER, "--listen", f"127.0.0.1:{port}", "--data", self.folder / "hub")
+        again = self.start(TRACKER, "--listen", f"127.0.0.1:{port}", "--data", self.folder / "other hub")
         again.wait_for("listening on")
         self.until(lambda: self.found()["film.bin"]["nodes"] == 1)
         self.get("film.bin")
@@ -199,5 +184,4 @@ class Share(unittest.TestCase):
 
 if __name__ == "__main__":
     PEER, TRACKER = sys.argv[1:3]
-    peer_transfer.PEER, peer_transfer.TRACKER = PEER, TRACKER
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)

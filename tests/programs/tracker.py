@@ -16,8 +16,9 @@ import time
 import unittest
 import urllib.request
 
+from outside import CLEAN
+
 PROGRAM = ""
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
 
 
 def finished(*arguments, environment=None):

@@ -10,25 +10,17 @@
 #include <variant>
 #include <vector>
 
+#include "values.hpp"
+
 import shoal.core;
 import shoal.session;
 
 using namespace shoal;
 using namespace shoal::session;
+using namespace values;
 using namespace std::chrono_literals;
 
 namespace {
-info_hash hash_of(char letter) {
-    return *info_hash::from(as_bytes(std::string(20, letter)));
-}
-endpoint at(std::string_view text) {
-    return *endpoint::parse(text);
-}
-bitfield pieces_of(std::uint32_t count, std::vector<std::uint32_t> const& had) {
-    bitfield made{count};
-    for (auto const each : had) made.set(piece_index{each});
-    return made;
-}
 std::vector<piece_index> pieces(std::vector<std::uint32_t> const& numbers) {
     std::vector<piece_index> made;
     for (auto const each : numbers) made.push_back(piece_index{each});

@@ -8,26 +8,18 @@
 #include <variant>
 #include <vector>
 
+#include "values.hpp"
+
 import shoal.bencode;
 import shoal.core;
 import shoal.session;
 
 using namespace shoal;
 using namespace shoal::session;
+using namespace values;
 using namespace std::chrono_literals;
 
 namespace {
-info_hash hash_of(char letter) {
-    return *info_hash::from(as_bytes(std::string(20, letter)));
-}
-endpoint at(std::string_view text) {
-    return *endpoint::parse(text);
-}
-bitfield pieces_of(std::uint32_t count, std::vector<std::uint32_t> const& had) {
-    bitfield made{count};
-    for (auto const each : had) made.set(piece_index{each});
-    return made;
-}
 std::error_code error_of(std::string_view message) {
     auto const parsed = parse_peer_message(as_bytes(message));
     return parsed ? std::error_code{} : parsed.error();
