@@ -83,7 +83,7 @@ std::optional<hub_catalogue> hub_catalogue::of(std::vector<std::string> const& t
     for (auto const& url : trackers) {
         if (!url.starts_with("http://") && !url.starts_with("https://")) continue;
         auto const path = url.find('/', url.find("//") + 2);
-        return hub_catalogue{url.substr(0, path), outside};
+        return hub_catalogue{url.substr(0, path), url, outside};
     }
     return std::nullopt;
 }
@@ -91,8 +91,11 @@ std::optional<hub_catalogue> hub_catalogue::of(std::vector<std::string> const& t
 net::task<net::http_reply> hub_catalogue::ask(std::string path) {
     net::http_limits limits;
     limits.body_bytes = torrent_bytes_max;
-    auto reply = co_await net::http_get(outside_, root_ + path, limits);
+    auto reply = co_await net::http_get(outside_, root_ + announce::with_passkey_of(announce_url_, path), limits);
     if (!reply) throw failure{exit_status::unreachable, "the hub " + escaped(root_) + ": " + reply.error().message()};
+    if (reply.value().status == 401)
+        throw failure{exit_status::not_permitted,
+                      "the hub " + escaped(root_) + " wants the announce URL with your passkey"};
     if (reply.value().status == 429 || reply.value().status >= 500)
         throw failure{exit_status::unreachable, "the hub " + escaped(root_) + " is busy; try again later"};
     co_return std::move(reply).value();

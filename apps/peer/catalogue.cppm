@@ -35,7 +35,7 @@ public:
     /// Nothing where no tracker can be a hub.
     static std::optional<hub_catalogue> of(std::vector<std::string> const& trackers, net::environment& outside);
 
-    // All of them throw `failure`: `unreachable`, or `failed` when what answers is no hub.
+    // All of them throw `failure`: `unreachable`, `not_permitted`, or `failed` when what answers is no hub.
 
     /// What matches a pattern; empty for all.
     net::task<listing> find(std::string pattern);
@@ -45,11 +45,13 @@ public:
     net::task<std::optional<metainfo::torrent>> fetch(info_hash hash);
 
 private:
-    hub_catalogue(std::string root, net::environment& outside) : root_(std::move(root)), outside_(outside) {}
+    hub_catalogue(std::string root, std::string announce_url, net::environment& outside)
+        : root_(std::move(root)), announce_url_(std::move(announce_url)), outside_(outside) {}
     net::task<net::http_reply> ask(std::string path);
     net::task<listing> list(std::string query);
 
-    std::string root_;  // `http://hub:6969`
+    std::string root_;          // `http://hub:6969`
+    std::string announce_url_;  // with the passkey, where there is one
     net::environment& outside_;
 };
 

@@ -201,6 +201,7 @@ command declare_console(CLI::App& program, console_options& into) {
 }  // namespace
 
 int run(int argc, char** argv) {
+    options::raise_open_files();
     CLI::App program{"Makes, checks, serves and fetches BitTorrent content.", "peer"};
     program.set_version_flag("--version", "peer (shoal) " SHOAL_VERSION);
     program.require_subcommand(1);

@@ -2,12 +2,15 @@ module;
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 
 module peer;
 import shoal.core;
 import shoal.metainfo;
+import shoal.options;
 
 namespace shoal::cli {
 namespace {
@@ -29,6 +32,17 @@ void check(create_options const& options) {
         if (!metainfo::is_tracker_url(url)) refuse("--tracker: " + escaped(url) + " is no http, https or udp URL");
     for (auto const& url : options.web_seeds)
         if (!metainfo::is_web_seed_url(url)) refuse("--web-seed: " + escaped(url) + " is no http or https URL");
+}
+
+/// What writing the torrent file comes to. Throws `failure`.
+template <class Work>
+auto written(create_options const& options, Work work) {
+    try {
+        return work();
+    } catch (std::system_error const& why) {
+        throw failure{exit_status::not_writable,
+                      "cannot write " + escaped(options.torrent.string()) + ": " + why.code().message()};
+    }
 }
 
 void show_progress(output& out, std::uint64_t done, std::uint64_t total) {
@@ -63,7 +77,7 @@ int run_create(create_options const& options) {
     stop_on_signal const signals;
     shared_content const content{options.source, options.torrent};
     for (auto const& line : content.left_out()) out.note("left out: " + line);
-    atomic_file file{options.torrent};
+    auto file = written(options, [&] { return std::make_unique<options::atomic_file>(options.torrent); });
 
     metainfo::source const source{.name = options.name.empty() ? content.name() : options.name,
                                   .single_file = content.single_file(),
@@ -92,7 +106,7 @@ int run_create(create_options const& options) {
                       "cannot share " + escaped(options.source.string()) + ": " + made.error().message()};
     auto const torrent = metainfo::parse_torrent(made.value());
     if (!torrent) throw failure{exit_status::failed, "the torrent made cannot be read: " + torrent.error().message()};
-    file.commit(made.value());
+    written(options, [&] { file->commit(made.value()); });
     report(out, options, torrent.value());
     return static_cast<int>(exit_status::done);
 }

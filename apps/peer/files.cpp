@@ -242,36 +242,4 @@ store::content_names names_in(fs::path const& directory, metainfo::torrent const
     }
     return names;
 }
-
-atomic_file::atomic_file(fs::path path) : path_(std::move(path)) {
-    temporary_ = path_;
-    temporary_ += "." + std::to_string(getpid()) + ".tmp";
-    if (fs::is_directory(path_)) fail(EISDIR);
-    file_ = descriptor{open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
-    if (file_.number() < 0) fail(errno);
-}
-
-atomic_file::~atomic_file() {
-    if (!temporary_.empty()) unlink(temporary_.c_str());
-}
-
-void atomic_file::commit(byte_view content) {
-    while (!content.empty()) {
-        auto const count = write(file_.number(), content.data(), content.size());
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) fail(errno);
-        content = content.subspan(static_cast<std::size_t>(count));
-    }
-    if (fsync(file_.number()) != 0) fail(errno);
-    if (rename(temporary_.c_str(), path_.c_str()) != 0) fail(errno);
-    temporary_.clear();
-    // The name itself is durable when its folder is. Some file systems cannot sync a folder; the file is there anyway.
-    auto const folder = path_.has_parent_path() ? path_.parent_path() : fs::path{"."};
-    descriptor const parent{open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (parent.number() >= 0) fsync(parent.number());
-}
-
-void atomic_file::fail(int error_number) const {
-    throw failure{exit_status::not_writable, "cannot write " + shown(path_) + ": " + message_of(error_number)};
-}
 }  // namespace shoal::cli

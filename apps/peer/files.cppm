@@ -72,24 +72,4 @@ private:
 /// folder that was shared need not have such: `a:b`, or `README` beside `readme`. Its names are then made portable in
 /// the same way, in their order, and compared. Nothing where the torrent's own names are there, or none fits.
 store::content_names names_in(std::filesystem::path const& directory, metainfo::torrent const& torrent);
-
-/// A file that appears under its name when it is whole, in the place of an older one.
-class atomic_file {
-public:
-    /// Creates the temporary file beside `path`. Throws `failure` with `not_writable`.
-    explicit atomic_file(std::filesystem::path path);
-    /// Removes the temporary file unless `commit` succeeded.
-    ~atomic_file();
-    atomic_file(atomic_file const&) = delete;
-    atomic_file& operator=(atomic_file const&) = delete;
-    /// Writes, syncs, renames. Throws `failure` with `not_writable`.
-    void commit(byte_view content);
-
-private:
-    [[noreturn]] void fail(int error_number) const;
-
-    std::filesystem::path path_;
-    std::filesystem::path temporary_;
-    descriptor file_;
-};
 }  // namespace shoal::cli

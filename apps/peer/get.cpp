@@ -25,6 +25,8 @@ namespace shoal::cli {
 namespace {
 /// Without a peer or a tracker that ever answered, `get` gives up after this long.
 constexpr auto unreachable_after = std::chrono::seconds{30};
+/// And after this long where a tracker wants a passkey: another one may still answer.
+constexpr auto kept_out_after = std::chrono::seconds{3};
 /// A full disk is waited for this long before `get` gives up; what is there can be resumed.
 constexpr auto full_disk_patience = std::chrono::seconds{30};
 
@@ -136,7 +138,7 @@ net::task<int> get(mover& with, get_options const& options) {
 
     wall_clock::time_point disk_full_since{};
     for (;;) {
-        bool is_disk_full = false, is_done = true, is_reached = false;
+        bool is_disk_full = false, is_done = true, is_reached = false, is_kept_out = false;
         for (auto const& each : all) {
             auto const why = each->transfer->status().error;
             if (why == store::errc::no_space || is(why, condition::transient))
@@ -145,6 +147,7 @@ net::task<int> get(mover& with, get_options const& options) {
                 co_return out.fail(status_of(why), escaped(each->content->name()) + ": " + why.message());
             if (each->is_complete && !each->complete_since) tell_complete(with, *each, started);
             if (!each->is_complete || (wants_to_seed(options) && !has_seeded_enough(options, *each))) is_done = false;
+            is_kept_out = is_kept_out || each->was_kept_out;
             is_reached = is_reached || each->was_reached || each->is_complete;
         }
         with.show_progress(all);
@@ -156,6 +159,8 @@ net::task<int> get(mover& with, get_options const& options) {
             co_return out.fail(exit_status::incomplete, "stopped before it was complete; start again to go on");
         if (options.timeout && now - started >= *options.timeout && !is_all_here)
             co_return out.fail(exit_status::incomplete, "not complete in the time given; start again to go on");
+        if (!is_reached && is_kept_out && now - started >= kept_out_after)
+            co_return out.fail(exit_status::not_permitted, "the tracker wants the announce URL with your passkey");
         if (!is_reached && now - started >= unreachable_after)
             co_return out.fail(exit_status::unreachable, "no peer and no tracker could be reached");
         if (!is_disk_full) disk_full_since = now;

@@ -22,6 +22,7 @@ module;
 #include "core/try.hpp"
 
 module peer;
+import shoal.announce;
 import shoal.asio;
 import shoal.core;
 import shoal.engine;
@@ -69,6 +70,10 @@ bool asks_too_much(transfer_options const& options, output& out) {
     if (options.encryption != encryption::require) return false;
     out.fail(exit_status::failed, "--encryption require: connections cannot be encrypted yet");
     return true;
+}
+
+bool is_for_members(transfer_options const& options) {
+    return std::ranges::any_of(options.trackers, [](auto const& url) { return announce::passkey_of(url).has_value(); });
 }
 
 exit_status status_of(std::error_code why) {
@@ -154,10 +159,8 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
     if (!how.writable) options.storage.names = names_in(place, *content);
     options.storage.journal = journal_path(options_, *content, place);
     options.connect = options_.connect;
-    for (auto const& url : options_.trackers) {
-        auto const has = [&url](auto const& tier) { return std::ranges::find(tier, url) != tier.end(); };
-        if (std::ranges::none_of(content->trackers(), has)) options.trackers.push_back(url);
-    }
+    options.trackers = options_.trackers;
+    options.members_only = is_for_members(options_);
     options.wanted_files = std::move(how.wanted_files);
     options.sequential = how.sequential;
     options.by_hand = how.by_hand;
@@ -222,14 +225,15 @@ void mover::on_event(watched& which, engine::transfer_event const& happened) {
         out.note(name + ": goes on");
     } else if (auto const* announced = std::get_if<event::announced>(&happened)) {
         which.was_reached = true;
-        if (auto const url =
-                announced->session.empty() ? std::nullopt : engine::session_url(announced->url, announced->session))
-            hold_session(*url, which.transfer);
-        out.event("announce", {{"url", announced->url}, {"peers", announced->peers}});
-        if (!announced->warning.empty())
-            out.note("tracker " + escaped(announced->url) + " warns: " + escaped(announced->warning));
+        auto const hub =
+            announced->session.empty() ? std::nullopt : engine::session_url(announced->url, announced->session);
+        if (hub) hold_session(*hub, which.transfer);
+        auto const url = announce::without_passkey(announced->url);
+        out.event("announce", {{"url", url}, {"peers", announced->peers}});
+        if (!announced->warning.empty()) out.note("tracker " + escaped(url) + " warns: " + escaped(announced->warning));
     } else if (auto const* refused = std::get_if<event::announce_failed>(&happened)) {
-        out.note("tracker " + escaped(refused->url) + ": " + escaped(refused->why));
+        which.was_kept_out = which.was_kept_out || refused->why.starts_with(announce::not_permitted);
+        out.note("tracker " + escaped(announce::without_passkey(refused->url)) + ": " + escaped(refused->why));
     }
 }
 

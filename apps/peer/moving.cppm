@@ -30,6 +30,9 @@ namespace shoal::cli {
 /// Whether the options ask for what would be unsafe to leave out and is not built yet; it has been said then.
 bool asks_too_much(transfer_options const& options, output& out);
 
+/// Whether a tracker of the options is one for its members alone: its URL has a passkey.
+bool is_for_members(transfer_options const& options);
+
 /// The exit status that an error of the engine or the store deserves.
 exit_status status_of(std::error_code why);
 
@@ -37,7 +40,8 @@ exit_status status_of(std::error_code why);
 struct watched {
     std::shared_ptr<metainfo::torrent const> content;
     std::shared_ptr<engine::transfer> transfer;
-    bool was_reached = false;  ///< A peer or a tracker answered.
+    bool was_reached = false;   ///< A peer or a tracker answered.
+    bool was_kept_out = false;  ///< A tracker wants a passkey, or another one.
     bool is_complete = false;
     std::optional<std::chrono::steady_clock::time_point> complete_since;
 };

@@ -18,6 +18,7 @@ module;
 #include <vector>
 
 module peer;
+import shoal.announce;
 import shoal.asio;
 import shoal.core;
 import shoal.engine;
@@ -96,7 +97,9 @@ look look_at(shared const& what, share_options const& options, bool makes, std::
                                       .read = [&content](auto... arguments) { return content.read(arguments...); }};
         metainfo::make_options making;
         making.piece_length = static_cast<std::uint32_t>(options.piece_length);
-        for (auto const& url : options.transfer.trackers) making.trackers.push_back({url});
+        for (auto const& url : options.transfer.trackers) making.trackers.push_back({announce::without_passkey(url)});
+        // Where members only are let in, other clients shall not tell the world of it (BEP 27).
+        making.is_private = is_for_members(options.transfer);
         making.created_by = "Shoal " SHOAL_VERSION;
         making.threads = options.threads;
         making.known = unchanged(what, content);
@@ -138,6 +141,7 @@ private:
     share_options const& options_;
     engine::hub_session& hub_;
     std::vector<std::unique_ptr<shared>> all_;
+    bool is_known_ = false;  // the hub has let us in
 };
 
 net::task<look> sharing::look_on_pool(shared const& what, bool makes) {
@@ -257,6 +261,9 @@ net::task<int> sharing::run() {
                                 std::chrono::steady_clock::now() >= each->publish_at;
             if (is_due) co_await publish(*each);
         }
+        is_known_ = is_known_ || hub_.is_open();
+        if (!is_known_ && hub_.unreachable() == net::errc::not_permitted)
+            co_return out_.fail(exit_status::not_permitted, "the hub wants the announce URL with your passkey");
         if (!moving.empty()) with_.show_progress(moving);
         if (std::chrono::steady_clock::now() >= look_at_time) {
             for (auto& each : all_) co_await look_again(*each);

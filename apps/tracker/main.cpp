@@ -23,6 +23,8 @@
 
 #include "log.hpp"
 #include "options/layers.hpp"
+#include "passkeys.hpp"
+#include "statuses.hpp"
 
 import shoal.asio;
 import shoal.core;
@@ -34,11 +36,6 @@ namespace {
 using namespace shoal;
 using namespace std::chrono_literals;
 
-// As the README lists them.
-constexpr int failed = 1;
-constexpr int wrong_usage = 2;
-constexpr int not_writable = 6;
-
 struct command_line {
     std::vector<endpoint> listen;
     std::string data;
@@ -46,6 +43,7 @@ struct command_line {
     log::level least = log::level::info;
     log::format shape = log::format::text;
     bool is_quiet = false;
+    std::vector<std::string> passkey;  ///< The words behind `tracker passkey`; empty: the hub is to run.
     hub::settings how;
 };
 
@@ -66,6 +64,17 @@ std::optional<int> read_options(int argc, char** argv, command_line& out) {
         ->type_name("ADDR:PORT");
     app.add_option("--data", out.data, "folder of the catalogue and all state; default $XDG_STATE_HOME/shoal/tracker")
         ->type_name("DIR");
+    std::map<std::string, hub::access> const kinds{
+        {"open", hub::access::open}, {"counts", hub::access::counts}, {"members", hub::access::members}};
+    app.add_option("--access", out.how.who,
+                   "who needs no passkey: open (nobody needs one), counts (who announces, or looks at counts), members "
+                   "(all need one); default open")
+        ->transform(CLI::CheckedTransformer(kinds))
+        ->type_name("WHO")
+        ->option_text("WHO");
+    auto* const passkey = app.add_subcommand("passkey", "The members of a hub: add NAME, remove NAME, list");
+    passkey->add_option("WORDS", out.passkey, "add NAME (prints the new passkey), remove NAME, or list")->required();
+    passkey->fallthrough();
     app.add_option("--host-name", out.how.host_names,
                    "a name by which browsers may call this machine, besides its addresses and localhost; repeatable")
         ->type_name("NAME");
@@ -113,7 +122,7 @@ std::optional<int> read_options(int argc, char** argv, command_line& out) {
     out.how.min_interval = out.min_interval.value_or(std::min(out.how.min_interval, out.how.interval));
     if (out.how.min_interval > out.how.interval) {
         std::cerr << "tracker: --min-interval is longer than --interval\n";
-        return wrong_usage;
+        return status::wrong_usage;
     }
     out.how.peers_default = std::min(out.how.peers_default, out.how.peers_max);
     out.how.is_each_announce_logged = out.least == log::level::debug;
@@ -142,7 +151,7 @@ std::optional<int> open(hub::hub& tracker, command_line const& how) {
             continue;
         }
         std::cerr << "tracker: cannot listen on " << at.to_string() << ": " << why.message() << '\n';
-        return failed;
+        return status::failed;
     }
     return std::nullopt;
 }
@@ -184,7 +193,7 @@ net::task<int> serve(hub::hub& tracker) {
     co_await tracker.save();
     if (interrupted) {
         std::cerr << "tracker: " << ended.message() << '\n';
-        co_return failed;
+        co_return status::failed;
     }
     log::write(log::level::info, "stopped", summary(tracker.numbers()));
     co_return 0;
@@ -200,7 +209,15 @@ int run(command_line how) {
     if (!why && access(data.c_str(), W_OK | X_OK) != 0) why = {errno, std::system_category()};
     if (why) {
         std::cerr << "tracker: cannot use " << escaped(data.string()) << ": " << why.message() << '\n';
-        return not_writable;
+        return status::not_writable;
+    }
+    if (!how.passkey.empty()) return passkeys::run(data, how.passkey);
+    how.how.members = passkeys::file_in(data);
+    if (auto const known = hub::load_members(how.how.members); !known) {
+        std::cerr << "tracker: " << escaped(how.how.members.string()) << ": " << known.error().message() << '\n';
+        return status::failed;
+    } else if (how.how.who != hub::access::open && known.value().empty()) {
+        log::write(log::level::warning, "log", "nobody is a member yet: tracker passkey add NAME");
     }
     how.how.catalogue = data / "catalogue.sqlite";
     how.how.host_names.push_back(own_name());
@@ -212,7 +229,7 @@ int run(command_line how) {
     net::system_environment outside{io.get_executor(), 1};
     hub::hub tracker{outside.get(), how.how};
     if (auto const status = open(tracker, how)) return *status;
-    int status = failed;
+    int status = status::failed;
     std::exception_ptr thrown;
     asio::co_spawn(io, serve(tracker), [&](std::exception_ptr why, int result) {
         thrown = std::move(why);
@@ -226,6 +243,7 @@ int run(command_line how) {
 
 int main(int argc, char** argv) try {
     std::signal(SIGPIPE, SIG_IGN);
+    options::raise_open_files();
     command_line how;
     if (auto const status = read_options(argc, argv, how)) return *status;
     log::start(how.least, how.shape);
@@ -234,5 +252,5 @@ int main(int argc, char** argv) try {
     return status;
 } catch (std::exception const& why) {
     std::cerr << "tracker: " << shoal::escaped(why.what()) << '\n';
-    return failed;
+    return status::failed;
 }

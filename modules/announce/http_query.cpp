@@ -18,6 +18,7 @@ import shoal.core;
 
 namespace shoal::announce {
 namespace {
+constexpr std::string_view passkey_name = "passkey";
 constexpr std::string_view hex_digits = "0123456789ABCDEF";
 
 bool is_unreserved(char c) noexcept {
@@ -170,6 +171,37 @@ result<std::string> percent_decoded(std::string_view text) {
         at += 2;
     }
     return out;
+}
+
+std::optional<std::string> passkey_of(std::string_view url) {
+    url = without_fragment(url);
+    auto const mark = std::min(url.find('?'), url.size());
+    std::optional<std::string> found;
+    (void)for_each_parameter(url.substr(std::min(mark + 1, url.size())),
+                             [&](std::string_view key, std::string_view value) -> result<void> {
+                                 if (key != passkey_name || found) return success();
+                                 SHOAL_TRY(found, percent_decoded(value));
+                                 return success();
+                             });
+    return found;
+}
+
+std::string without_passkey(std::string_view url) {
+    auto const mark = url.find('?');
+    if (mark == std::string_view::npos) return std::string{url};
+    std::string kept{url.substr(0, mark)};
+    (void)for_each_parameter(without_fragment(url).substr(mark + 1),
+                             [&](std::string_view key, std::string_view value) -> result<void> {
+                                 if (key == passkey_name) return success();
+                                 append_parameter(kept, key, value);
+                                 return success();
+                             });
+    return kept;
+}
+
+std::string with_passkey_of(std::string_view from, std::string url) {
+    if (auto const key = passkey_of(from)) append_parameter(url, passkey_name, percent_encoded(as_bytes(*key)));
+    return url;
 }
 
 std::string announce_target(std::string_view announce_url, announce_request const& request) {

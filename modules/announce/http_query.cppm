@@ -24,6 +24,16 @@ std::optional<std::string> scrape_url(std::string_view announce_url);
 /// The URL to get for a scrape of `torrents`.
 std::optional<std::string> scrape_target(std::string_view announce_url, std::span<info_hash const> torrents);
 
+// A tracker that lets only its members in knows them by a passkey: a secret parameter of the announce URL, the one form
+// that every client can be given, by HTTP and by UDP (BEP 41).
+
+/// The passkey in a URL, a path with a query, or BEP 41's URL data; nothing where there is none.
+std::optional<std::string> passkey_of(std::string_view url);
+/// The URL as strangers and logs may see it.
+std::string without_passkey(std::string_view url);
+/// `url`, which has none, with the passkey of `from`, where that has one.
+std::string with_passkey_of(std::string_view from, std::string url);
+
 /// Reads the query of an announce, still percent-encoded, without its `?`.
 ///
 /// `info_hash`, `peer_id` and `port` are needed. Of a key that is repeated the first counts; unknown keys and events

@@ -92,6 +92,9 @@ struct scrape_reply {
     std::optional<std::chrono::seconds> min_interval;
 };
 
+/// How the reason of a Shoal hub begins that wants a passkey, or another one; `peer` ends with status 8 then.
+inline constexpr std::string_view not_permitted = "not permitted: announce by the URL with your passkey";
+
 /// A tracker's refusal. Source: BEP 3, "failure reason"; BEP 31.
 struct failure {
     std::string reason;  ///< Remote text: escape it for display.

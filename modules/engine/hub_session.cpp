@@ -16,6 +16,7 @@ module;
 #include <vector>
 
 module shoal.engine;
+import shoal.announce;
 import shoal.asio;
 import shoal.core;
 import shoal.metainfo;
@@ -36,7 +37,7 @@ std::optional<std::string> session_url(std::string_view announce_url, std::strin
     auto const rest = announce_url.substr(scheme + 3);
     auto const host = rest.substr(0, rest.find_first_of("/?#"));
     if (host.empty() || !path.starts_with('/')) return std::nullopt;
-    return std::string{secure ? "wss://" : "ws://"}.append(host).append(path);
+    return announce::with_passkey_of(announce_url, std::string{secure ? "wss://" : "ws://"}.append(host).append(path));
 }
 
 hub_session::hub_session(net::environment& outside, asio::any_io_executor home, peer_id const& id, std::uint16_t port,

@@ -21,7 +21,7 @@ import :transfer;
 
 export namespace shoal::engine {
 /// Where the hub takes sessions that this announce URL belongs to: `http://hub:6969/announce` gives
-/// `ws://hub:6969/session`. Nothing for other schemes.
+/// `ws://hub:6969/session`, with its passkey where it has one. Nothing for other schemes.
 std::optional<std::string> session_url(std::string_view announce_url, std::string_view path = session::path);
 
 /// A node's lasting connection to a hub, for all of its transfers: tells what they have and move, and gives them the
@@ -48,6 +48,8 @@ public:
     bool is_open() const noexcept;
     /// As the hub told last; kept when the session is lost.
     std::map<endpoint, session::set_member> const& peers(info_hash const& torrent) const;
+    /// Why the last try to connect failed: `net::errc::not_permitted` where the hub wants a passkey, or another one.
+    std::error_code unreachable() const noexcept { return unreachable_; }
     /// The hub's last refusal, in its words: escape them.
     std::string const& refusal() const noexcept { return refusal_; }
 

@@ -38,6 +38,11 @@ inline constexpr unsigned connect_failures_max = 8;
 /// A peer has this long to say where it listens and what it has before we go on without: both come with its first
 /// bytes.
 inline constexpr auto introduction_patience = 2s;
+/// With `transfer_options::members_only`: who connects before we were told of him has this long to be named. A hub
+/// tells within half a second, and 4 ms more for each peer (docs/hub-protocol.md).
+inline constexpr auto naming_patience = 5s;
+/// And so many may wait for that at once.
+inline constexpr std::size_t unnamed_max = 32;
 /// A ping that takes longer has no answer.
 inline constexpr auto ping_timeout = 10s;
 /// Between two pings of ours to one peer.

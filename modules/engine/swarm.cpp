@@ -71,13 +71,28 @@ swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torren
             if (!wanted[i]) picker.set_wanted(piece_index{i}, false);
     }
     bytes_wanted_ = picker.bytes_left();
-    for (auto const& tier : content->trackers()) announcers_.push_back(std::make_unique<announcer>(*this, tier));
-    for (auto const& url : options_.trackers)
-        announcers_.push_back(std::make_unique<announcer>(*this, std::vector<std::string>{url}));
+    for (auto& tier : tiers()) announcers_.push_back(std::make_unique<announcer>(*this, std::move(tier)));
     add_peers(options_.connect);
 }
 
 swarm::~swarm() = default;
+
+/// The torrent's tiers and those of the options. A URL of the torrent that an option gives with a passkey stands for
+/// the same tracker.
+std::vector<std::vector<std::string>> swarm::tiers() const {
+    auto all = content->trackers();
+    for (auto const& given : options_.trackers) {
+        bool is_known = false;
+        for (auto& tier : all)
+            for (auto& url : tier)
+                if (url == given || url == announce::without_passkey(given)) {
+                    url = given;
+                    is_known = true;
+                }
+        if (!is_known) all.push_back({given});
+    }
+    return all;
+}
 
 void swarm::start() {
     spawn("start", start_up());

@@ -306,6 +306,7 @@ private:
     /// Keeps a session in the table while its coroutine runs.
     class registration;
 
+    std::vector<std::vector<std::string>> tiers() const;
     net::task<void> wind_up();
 
     /// Starts a task, unless we are stopping: then nobody would cancel it.
@@ -348,6 +349,8 @@ private:
     void connect_more(time_point now);
     net::task<void> connect(endpoint to, attempt outcome);
     net::task<std::error_code> converse_with(endpoint to);
+    void introduce(ip_address const& who);
+    net::task<bool> is_let_in(ip_address who);
     net::task<void> answer(std::unique_ptr<net::stream> stream, wire::handshake theirs);
     net::task<std::error_code> run_session(std::unique_ptr<net::stream> stream, wire::handshake theirs,
                                            endpoint listens_at, bool outgoing);
@@ -401,6 +404,8 @@ private:
     std::vector<peer_session*> sessions_;  // by slot
     std::size_t session_count_ = 0, connecting_ = 0, answering_ = 0;
     std::map<endpoint, known_peer> known_;
+    std::unordered_set<ip_address> introduced_;  // where `members_only`
+    std::size_t waiting_to_be_named_ = 0;
     std::map<ip_address, std::unordered_set<peer_id>> banned_;  // by customer
     std::vector<picker::peer_slot> also_asked_;
     bool needs_refill_ = false;

@@ -141,11 +141,18 @@ void swarm::interest_changed(peer_session& peer) {
 
 void swarm::add_peers(std::vector<endpoint> const& peers) {
     for (auto const& each : peers) {
+        introduce(each.address);
         if (each.port == 0 || each.address.is_unspecified() || each.address.is_multicast()) continue;
         if (known_.size() >= known_peers_max && !known_.contains(each)) return;
         known_.try_emplace(each);
     }
     if (was_checked_ && !is_stopping_) connect_more(node.now());
+}
+
+/// A tracker, a hub or the user has named somebody at this address.
+void swarm::introduce(ip_address const& who) {
+    if (!options_.members_only || introduced_.size() >= known_peers_max) return;
+    if (introduced_.insert(who).second) news();
 }
 
 void swarm::learned_address(peer_session& peer) {
@@ -162,6 +169,7 @@ std::vector<endpoint> swarm::known_peers() const {
 
 void swarm::learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const& told) {
     for (auto const& [at, bytes] : told) {
+        introduce(at.address);
         if (uploaded_told_.size() >= known_peers_max && !uploaded_told_.contains(at)) continue;
         uploaded_told_[at] = bytes;
     }
@@ -251,8 +259,23 @@ void swarm::adopt(std::unique_ptr<net::stream> stream, wire::handshake const& th
     spawn("peer " + stream->remote().to_string(), answer(std::move(stream), theirs));
 }
 
+/// Whether whoever connects from there may be served. The hub names a newcomer to us about when it names us to him: he
+/// may be the first to come.
+net::task<bool> swarm::is_let_in(ip_address who) {
+    auto const is_named = [this, &who] { return !options_.members_only || introduced_.contains(who); };
+    if (is_named()) co_return true;
+    if (waiting_to_be_named_ >= unnamed_max) co_return false;
+    struct counted {
+        std::size_t& count;
+        explicit counted(std::size_t& of) : count(++of) {}
+        ~counted() { --count; }
+    } const while_here{waiting_to_be_named_};
+    co_return co_await comes_true(is_named, node.now() + naming_patience);
+}
+
 net::task<void> swarm::answer(std::unique_ptr<net::stream> stream, wire::handshake theirs) {
     auto& clock = node.outside.clock;
+    if (!co_await is_let_in(stream->remote().address)) co_return;
     {
         ++answering_;
         struct counted {

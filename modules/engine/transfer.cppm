@@ -34,7 +34,10 @@ struct transfer_options {
     bool sequential = false;                       ///< Pieces in order instead of rarest first.
     bool is_hashed = false;                        ///< The caller has just hashed the content: nothing is read again.
     bool by_hand = false;                          ///< See `transfer::set_automatic`.
-    std::size_t peers_max = 0;                     ///< Connections; 0 for `peers_max_default`.
+    /// Serves only addresses that a tracker or a hub has named, or `connect`: for trackers that let members alone in. A
+    /// member whom we have not heard of yet is heard of within `naming_patience`.
+    bool members_only = false;
+    std::size_t peers_max = 0;  ///< Connections; 0 for `peers_max_default`.
     transfer_observer on_event;
 };
 

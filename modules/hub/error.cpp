@@ -40,6 +40,12 @@ public:
                 return "the search pattern is too long";
             case errc::pattern_too_wide:
                 return "the search pattern has too many wildcards";
+            case errc::bad_members:
+                return "the file of members has a line that is no name and digest, or one that is there twice";
+            case errc::bad_member_name:
+                return "a member's name has 1 to 64 letters, digits, or one of -_.@";
+            case errc::member_exists:
+                return "there is a member of this name";
         }
         return "unknown hub error";
     }

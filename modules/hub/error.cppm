@@ -4,7 +4,8 @@ module;
 export module shoal.hub:error;
 
 export namespace shoal::hub {
-/// Why the catalogue refused or failed; failures of the system and refusals by `shoal.metainfo` keep their own codes.
+/// Why the catalogue or the list of members refused or failed; failures of the system and refusals by `shoal.metainfo`
+/// keep their own codes.
 enum class errc {
     in_use = 1,        ///< Another tracker works on this data folder.
     newer_schema,      ///< The file is of a later version of this program. It stays untouched.
@@ -20,6 +21,9 @@ enum class errc {
     missing_layers,    ///< A v2 torrent without all of its piece layers.
     pattern_too_long,  ///< A pattern of more than `pattern_bytes_max`.
     pattern_too_wide,  ///< A pattern whose wildcards take more than `matching_steps_max`.
+    bad_members,       ///< The file of members is not as `member_list::parse` wants it.
+    bad_member_name,   ///< A member's name that is not 1 to 64 letters, digits, or one of `-_.@`; or too many members.
+    member_exists,     ///< There is a member of this name.
 };
 std::error_code make_error_code(errc) noexcept;
 }  // namespace shoal::hub

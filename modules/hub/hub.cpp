@@ -1,4 +1,5 @@
 module;
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -48,6 +49,9 @@ secrets draw(net::random& random) {
 /// "Rules".
 constexpr auto session_ping_after = std::chrono::seconds{20};
 constexpr auto session_idle_max = std::chrono::seconds{60};
+/// Connections that are left for announces, pages and the API when all places of sessions are taken, and the line is
+/// full.
+constexpr std::size_t other_connections = 2000;
 /// How often the monitor gathers what is new.
 constexpr auto monitor_step = std::chrono::milliseconds{500};
 /// How often the counters are written down: what a crash loses of them.
@@ -55,6 +59,8 @@ constexpr auto counters_step = std::chrono::minutes{1};
 /// How often the catalogue is told that owners are there: seldom beside the days that it keeps them, as each is a
 /// write.
 constexpr auto owners_step = std::chrono::hours{1};
+/// How often the file of members is looked at: as long as somebody who was taken out may still be in.
+constexpr auto members_step = std::chrono::seconds{2};
 /// Entries that are read at once when the catalogue is opened.
 constexpr std::size_t entries_at_once = 1000;
 
@@ -109,11 +115,14 @@ result<endpoint> hub_parts::open(endpoint const& at) {
 net::task<std::error_code> hub::run() {
     auto& own = *parts_;
     if (auto const opened = co_await own.open_catalogue(); !opened) co_return opened.error();
+    if (auto const read = co_await own.read_members(); !read) co_return read.error();
     net::signal failed{co_await asio::this_coro::executor};
     own.failed = &failed;
     own.failure = {};
     auto const answer = [&](net::http_request const& request) { return own.answer(request); };
     auto limits = own.core.how().http;
+    auto const& nodes = own.core.how().nodes;
+    limits.connections = std::max(limits.connections, nodes.sessions_max + nodes.waiting_max + other_connections);
     limits.web_socket.message_bytes = session::message_max;
     limits.web_socket.ping = session_ping_after;
     limits.web_socket.idle = session_idle_max;
@@ -128,6 +137,7 @@ net::task<std::error_code> hub::run() {
         own.doors.clear();
         group.spawn("time", own.keep_time());
         group.spawn("catalogue", own.keep_catalogue());
+        group.spawn("members", own.keep_members());
         group.on_failure = [&](std::string_view, std::exception_ptr const&) {
             own.fail(std::make_error_code(std::errc::not_enough_memory));
         };
@@ -276,7 +286,7 @@ net::task<void> hub_parts::keep_catalogue() {
         auto const at = wall_seconds();
         std::set<std::string> owners;
         for (auto const& [number, each] : nodes.nodes())
-            if (each.is_session) owners.insert(owner_of(each.at));
+            if (each.is_session) owners.insert(owner_of(each.member, each.at));
         auto const forgotten = co_await shelves->call<bool>([&owners, at](catalogue& in) {
             for (auto const& each : owners)
                 if (!in.touch(each, at)) return false;
@@ -284,6 +294,17 @@ net::task<void> hub_parts::keep_catalogue() {
             return dropped && dropped.value() > 0;
         });
         if (forgotten) co_await reload_shared();
+    }
+}
+
+net::task<void> hub_parts::keep_members() {
+    if (core.how().members.empty()) co_return;
+    for (bool was_bad = false;;) {
+        co_await outside.clock.sleep(members_step);
+        auto const read = co_await read_members();
+        if (!read && !was_bad && core.how().log)
+            core.how().log(log_level::warning, "the members stay as they were: " + read.error().message());
+        was_bad = !read;
     }
 }
 

@@ -9,6 +9,7 @@ module;
 export module shoal.hub;
 export import :error;       // errc
 export import :settings;    // settings, counters, log_function
+export import :gate;        // who may use the hub: members and their passkeys
 export import :meter;       // requests per address
 export import :service;     // what is answered to whom, without sockets
 export import :roster;      // who takes part in what, and the sessions' protocol, without sockets

@@ -31,6 +31,7 @@ import shoal.asio;
 import shoal.core;
 import shoal.net;
 import shoal.session;
+import :gate;
 import :page_files;
 import :parts;
 
@@ -63,6 +64,7 @@ net::http_response json_response(std::string body) {
 }
 net::http_response refusal(std::uint16_t status, std::string_view why) {
     auto out = respond(status, "application/json", json::serialize(json::object{{"error", why}}));
+    if (status == 401) out.fields.emplace_back("WWW-Authenticate", "Basic realm=\"Shoal hub\", charset=\"UTF-8\"");
     if (status == 405) out.fields.emplace_back("Allow", "GET, HEAD");
     if (status == 429) out.fields.emplace_back("Retry-After", "1");
     return out;
@@ -122,6 +124,10 @@ net::task<net::http_response> hub_parts::answer(net::http_request const& request
     if (!is_our_origin(request.field("Origin"), host)) co_return refusal(403, "asked by a page of another site");
     if (auto const site = request.field("Sec-Fetch-Site"); site == "cross-site" && path != "/")
         co_return refusal(403, "asked by a page of another site");
+    auto const is_counts = path == "/metrics" || path == std::string{api_root} + "status";
+    auto const passkey = passkey_of(request);
+    if (!core.lets_in(is_counts ? room::counts : room::all, passkey))
+        co_return refusal(401, passkey.empty() ? "this hub wants a passkey" : "this hub does not know this passkey");
     if (path == session::path) co_return begin_session(request);
     if (path == "/metrics") co_return respond(200, "text/plain; version=0.0.4", watch.metrics(numbers(), now()));
     if (path.starts_with(api_root)) co_return co_await answer_api(path.substr(api_root.size()), request);
@@ -230,11 +236,12 @@ net::task<net::http_response> hub_parts::hand_out(info_hash torrent) {
 net::http_response hub_parts::stream_events(net::http_request const& request) {
     auto out = respond(200, "text/event-stream", {});
     std::string last_id{request.field("Last-Event-ID").substr(0, 64)};
-    out.stream = [this, last_id](net::body_writer& to) { return send_events(to, last_id); };
+    auto const member = core.entrance.members().member_with(passkey_of(request));
+    out.stream = [this, last_id, member](net::body_writer& to) { return send_events(to, last_id, member); };
     return out;
 }
 
-net::task<void> hub_parts::send_events(net::body_writer& to, std::string last_id) {
+net::task<void> hub_parts::send_events(net::body_writer& to, std::string last_id, std::string member) {
     net::signal news{co_await asio::this_coro::executor};
     struct listening {
         hub_parts& of;
@@ -252,7 +259,7 @@ net::task<void> hub_parts::send_events(net::body_writer& to, std::string last_id
     auto text = watch.catch_up(last_id, position, now());
     if (text.empty()) text = ": up to date\n\n";
     if (!co_await to.write(text)) co_return;
-    for (;;) {
+    while (core.entrance.is_still_in(member)) {
         auto const events = watch.after(position, now());
         for (auto const& each : events)
             if (!co_await to.write(*each)) co_return;
@@ -261,9 +268,10 @@ net::task<void> hub_parts::send_events(net::body_writer& to, std::string last_id
     }
 }
 
-net::http_response hub_parts::begin_session(net::http_request const&) {
+net::http_response hub_parts::begin_session(net::http_request const& request) {
     net::http_response out;
-    out.upgrade = [this](net::web_socket& with) { return hold_session(with); };
+    auto const member = core.entrance.members().member_with(passkey_of(request));
+    out.upgrade = [this, member](net::web_socket& with) { return hold_session(with, member); };
     return out;
 }
 }  // namespace shoal::hub

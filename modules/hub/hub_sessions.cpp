@@ -57,8 +57,10 @@ shared_torrent summary_of(catalogue_entry const& entry) {
     return of;
 }
 
-std::string hub_parts::owner_of(endpoint const& at) const {
-    return at.address.to_string();
+/// A member at his machine, where the hub knows members: what he shares from two is withdrawn from one alone.
+std::string owner_of(std::string const& member, endpoint const& at) {
+    auto const address = at.address.to_string();
+    return member.empty() ? address : member + " at " + address;
 }
 
 void hub_parts::share(info_hash const& torrent, shared_torrent what) {
@@ -69,14 +71,19 @@ void hub_parts::share(info_hash const& torrent, shared_torrent what) {
 
 /// A connection that is, or may become, a session.
 struct held_session {
-    held_session(hub_parts& parts, net::web_socket& socket, asio::any_io_executor const& home)
-        : of(parts), with(socket), which(parts.nodes.connected(socket.remote(), parts.now())), ready(home), over(home) {
-        of.writers[which] = &ready;
+    held_session(hub_parts& parts, net::web_socket& socket, std::string whose, asio::any_io_executor const& home)
+        : of(parts),
+          with(socket),
+          member(std::move(whose)),
+          which(parts.nodes.connected(socket.remote(), parts.now(), member)),
+          ready(home),
+          over(home) {
+        of.sessions[which] = this;
     }
     held_session(held_session const&) = delete;
     held_session& operator=(held_session const&) = delete;
     ~held_session() {
-        of.writers.erase(which);
+        of.sessions.erase(which);
         of.nodes.disconnected(which, of.now());
         of.settle();
     }
@@ -90,14 +97,15 @@ struct held_session {
 
     hub_parts& of;
     net::web_socket& with;
+    std::string member;  // empty: the hub is open
     session_id which;
     net::signal ready, over;
     std::optional<net::close_reason> ending;  // what waits is sent before the end
 };
 
-net::task<void> hub_parts::hold_session(net::web_socket& with) {
+net::task<void> hub_parts::hold_session(net::web_socket& with, std::string member) {
     using namespace asio::experimental::awaitable_operators;
-    held_session here{*this, with, co_await asio::this_coro::executor};
+    held_session here{*this, with, std::move(member), co_await asio::this_coro::executor};
     co_await (here.read() || here.write());
 }
 
@@ -138,7 +146,7 @@ void hub_parts::settle() {
     auto const at = now();
     for (auto const& each : nodes.take_presences()) core.present(each, at);
     for (auto const which : nodes.take_ready())
-        if (auto const writer = writers.find(which); writer != writers.end()) writer->second->notify();
+        if (auto const found = sessions.find(which); found != sessions.end()) found->second->ready.notify();
     if (tasks == nullptr || is_publishing) return;
     if (auto order = nodes.take_publication()) {
         is_publishing = true;
@@ -146,8 +154,24 @@ void hub_parts::settle() {
     }
 }
 
+net::task<result<void>> hub_parts::read_members() {
+    if (core.how().members.empty()) co_return success();
+    result<member_list> read = success(member_list{});
+    co_await net::on_pool(outside.workers, [&] { read = load_members(core.how().members); });
+    if (!read) co_return read.error();
+    if (read.value() == core.entrance.members()) co_return success();
+    core.entrance.let_in(std::move(read).value());
+    for (auto const& [which, each] : sessions) {
+        if (core.entrance.is_still_in(each->member)) continue;
+        each->ending = net::close_reason::policy;
+        each->ready.notify();
+    }
+    for (auto* each : listeners) each->notify();
+    co_return success();
+}
+
 net::task<void> hub_parts::publish(publish_order order) {
-    auto const owner = owner_of(order.at);
+    auto const owner = owner_of(order.member, order.at);
     auto const at = wall_seconds();
     auto const put_in = [&](catalogue& in) -> outcome {
         auto const done = in.publish(owner, *order.metainfo, at);

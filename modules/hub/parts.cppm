@@ -20,6 +20,7 @@ import shoal.core;
 import shoal.net;
 import :archive;
 import :catalogue;
+import :gate;
 import :monitor;
 import :roster;
 import :service;
@@ -32,7 +33,11 @@ struct door {
     std::unique_ptr<net::datagram_socket> datagrams;
 };
 
+struct held_session;
+
 shared_torrent summary_of(catalogue_entry const& entry);
+/// What the catalogue calls a sharer.
+std::string owner_of(std::string const& member, endpoint const& at);
 
 struct hub_parts {
     hub_parts(net::environment& environment, settings how);
@@ -56,16 +61,18 @@ struct hub_parts {
     net::task<net::http_response> show_torrent(info_hash torrent);
     net::task<net::http_response> hand_out(info_hash torrent);
     net::http_response stream_events(net::http_request const& request);
-    net::task<void> send_events(net::body_writer& to, std::string last_id);
+    net::task<void> send_events(net::body_writer& to, std::string last_id, std::string member);
     net::http_response begin_session(net::http_request const& request);
 
     // Sessions and publishing: hub_sessions.cpp.
-    net::task<void> hold_session(net::web_socket& with);
+    net::task<void> hold_session(net::web_socket& with, std::string member);
+    /// Reads the members anew; the sessions of those who are none any more are ended.
+    net::task<result<void>> read_members();
+    net::task<void> keep_members();
     net::task<void> publish(publish_order order);
     /// After anything happened in the roster: wakes writers, starts publications, tells the registry.
     void settle();
     void refresh_monitor();
-    std::string owner_of(endpoint const& at) const;
     void share(info_hash const& torrent, shared_torrent what);
 
     monitor_numbers numbers() const;
@@ -85,7 +92,7 @@ struct hub_parts {
     net::task_group* tasks = nullptr;  // while `run` runs
     net::signal* failed = nullptr;     // the same
     std::error_code failure;
-    std::map<session_id, net::signal*> writers;
+    std::map<session_id, held_session*> sessions;
     std::list<net::signal*> listeners;  // pages that wait for news
     bool is_publishing = false;         // one at a time: what waits is in the roster, which bounds it
     std::uint64_t told = 0;             // the last event that they were woken for

@@ -48,10 +48,11 @@ roster::roster(roster_limits limits, siphash_key const& secret) : limits_(limits
 
 // Sessions
 
-session_id roster::connected(endpoint const& from, time_point now) {
+session_id roster::connected(endpoint const& from, time_point now, std::string member) {
     auto const which = ++last_session_;
     auto& added = sessions_[which];
     added.from = from;
+    added.member = std::move(member);
     added.second = now;
     return which;
 }
@@ -138,6 +139,7 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
     }
     ++admitted_;
     auto& added = add_node(at, state.client, true, now);
+    added.member = state.member;
     state.number = added.number;
     state.waits = false;
     session_of_[added.number] = which;
@@ -300,7 +302,7 @@ void roster::order(session_id from, session::request what, info_hash const& torr
     }
     publication_bytes_ += bytes;
     auto const& self = nodes_.at(sessions_.at(from).number);
-    publications_.push_back({from, self.number, self.at, torrent, std::move(metainfo)});
+    publications_.push_back({from, self.number, self.at, self.member, torrent, std::move(metainfo)});
 }
 
 void roster::disconnected(session_id which, time_point now) {

@@ -45,6 +45,7 @@ struct node {
     node_number number = 0;
     endpoint at;  ///< Where it accepts peers; port 0: nowhere.
     std::string client;
+    std::string member;  ///< Of a private hub; empty in an open one, and for who only announces.
     bool is_session = false;
     time_point since{};
     std::set<info_hash> torrents;
@@ -97,6 +98,7 @@ struct publish_order {
     session_id from = 0;
     node_number owner = 0;
     endpoint at;
+    std::string member;  ///< As in `node`.
     info_hash torrent;
     std::optional<byte_vector> metainfo;  ///< Nothing: out of it.
 };
@@ -120,7 +122,8 @@ public:
     // Sessions.
 
     /// A connection that has said nothing yet.
-    session_id connected(endpoint const& from, time_point now);
+    /// `member`: whose passkey it showed; empty in an open hub.
+    session_id connected(endpoint const& from, time_point now, std::string member = {});
     /// A message came. Fails when the connection is to be ended; the error says why.
     result<void> received(session_id from, byte_view message, time_point now);
     /// When to read on: a session that has said as much as it may in this second waits for the next. Further messages
@@ -173,6 +176,7 @@ public:
 private:
     struct session_state {
         endpoint from;
+        std::string member;
         peer_id id;
         std::string client;
         std::uint16_t port = 0;

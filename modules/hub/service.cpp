@@ -37,7 +37,8 @@ registry::event event_of(announce::event what) noexcept {
 }  // namespace
 
 service::service(settings how, secrets const& secret)
-    : how_(std::move(how)),
+    : entrance(how.who),
+      how_(std::move(how)),
       peers_({.bounds = how_.bounds, .peer_lifetime = lifetime_of(how_), .secret = secret.tables, .seed = secret.seed}),
       connections_(secret.connections),
       meter_(how_.requests_per_second, secret.meter),
@@ -53,6 +54,12 @@ counters service::numbers() const {
 void service::expire(time_point now) {
     constexpr std::size_t calls = 600;
     peers_.expire(now, peers_.size() / calls + 100);
+}
+
+bool service::lets_in(room where, std::string_view passkey) {
+    if (entrance.admits(where, passkey)) return true;
+    ++numbers_.not_permitted;
+    return false;
 }
 
 bool service::is_admitted(meter& by, ip_address const& from, time_point now) {

@@ -12,6 +12,7 @@ import shoal.announce;
 import shoal.core;
 import shoal.net;
 import shoal.registry;
+import :gate;
 import :meter;
 import :roster;
 import :settings;
@@ -45,11 +46,15 @@ public:
     /// Told of every announce that was taken; empty: nobody is.
     std::function<void(announce::announce_request const&, endpoint const& at, time_point now)> on_announce;
 
+    /// Whether somebody with this passkey (empty: none) may go there; counts those who may not.
+    bool lets_in(room where, std::string_view passkey);
+    gate entrance;
+
     counters numbers() const;
     settings const& how() const noexcept { return how_; }
 
 private:
-    net::http_response answer_announce(std::string_view query, endpoint const& from, time_point now);
+    net::http_response answer_announce(std::string_view query, net::http_request const& request, time_point now);
     net::http_response answer_scrape(std::string_view query);
     void answer_announce(announce::udp_announce const& request, endpoint const& from, time_point now, byte_vector& out);
     void answer_scrape(announce::udp_scrape const& request, byte_vector& out);

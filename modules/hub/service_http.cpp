@@ -13,6 +13,7 @@ import shoal.core;
 import shoal.net;
 import shoal.registry;
 import shoal.session;
+import :gate;
 
 namespace shoal::hub {
 namespace {
@@ -20,8 +21,8 @@ net::http_response text(std::uint16_t status, std::string body) {
     return {.status = status, .body = std::move(body)};
 }
 /// Status 200: clients look into the body for the reason.
-net::http_response refusal(std::error_code why) {
-    return text(200, announce::encode_http_failure({why.message(), std::nullopt, false}));
+net::http_response refusal(std::string reason) {
+    return text(200, announce::encode_http_failure({std::move(reason), std::nullopt, false}));
 }
 /// A Shoal peer by its id; others would not know what to do with the key. Source: BEP 20.
 bool is_shoal(peer_id const& id) {
@@ -41,30 +42,35 @@ net::http_response service::answer(net::http_request const& request, time_point 
     if (path == "/healthz") return text(200, "ok\n");
     if (path != "/announce" && path != "/scrape") return text(404, "not found\n");
     if (!is_admitted(meter_, request.remote.address, now)) return text(429, "too many requests\n");
-    return path == "/announce" ? answer_announce(query, request.remote, now) : answer_scrape(query);
+    if (!entrance.is_open(room::announces) && !lets_in(room::announces, passkey_of(request)))
+        return refusal(std::string{announce::not_permitted});
+    return path == "/announce" ? answer_announce(query, request, now) : answer_scrape(query);
 }
 
-net::http_response service::answer_announce(std::string_view query, endpoint const& from, time_point now) {
-    auto const request = announce::parse_http_query(query);
-    if (!request) {
+net::http_response service::answer_announce(std::string_view query, net::http_request const& request, time_point now) {
+    auto const parsed = announce::parse_http_query(query);
+    if (!parsed) {
         ++numbers_.malformed;
-        return refusal(request.error());
+        return refusal(parsed.error().message());
     }
+    auto const& asked = parsed.value();
     ++numbers_.http_announces;
-    auto reply = announce(request.value(), from, registry::families::both, now);
-    if (is_shoal(request.value().peer)) reply.session = session::path;
-    log_announce("http", request.value(), from, reply.peers.size());
-    return text(200, announce::encode_http_reply(reply, request.value()));
+    auto reply = announce(asked, request.remote, registry::families::both, now);
+    // Not to whom the session would be refused.
+    if (is_shoal(asked.peer) && entrance.admits(room::all, entrance.is_open(room::all) ? "" : passkey_of(request)))
+        reply.session = session::path;
+    log_announce("http", asked, request.remote, reply.peers.size());
+    return text(200, announce::encode_http_reply(reply, asked));
 }
 
 net::http_response service::answer_scrape(std::string_view query) {
     auto const torrents = announce::parse_scrape_query(query);
     if (!torrents) {
         ++numbers_.malformed;
-        return refusal(torrents.error());
+        return refusal(torrents.error().message());
     }
     // No list of everything: it would be large, and private torrents have their hash for a key (class I4).
-    if (torrents.value().empty()) return refusal(announce::errc::bad_info_hash);
+    if (torrents.value().empty()) return refusal(make_error_code(announce::errc::bad_info_hash).message());
     ++numbers_.http_scrapes;
     return text(200, announce::encode_http_scrape_reply(scrape(torrents.value())));
 }

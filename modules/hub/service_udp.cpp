@@ -1,5 +1,6 @@
 module;
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -8,6 +9,7 @@ import shoal.announce;
 import shoal.core;
 import shoal.net;
 import shoal.registry;
+import :gate;
 
 namespace shoal::hub {
 void service::answer(net::datagram const& packet, time_point now, byte_vector& out) {
@@ -33,6 +35,13 @@ void service::answer(net::datagram const& packet, time_point now, byte_vector& o
         return;
     }
     if (!is_admitted(meter_, from.address, now)) return;
+    // A scrape has no place for a passkey (BEP 41 speaks of announces).
+    auto const passkey = asked != nullptr ? announce::passkey_of(asked->url_data) : std::nullopt;
+    if (!lets_in(room::announces, passkey.value_or(""))) {
+        announce::encode_udp_error(out, asked != nullptr ? asked->transaction : scraped->transaction,
+                                   announce::not_permitted);
+        return;
+    }
     if (asked != nullptr)
         answer_announce(*asked, from, now, out);
     else

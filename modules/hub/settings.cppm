@@ -11,6 +11,7 @@ module;
 export module shoal.hub:settings;
 import shoal.net;
 import shoal.registry;
+import :gate;
 import :roster;
 
 export namespace shoal::hub {
@@ -36,6 +37,8 @@ struct settings {
     net::http_server_limits http{};
     roster_limits nodes{};
     std::filesystem::path catalogue{};      ///< The file of the catalogue; empty: it is gone with the hub.
+    access who = access::open;              ///< Who may use the hub without a passkey.
+    std::filesystem::path members{};        ///< The file of the members; it is read again when it changes.
     std::vector<std::string> host_names{};  ///< Names of this machine by which browsers may call it; see `is_our_host`.
     std::string version{};                  ///< Of the program, for display.
     std::int64_t started_at = 0;            ///< Wall time, milliseconds since 1970; for display only.
@@ -50,9 +53,10 @@ struct counters {
     std::uint64_t http_scrapes = 0;
     std::uint64_t udp_scrapes = 0;
     std::uint64_t udp_connects = 0;
-    std::uint64_t malformed = 0;   ///< Requests that could not be read.
-    std::uint64_t unproven = 0;    ///< UDP requests without a connection id that holds; they are not answered.
-    std::uint64_t over_limit = 0;  ///< Requests beyond `requests_per_second`.
+    std::uint64_t malformed = 0;      ///< Requests that could not be read.
+    std::uint64_t unproven = 0;       ///< UDP requests without a connection id that holds; they are not answered.
+    std::uint64_t over_limit = 0;     ///< Requests beyond `requests_per_second`.
+    std::uint64_t not_permitted = 0;  ///< Requests without a passkey, or with a wrong one, where one is wanted.
     registry::counters peers{};
     std::size_t memory = 0;  ///< Bytes of the registry.
 };

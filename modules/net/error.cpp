@@ -38,6 +38,8 @@ public:
                 return "malformed web socket frames";
             case errc::web_socket_too_large:
                 return "the web socket message is too large";
+            case errc::not_permitted:
+                return "not permitted: a credential is missing or refused";
         }
         return "unknown error";
     }
@@ -57,6 +59,7 @@ public:
             case errc::web_socket_refused:
             case errc::web_socket_malformed:
             case errc::web_socket_too_large:
+            case errc::not_permitted:
                 return make_error_condition(condition::peer_fault);
         }
         return {value, *this};

@@ -20,6 +20,7 @@ enum class errc {
     web_socket_refused,    ///< The server did not agree to speak RFC 6455.
     web_socket_malformed,  ///< Not RFC 6455, or text that is not UTF-8.
     web_socket_too_large,  ///< A message exceeds the limit.
+    not_permitted,         ///< The server wants a credential, or another one (HTTP 401 and 403).
 };
 std::error_code make_error_code(errc) noexcept;
 

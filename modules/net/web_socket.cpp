@@ -245,10 +245,12 @@ task<void> web_socket::parts::accept(web_socket_agreement const& agreement) {
 }
 
 task<void> web_socket::parts::ask(std::string const& host_field, std::string const& target, result<void>& done) {
-    auto const [why] = co_await frames.async_handshake(host_field, target, no_throw);
+    beast_ws::response_type response;
+    auto const [why] = co_await frames.async_handshake(response, host_field, target, no_throw);
     if (!why) co_return;
     if (why.category() == beast_ws::make_error_code(beast_ws::error::upgrade_declined).category()) {
-        done = errc::web_socket_refused;
+        auto const status = response.result_int();
+        done = status == 401 || status == 403 ? errc::not_permitted : errc::web_socket_refused;
     } else if (auto const failed = frames.next_layer().failure()) {
         done = failed;
     } else if (why == beast_http::make_error_code(beast_http::error::header_limit) ||

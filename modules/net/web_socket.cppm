@@ -82,8 +82,9 @@ private:
 
 /// Opens a web socket at a ws, wss, http or https URL; the certificate is checked as by `http_get`. Redirects are not
 /// followed. Cancellation closes the connection.
-/// Fails with `bad_url`, `timed_out`, `host_unknown`, `tls_failed`, `web_socket_refused` (any status but 101),
-/// `http_too_large`, `http_malformed`, `closed`, or a system error of the connection.
+/// Fails with `bad_url`, `timed_out`, `host_unknown`, `tls_failed`, `not_permitted` (status 401 and 403),
+/// `web_socket_refused` (any other but 101), `http_too_large`, `http_malformed`, `closed`, or a system error of the
+/// connection.
 task<result<std::unique_ptr<web_socket>>> web_socket_connect(environment& environment, std::string url,
                                                              web_socket_limits limits = {});
 }  // namespace shoal::net

@@ -210,3 +210,25 @@ TEST_CASE("a scrape names torrents up to a limit", "[announce]") {
     CHECK(parse_scrape_query("info_hash=%1").error() == errc::bad_escape);
     CHECK(parse_scrape_query(std::string(query_bytes_max + 1, 'x')).error() == errc::too_long);
 }
+
+TEST_CASE("a passkey is found in a URL wherever it stands, and the first one counts", "[announce]") {
+    CHECK(passkey_of("http://hub:1/announce?passkey=abc") == "abc");
+    CHECK(passkey_of("/announce?info_hash=%01&passkey=a%62c&passkey=other#passkey=no") == "abc");
+    CHECK(passkey_of("?passkey=") == "");
+    for (auto const* const url :
+         {"", "?", "http://hub/passkey=abc", "/announce?xpasskey=a&passkeys=b", "/a?passkey=%zz", "/a#?passkey=abc"})
+        CHECK_FALSE(passkey_of(url));
+}
+
+TEST_CASE("a URL without its passkey is the same but for that", "[announce]") {
+    CHECK(without_passkey("http://hub:1/announce?passkey=abc") == "http://hub:1/announce");
+    CHECK(without_passkey("udp://hub:1/announce?a=1&passkey=abc&b=%202") == "udp://hub:1/announce?a=1&b=%202");
+    CHECK(without_passkey("http://hub:1/announce") == "http://hub:1/announce");
+    CHECK(without_passkey("http://hub:1/announce?a=1") == "http://hub:1/announce?a=1");
+}
+
+TEST_CASE("another URL of the same tracker takes the passkey over", "[announce]") {
+    CHECK(with_passkey_of("http://hub/announce?passkey=a%26b", "ws://hub/session") == "ws://hub/session?passkey=a%26b");
+    CHECK(with_passkey_of("http://hub/announce?passkey=a", "/api?limit=1") == "/api?limit=1&passkey=a");
+    CHECK(with_passkey_of("http://hub/announce", "/api") == "/api");
+}

@@ -92,3 +92,37 @@ TEST_CASE("a node does not talk to itself", "[engine]") {
         CHECK(events.all<engine::event::peer_joined>().empty());
     });
 }
+
+TEST_CASE("where members only are served, whoever was not named is turned away, and comes in once he is", "[engine]") {
+    auto const content = testing::make_content({{"one", 500'000}}, {});
+    testing::temporary_folder from, to;
+    content.place(from.path());
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& seeder = here.start();
+        auto options = giving(from.path());
+        options.members_only = true;
+        auto const given = seeder.node->add(content.torrent, std::move(options)).value();
+        CHECK(co_await here.checked(given));
+        auto const knock = [&]() -> net::task<bool> {
+            auto stream = (co_await here.outside.network.connect(seeder.at, std::nullopt)).value();
+            wire::handshake hello;
+            hello.hash = content.torrent->swarm_hash();
+            hello.id.bytes[0] = std::byte{2};
+            CHECK(co_await stream->write_all(wire::encode(hello)));
+            std::array<std::byte, 1> answer;
+            auto const got = co_await net::with_deadline(here.outside.clock, here.outside.clock.now() + 10s,
+                                                         stream->read_all(answer));
+            CHECK((got || got.error() != net::errc::timed_out));
+            co_return got.has_value();
+        };
+        CHECK_FALSE(co_await knock());
+        CHECK(given->status().peers == 0);
+        // The hub names him while he waits at the door.
+        auto& leecher = here.start();
+        auto const fetched = leecher.node->add(content.torrent, fetching(to.path(), {seeder.at})).value();
+        CHECK(co_await here.comes_true([&] { return fetched->status().peers_known > 0; }));
+        given->learn_uploaded({{leecher.at, 0}});
+        CHECK(co_await here.completed(fetched));
+        CHECK(content.is_in(to.path()));
+    });
+}

@@ -6,7 +6,7 @@ import time
 import unittest
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
-DONE, FAILED, USAGE, NOT_FOUND, UNREACHABLE, MISMATCH, NOT_WRITABLE, INCOMPLETE = range(8)
+DONE, FAILED, USAGE, NOT_FOUND, UNREACHABLE, MISMATCH, NOT_WRITABLE, INCOMPLETE, NOT_PERMITTED = range(9)
 PATIENCE = 60  # seconds that any one wait may take, with sanitizers on a busy machine
 
 

@@ -1,0 +1,53 @@
+module;
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <utility>
+
+module shoal.options;
+import shoal.core;
+
+namespace shoal::options {
+namespace {
+[[noreturn]] void fail(int error_number) {
+    throw std::system_error{error_number, std::generic_category()};
+}
+}  // namespace
+
+atomic_file::atomic_file(std::filesystem::path path, unsigned mode) : path_(std::move(path)) {
+    if (std::filesystem::is_directory(path_)) fail(EISDIR);
+    auto temporary = path_;
+    temporary += "." + std::to_string(getpid()) + ".tmp";
+    file_ = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (file_ < 0) fail(errno);
+    temporary_ = std::move(temporary);
+}
+
+atomic_file::~atomic_file() {
+    if (file_ >= 0) close(file_);
+    if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void atomic_file::commit(byte_view content) {
+    while (!content.empty()) {
+        auto const count = write(file_, content.data(), content.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) fail(errno);
+        content = content.subspan(static_cast<std::size_t>(count));
+    }
+    if (fsync(file_) != 0) fail(errno);
+    if (rename(temporary_.c_str(), path_.c_str()) != 0) fail(errno);
+    temporary_.clear();
+    // The name itself is durable when its folder is. Some file systems cannot sync a folder; the file is there anyway.
+    auto const folder = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path{"."};
+    auto const parent = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0) return;
+    fsync(parent);
+    close(parent);
+}
+}  // namespace shoal::options

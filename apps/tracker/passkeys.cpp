@@ -1,0 +1,67 @@
+#include "passkeys.hpp"
+
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "statuses.hpp"
+
+import shoal.asio;
+import shoal.core;
+import shoal.hub;
+import shoal.net;
+import shoal.options;
+
+namespace passkeys {
+namespace {
+using namespace shoal;
+
+int complain(int status, std::string const& why) {
+    std::cerr << "tracker: " << why << '\n';
+    return status;
+}
+
+std::string drawn() {
+    asio::io_context unused;
+    net::system_environment outside{unused.get_executor(), 1};
+    return hub::new_passkey(outside.get().random);
+}
+}  // namespace
+
+std::filesystem::path file_in(std::filesystem::path const& data) {
+    return data / "members";
+}
+
+int run(std::filesystem::path const& data, std::vector<std::string> const& words) {
+    auto const file = file_in(data);
+    auto const read = hub::load_members(file);
+    if (!read) return complain(status::failed, escaped(file.string()) + ": " + read.error().message());
+    auto members = read.value();
+    auto const& what = words.front();
+    if (what == "list" && words.size() == 1) {
+        for (auto const& each : members.names()) std::cout << each << '\n';
+        return 0;
+    }
+    if ((what != "add" && what != "remove") || words.size() != 2)
+        return complain(status::wrong_usage, "passkey takes add NAME, remove NAME, or list");
+    auto const& name = words.back();
+    std::string passkey;
+    if (what == "add") {
+        passkey = drawn();
+        if (auto const added = members.add(name, passkey); !added)
+            return complain(status::failed, escaped(name) + ": " + added.error().message());
+    } else if (!members.remove(name)) {
+        return complain(status::not_found, escaped(name) + " is no member");
+    }
+    try {
+        options::atomic_file whole{file, 0600};
+        whole.commit(as_bytes(members.text()));
+    } catch (std::system_error const& why) {
+        return complain(status::not_writable, "cannot write " + escaped(file.string()) + ": " + why.code().message());
+    }
+    if (!passkey.empty()) std::cout << passkey << '\n';
+    return 0;
+}
+}  // namespace passkeys
