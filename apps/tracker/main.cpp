@@ -95,6 +95,14 @@ std::optional<int> read_options(int argc, char** argv, command_line& out) {
                    "nodes with a session at once; further ones wait in line; default 1000")
         ->check(CLI::Range(1, 100'000))
         ->type_name("N");
+    app.add_option("--connections-max", out.how.http.connections,
+                   "TCP connections at once, and as many more as --nodes-max takes; default 4000")
+        ->check(CLI::Range(1, 1'000'000))
+        ->type_name("N");
+    app.add_option("--connections-per-address", out.how.http.connections_per_address,
+                   "of one address at once; default 200")
+        ->check(CLI::Range(1, 1'000'000))
+        ->type_name("N");
     app.add_option("--announce-peers-max", out.how.bounds.peers_max,
                    "announcing peers of all torrents; default 8000000")
         ->type_name("N");
@@ -168,6 +176,16 @@ std::string addresses(hub::hub const& tracker) {
     return line;
 }
 
+/// What a person can open and hand on, where it listens on any address.
+std::string advice(hub::hub const& tracker) {
+    auto const& at = tracker.bound().front();
+    auto const name = at.address.is_unspecified() ? own_name()
+                      : at.address.is_v4()        ? at.address.to_string()
+                                                  : "[" + at.address.to_string() + "]";
+    auto const root = "http://" + name + ":" + std::to_string(at.port) + "/";
+    return root + " " + root + "announce";
+}
+
 std::string summary(hub::counters const& numbers) {
     return "stopped after " + std::to_string(numbers.http_announces) + " HTTP and " +
            std::to_string(numbers.udp_announces) + " UDP announces; " + std::to_string(numbers.peers.torrents) +
@@ -179,6 +197,11 @@ net::task<int> serve(hub::hub& tracker) {
     auto const executor = co_await asio::this_coro::executor;
     asio::signal_set signals{executor, SIGTERM, SIGINT};
     net::task_group tasks{executor};
+    if (auto const opened = co_await tracker.open(); !opened) {
+        std::cerr << "tracker: " << opened.error().message() << '\n';
+        auto const why = opened.error();
+        co_return why == hub::errc::no_space || why == hub::errc::read_only ? status::not_writable : status::failed;
+    }
     std::error_code ended;
     auto const run = [&]() -> net::task<void> {
         ended = co_await tracker.run();
@@ -186,6 +209,7 @@ net::task<int> serve(hub::hub& tracker) {
     };
     tasks.spawn("hub", run());
     log::write(log::level::info, "listening", addresses(tracker));
+    log::write(log::level::info, "log", "the page and what to give to --tracker: " + advice(tracker));
     auto const [interrupted, number] = co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
     signals.clear();
     tasks.cancel();

@@ -49,9 +49,6 @@ secrets draw(net::random& random) {
 /// "Rules".
 constexpr auto session_ping_after = std::chrono::seconds{20};
 constexpr auto session_idle_max = std::chrono::seconds{60};
-/// Connections that are left for announces, pages and the API when all places of sessions are taken, and the line is
-/// full.
-constexpr std::size_t other_connections = 2000;
 /// How often the monitor gathers what is new.
 constexpr auto monitor_step = std::chrono::milliseconds{500};
 /// How often the counters are written down: what a crash loses of them.
@@ -64,6 +61,12 @@ constexpr auto members_step = std::chrono::seconds{2};
 /// Entries that are read at once when the catalogue is opened.
 constexpr std::size_t entries_at_once = 1000;
 
+roster_limits roster_limits_of(settings const& how) {
+    auto limits = how.nodes;
+    limits.announced_lifetime = peer_lifetime(how);
+    return limits;
+}
+
 std::string boot_name(net::random& random) {
     std::array<std::byte, 4> bytes;
     random.fill(bytes);
@@ -74,7 +77,7 @@ std::string boot_name(net::random& random) {
 hub_parts::hub_parts(net::environment& environment, settings how)
     : outside(environment),
       core(std::move(how), draw(outside.random)),
-      nodes(core.how().nodes, {outside.random.next(), outside.random.next()}),
+      nodes(roster_limits_of(core.how()), {outside.random.next(), outside.random.next()}),
       watch(nodes, boot_name(outside.random), core.how().started_at, outside.clock.now()) {
     watch.nodes_max = core.how().nodes.sessions_max;
     watch.version = core.how().version;
@@ -112,17 +115,22 @@ result<endpoint> hub_parts::open(endpoint const& at) {
     return where;
 }
 
+net::task<result<void>> hub::open() {
+    if (parts_->shelves) co_return success();
+    SHOAL_CO_TRY(co_await parts_->open_catalogue());
+    co_return co_await parts_->read_members();
+}
+
 net::task<std::error_code> hub::run() {
     auto& own = *parts_;
-    if (auto const opened = co_await own.open_catalogue(); !opened) co_return opened.error();
-    if (auto const read = co_await own.read_members(); !read) co_return read.error();
+    if (auto const opened = co_await open(); !opened) co_return opened.error();
     net::signal failed{co_await asio::this_coro::executor};
     own.failed = &failed;
     own.failure = {};
     auto const answer = [&](net::http_request const& request) { return own.answer(request); };
     auto limits = own.core.how().http;
-    auto const& nodes = own.core.how().nodes;
-    limits.connections = std::max(limits.connections, nodes.sessions_max + nodes.waiting_max + other_connections);
+    // Sessions have places of their own.
+    limits.connections += own.core.how().nodes.sessions_max;
     limits.web_socket.message_bytes = session::message_max;
     limits.web_socket.ping = session_ping_after;
     limits.web_socket.idle = session_idle_max;

@@ -42,7 +42,10 @@ public:
     result<endpoint> listen(endpoint at);
     std::vector<endpoint> const& bound() const noexcept;
 
-    /// Serves until cancelled. Returns early only where a listener fails for good, with its error; all is closed then.
+    /// Opens the catalogue and reads the members. Fails with any `errc`, or a system error.
+    net::task<result<void>> open();
+    /// Serves until cancelled, after `open` where that was not called. Returns early only where a listener fails for
+    /// good, with its error; all is closed then.
     net::task<std::error_code> run();
     /// Of this run, and where there is a catalogue, of the earlier ones.
     counters numbers() const;

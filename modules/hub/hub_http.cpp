@@ -46,6 +46,8 @@ constexpr std::size_t page_default = 100;
 constexpr std::size_t page_max = 1000;
 /// Names offered where the one that was asked for is not there.
 constexpr std::size_t near_names = 5;
+/// Entries that are looked at for them: several may have one name, or be withdrawn.
+constexpr std::size_t near_entries = 50;
 /// Silence on an event stream after which a comment shows that the hub is there.
 constexpr auto keep_alive = 15s;
 
@@ -99,6 +101,13 @@ std::optional<std::size_t> count_of(net::http_request const& request, std::strin
     return number;
 }
 
+/// Where somebody announces who reaches the hub as this request did, with the passkey that it showed.
+std::string announce_url_for(net::http_request const& request) {
+    auto const url = "http://" + std::string{request.field("Host")} + "/announce";
+    auto const passkey = passkey_of(request);
+    return passkey.empty() ? url : url + "?passkey=" + announce::percent_encoded(as_bytes(passkey));
+}
+
 std::optional<info_hash> hash_in(std::string_view digits) {
     auto const bytes = from_hex(digits);
     if (!bytes) return std::nullopt;
@@ -137,7 +146,7 @@ net::task<net::http_response> hub_parts::answer(net::http_request const& request
 net::task<net::http_response> hub_parts::answer_api(std::string_view path, net::http_request const& request) {
     if (path == "events") co_return stream_events(request);
     if (path == "status") co_return json_response(watch.status_json(numbers(), now()));
-    if (path == "nodes") co_return json_response(watch.nodes_json(now()));
+    if (path == "nodes") co_return list_nodes(request);
     if (path == "transfers") co_return json_response(watch.transfers_json());
     if (path == "history") co_return json_response(watch.history_json(now()));
     if (path == "log") {
@@ -154,16 +163,32 @@ net::task<net::http_response> hub_parts::answer_api(std::string_view path, net::
     if (!torrent) co_return refusal(400, "an info-hash has 40 hexadecimal digits");
     auto const rest = path.substr(slash);
     if (rest.empty()) co_return co_await show_torrent(*torrent);
-    if (rest == "/metainfo") co_return co_await hand_out(*torrent);
+    if (rest == "/metainfo") co_return co_await hand_out(*torrent, announce_url_for(request));
     co_return refusal(404, "not found");
 }
 
-/// Those that somebody shares, or has now: what was taken out is remembered for a while, and listed no more.
+/// Whether somebody shares it, or has it now: what was taken out is remembered for a while, and listed no more.
+bool hub_parts::is_to_be_had(catalogue_entry const& entry) const {
+    return entry.owner_count > 0 || nodes.torrents().contains(entry.swarm_hash);
+}
+
 std::vector<info_hash> hub_parts::to_be_had(std::vector<catalogue_entry> const& entries) const {
     std::vector<info_hash> out;
     for (auto const& each : entries)
-        if (each.owner_count > 0 || nodes.torrents().contains(each.swarm_hash)) out.push_back(each.swarm_hash);
+        if (is_to_be_had(each)) out.push_back(each.swarm_hash);
     return out;
+}
+
+net::http_response hub_parts::list_nodes(net::http_request const& request) const {
+    auto const limit = count_of(request, "limit", objects_shown, objects_shown);
+    if (!limit) return refusal(400, "limit is a number from 1 to 2000");
+    auto const after = parameter(request, "after").value_or("n0");
+    node_number number = 0;
+    auto const [end, failed] =
+        std::from_chars(after.data() + std::min<std::size_t>(1, after.size()), after.data() + after.size(), number);
+    if (!after.starts_with('n') || failed != std::errc{} || end != after.data() + after.size())
+        return refusal(400, "after is the next of the page before");
+    return json_response(watch.nodes_json(number, *limit));
 }
 
 net::task<net::http_response> hub_parts::list_torrents(net::http_request const& request) {
@@ -176,11 +201,15 @@ net::task<net::http_response> hub_parts::list_torrents(net::http_request const& 
         if (auto const known = to_be_had(exact.value()); !known.empty())
             co_return json_response(watch.torrents_json(known, known.size(), std::nullopt));
         auto const close = co_await shelves->call<result<std::vector<catalogue_entry>>>(
-            [&](catalogue& in) { return in.near(*name, near_names); });
+            [&](catalogue& in) { return in.near(*name, near_entries); });
         if (!close) co_return refusal(close.error());
         auto text = watch.torrents_json({}, 0, std::nullopt);
         json::array names;
-        for (auto const& each : close.value()) names.push_back(json::string{each.name});
+        for (auto const& each : close.value()) {
+            json::value const near = json::string{each.name};
+            if (names.size() < near_names && is_to_be_had(each) && std::ranges::find(names, near) == names.end())
+                names.push_back(near);
+        }
         text.pop_back();
         co_return json_response(text + ",\"near\":" + json::serialize(names) + "}");
     }
@@ -223,12 +252,15 @@ net::task<net::http_response> hub_parts::show_torrent(info_hash torrent) {
     co_return json_response(watch.torrent_json(torrent, json::serialize(files)));
 }
 
-net::task<net::http_response> hub_parts::hand_out(info_hash torrent) {
+net::task<net::http_response> hub_parts::hand_out(info_hash torrent, std::string announce_url) {
     auto found = co_await shelves->call<result<std::optional<stored_torrent>>>(
         [&](catalogue& in) { return in.by_hash(torrent); });
     if (!found) co_return refusal(found.error());
     if (!found.value()) co_return refusal(404, "no such torrent");
-    auto out = respond(200, "application/x-bittorrent", std::string{as_text(found.value()->metainfo)});
+    // The catalogue keeps no tracker: the hub's own address is the one that is asked at. `announce` is the first key.
+    auto const kept = as_text(found.value()->metainfo);
+    auto const key = "d8:announce" + std::to_string(announce_url.size()) + ":" + announce_url;
+    auto out = respond(200, "application/x-bittorrent", key + std::string{kept.substr(1)});
     out.fields.emplace_back("Content-Disposition", "attachment; filename=\"" + to_hex(torrent.view()) + ".torrent\"");
     co_return out;
 }

@@ -29,6 +29,9 @@ namespace shoal::hub {
 namespace {
 namespace json = boost::json;
 
+/// For each piece of each peer that is counted for a torrent's health: so that it takes a hundredth of the time.
+constexpr std::chrono::nanoseconds health_pause_per_step{100};
+
 double rounded(double number) {
     return std::round(number * 100) / 100;
 }
@@ -42,6 +45,12 @@ void drop(json::object& into, std::string_view kind, std::string const& key) {
     auto& group = into[kind];
     if (!group.is_array()) group = json::array{};
     group.as_array().emplace_back(key);
+}
+
+json::array log_array(std::deque<log_line> const& log, std::size_t limit) {
+    json::array lines;
+    for (auto i = log.size() - std::min(log.size(), limit); i < log.size(); ++i) lines.push_back(log_object(log[i]));
+    return lines;
 }
 
 std::string event_text(std::string_view kind, std::string const& boot, std::uint64_t number, json::object const& data) {
@@ -96,17 +105,47 @@ json::object status_object(roster const& nodes, monitor const& self, monitor_num
 }
 }  // namespace
 
+/// What the next event is made of.
+touched monitor::take_pending() {
+    auto taken = std::exchange(pending_, {});
+    pending_.announced = std::exchange(taken.announced, {});
+    auto& waiting = pending_.announced;
+    for (std::size_t i = 0; i < announced_changes_max && !waiting.empty(); ++i) {
+        // Round and round, so that a busy torrent does not keep the others waiting.
+        auto next = waiting.upper_bound(last_announced_);
+        if (next == waiting.end()) next = waiting.begin();
+        last_announced_ = *next;
+        taken.torrents.insert(next->first);
+        taken.nodes.insert(next->second);
+        taken.members.insert(*next);
+        waiting.erase(next);
+    }
+    if (listeners_ == 0) waiting.clear();  // who comes next gets a snapshot
+    return taken;
+}
+
+json::value monitor::health_of(info_hash const& torrent, membership const& of) const {
+    auto& known = health_[torrent];
+    if (!known.copies.is_null() && (!known.has_changed || updated_at_ < known.good_until)) return known.copies;
+    known.copies = copies_of(of);
+    known.good_until = updated_at_ + health_pause_per_step * (std::uint64_t{of.pieces} * of.members.size());
+    known.has_changed = false;
+    return known.copies;
+}
+
 void monitor::update(touched news, std::vector<happening> happened, monitor_numbers const& numbers, time_point now) {
     numbers_ = numbers;
+    updated_at_ = now;
     pending_.nodes.merge(news.nodes);
     pending_.members.merge(news.members);
     pending_.torrents.merge(news.torrents);
-    json::array lines;
+    pending_.announced.merge(news.announced);
     for (auto& each : happened) {
         log_.push_back({++last_line_, wall(now), std::move(each)});
         if (log_.size() > log_lines_max) log_.pop_front();
-        if (listeners_ > 0) lines.push_back(log_object(log_.back()));
     }
+    json::array lines;
+    if (listeners_ > 0) lines = log_array(log_, std::min(happened.size(), event_lines_max));
     bool const is_sampled = now - sampled_at_ >= history_step;
     if (is_sampled) {
         auto const announces = numbers.announces_http + numbers.announces_udp;
@@ -117,7 +156,16 @@ void monitor::update(touched news, std::vector<happening> happened, monitor_numb
         history_.push_back({up_rate(), down_rate(), nodes_.session_count(), rounded(announces_rate_)});
         if (history_.size() > history_max) history_.pop_front();
     }
-    auto const changes = std::exchange(pending_, {});
+    auto const changes = take_pending();
+    for (auto const& hash : changes.torrents) {
+        auto const known = health_.find(hash);
+        if (known == health_.end()) continue;
+        known->second.has_changed = true;
+        if (!nodes_.torrents().contains(hash))
+            health_.erase(known);
+        else if (now < known->second.good_until)
+            pending_.torrents.insert(hash);  // told again when it is counted again
+    }
     bool const is_news =
         !changes.nodes.empty() || !changes.members.empty() || !changes.torrents.empty() || !lines.empty() || is_sampled;
     if (!is_news) return;
@@ -142,8 +190,7 @@ void monitor::update(touched news, std::vector<happening> happened, monitor_numb
         auto const known = shared.find(hash);
         bool const is_active = active != nodes_.torrents().end(), is_shared = known != shared.end();
         if (is_active || is_shared)
-            put(set, "torrents", hex(hash),
-                torrent_object(hash, is_shared ? &known->second : nullptr, is_active ? &active->second : nullptr));
+            put(set, "torrents", hex(hash), object_of(hash));
         else
             drop(del, "torrents", hex(hash));
     }
@@ -204,11 +251,6 @@ json::object history_object(auto const& history, std::int64_t end_at) {
             {"announces_rate", std::move(announces)},
             {"nodes", std::move(nodes)}};
 }
-json::array log_array(std::deque<log_line> const& log, std::size_t limit) {
-    json::array lines;
-    for (auto i = log.size() - std::min(log.size(), limit); i < log.size(); ++i) lines.push_back(log_object(log[i]));
-    return lines;
-}
 }  // namespace
 
 std::string monitor::snapshot(time_point now) {
@@ -220,8 +262,7 @@ std::string monitor::snapshot(time_point now) {
     }
     for (auto const& [hash, of] : nodes_.torrents()) {
         if (torrents.size() == objects_shown) break;
-        auto const known = shared.find(hash);
-        torrents[hex(hash)] = torrent_object(hash, known == shared.end() ? nullptr : &known->second, &of);
+        torrents[hex(hash)] = object_of(hash);
         for (auto const& [number, each] : of.members) {
             if (peers.size() >= 2 * objects_shown) break;
             auto const& who = nodes_.nodes().at(number);
@@ -235,8 +276,7 @@ std::string monitor::snapshot(time_point now) {
     }
     for (auto const& [hash, known] : shared) {
         if (torrents.size() == objects_shown) break;
-        if (!known.owners.empty() && !nodes_.torrents().contains(hash))
-            torrents[hex(hash)] = torrent_object(hash, &known, nullptr);
+        if (!known.owners.empty() && !nodes_.torrents().contains(hash)) torrents[hex(hash)] = object_of(hash);
     }
     json::object const whole{
         {"seq", sequence_},
@@ -283,10 +323,14 @@ std::string monitor::status_json(monitor_numbers const& numbers, time_point now)
     return json::serialize(status_object(nodes_, *this, numbers, up_rate(), announces_rate_, started_at_, wall(now)));
 }
 
-std::string monitor::nodes_json(time_point) const {
+std::string monitor::nodes_json(node_number after, std::size_t limit) const {
     json::array all;
-    for (auto const& [number, each] : nodes_.nodes()) all.push_back(node_object(nodes_, each, wall(each.since)));
-    return json::serialize(json::object{{"nodes", std::move(all)}});
+    auto at = nodes_.nodes().upper_bound(after);
+    for (; at != nodes_.nodes().end() && all.size() < limit; ++at)
+        all.push_back(node_object(nodes_, at->second, wall(at->second.since)));
+    json::object out{{"nodes", std::move(all)}};
+    out["next"] = at == nodes_.nodes().end() ? json::value(nullptr) : json::value(id_of(std::prev(at)->first));
+    return json::serialize(out);
 }
 
 std::set<info_hash> monitor::torrents() const {
@@ -300,31 +344,35 @@ bool monitor::knows(info_hash const& torrent) const {
     return shared.contains(torrent) || nodes_.torrents().contains(torrent);
 }
 
-namespace {
-json::object object_of(roster const& nodes, std::map<info_hash, shared_torrent> const& shared, info_hash const& hash) {
-    auto const active = nodes.torrents().find(hash);
-    auto const known = shared.find(hash);
-    return torrent_object(hash, known == shared.end() ? nullptr : &known->second,
-                          active == nodes.torrents().end() ? nullptr : &active->second);
+json::object monitor::object_of(info_hash const& torrent) const {
+    auto const active = nodes_.torrents().find(torrent);
+    auto const known = shared.find(torrent);
+    bool const is_active = active != nodes_.torrents().end();
+    return torrent_object(torrent, known == shared.end() ? nullptr : &known->second,
+                          is_active ? &active->second : nullptr,
+                          is_active ? health_of(torrent, active->second) : json::value(nullptr));
 }
-}  // namespace
 
 std::string monitor::torrents_json(std::vector<info_hash> const& wanted, std::size_t total,
                                    std::optional<std::string> const& next) const {
     json::array all;
-    for (auto const& hash : wanted) all.push_back(object_of(nodes_, shared, hash));
+    for (auto const& hash : wanted) all.push_back(object_of(hash));
     json::object out{{"torrents", std::move(all)}, {"total", total}};
     out["next"] = next ? json::value(*next) : json::value(nullptr);
     return json::serialize(out);
 }
 
 std::string monitor::torrent_json(info_hash const& torrent, std::string const& files) const {
-    auto out = object_of(nodes_, shared, torrent);
+    auto out = object_of(torrent);
     json::array peers;
     if (auto const active = nodes_.torrents().find(torrent); active != nodes_.torrents().end()) {
+        std::size_t bytes = 0;
         for (auto const& [number, each] : active->second.members) {
+            if (peers.size() == objects_shown || bytes > bitfield_bytes_shown) break;
             auto peer = peer_object(torrent, nodes_.nodes().at(number), each);
-            peer["bitfield"] = base64(each.have.wire_bytes());
+            auto bitfield = base64(each.have.wire_bytes());
+            bytes += bitfield.size();
+            peer["bitfield"] = std::move(bitfield);
             peers.push_back(std::move(peer));
         }
     }
@@ -336,11 +384,18 @@ std::string monitor::torrent_json(info_hash const& torrent, std::string const& f
 
 std::string monitor::transfers_json() const {
     json::array all;
-    for (auto const& [hash, of] : nodes_.torrents())
-        for (auto const& [number, each] : of.members)
-            for (auto& [key, transfer] : transfers_of(nodes_, hash, nodes_.nodes().at(number), each))
+    bool is_more = false;
+    for (auto const& [hash, of] : nodes_.torrents()) {
+        for (auto const& [number, each] : of.members) {
+            if (is_more || each.serving.empty()) continue;
+            for (auto& [key, transfer] : transfers_of(nodes_, hash, nodes_.nodes().at(number), each)) {
+                is_more = all.size() == objects_shown;
+                if (is_more) break;
                 all.push_back(std::move(transfer));
-    return json::serialize(json::object{{"transfers", std::move(all)}});
+            }
+        }
+    }
+    return json::serialize(json::object{{"transfers", std::move(all)}, {"more", is_more}});
 }
 
 std::string monitor::history_json(time_point) const {

@@ -1,4 +1,6 @@
 module;
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -51,6 +53,12 @@ inline constexpr std::size_t events_kept = 240;
 inline constexpr std::size_t event_bytes_kept = 8u << 20;
 /// Objects of each kind in the stream of events; the rest is found by the API.
 inline constexpr std::size_t objects_shown = 2000;
+/// Bytes of bitfields in one answer; the peers that are left have none listed, nor themselves.
+inline constexpr std::size_t bitfield_bytes_shown = 8u << 20;
+/// Changes of peers that only announce in one event, and lines of the log: what strangers can cause without end must
+/// not swell what each page is sent. Further changes wait for the next event, further lines are in the API.
+inline constexpr std::size_t announced_changes_max = 250;
+inline constexpr std::size_t event_lines_max = log_lines_shown;
 /// Cells of a picture of pieces.
 inline constexpr std::uint32_t cells_max = 240;
 
@@ -86,7 +94,8 @@ public:
     // The API: bodies of answers.
 
     std::string status_json(monitor_numbers const& numbers, time_point now) const;
-    std::string nodes_json(time_point now) const;
+    /// Nodes with a number past `after`, `limit` at most, and `next` where there are more.
+    std::string nodes_json(node_number after, std::size_t limit) const;
     /// A page of shared and active torrents by hash; `wanted` names them in order.
     std::string torrents_json(std::vector<info_hash> const& wanted, std::size_t total,
                               std::optional<std::string> const& next) const;
@@ -95,6 +104,7 @@ public:
     bool knows(info_hash const& torrent) const;
     /// With `files` as JSON text of an array.
     std::string torrent_json(info_hash const& torrent, std::string const& files) const;
+    /// `objects_shown` at most; `more` tells whether there are others.
     std::string transfers_json() const;
     std::string history_json(time_point now) const;
     std::string log_json(std::size_t limit) const;
@@ -108,8 +118,13 @@ private:
         std::shared_ptr<std::string const> text;
     };
     std::string snapshot(time_point now);
+    touched take_pending();
     std::uint64_t up_rate() const;
     std::uint64_t down_rate() const;
+    /// Counting the copies of a torrent takes a step for each piece of each peer: done again when it has changed, but
+    /// the seldomer the longer it takes.
+    boost::json::value health_of(info_hash const& torrent, membership const& of) const;
+    boost::json::object object_of(info_hash const& torrent) const;
 
     roster const& nodes_;
     std::string boot_;
@@ -119,7 +134,15 @@ private:
     std::size_t listeners_ = 0;
     std::deque<event> events_;
     std::size_t event_bytes_ = 0;
+    struct known_health {
+        boost::json::value copies;
+        time_point good_until{};  ///< Though the torrent has changed.
+        bool has_changed = false;
+    };
+    mutable std::map<info_hash, known_health> health_;
+    time_point updated_at_{};
     touched pending_;
+    std::pair<info_hash, node_number> last_announced_;  // taken of `pending_`
     std::deque<log_line> log_;
     std::uint64_t last_line_ = 0;
     std::map<std::pair<info_hash, node_number>, std::set<std::string>> transfers_of_;  // keys of the last event

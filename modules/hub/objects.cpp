@@ -54,8 +54,29 @@ json::value id_or_null(node const* of) {
     return of ? json::value(id_of(of->number)) : json::value(nullptr);
 }
 
-/// Copies in the swarm: what every piece has, and the share of pieces with one more.
-json::value health_of(membership const& of) {
+std::string cells_of(bitfield const& have) {
+    auto const pieces = std::uint64_t{have.size()};
+    auto const count = std::min<std::uint64_t>(pieces, cells_max);
+    std::string cells(count, '0');
+    if (have.all()) return std::string(count, 'f');
+    auto next = have.next_set(0);
+    std::uint32_t at = 0;
+    for (std::uint64_t i = 0; i < count && next; ++i) {
+        auto const end = static_cast<std::uint32_t>((i + 1) * pieces / count);
+        auto const width = end - at;
+        std::uint32_t held = 0;
+        for (; next && to_number(*next) < end; next = have.next_set(to_number(*next) + 1)) ++held;
+        at = end;
+        if (held == width)
+            cells[i] = 'f';
+        else if (held > 0)
+            cells[i] = "0123456789abcdef"[std::clamp<std::uint32_t>(1 + (13 * held + width / 2) / width, 1, 14)];
+    }
+    return cells;
+}
+}  // namespace
+
+json::value copies_of(membership const& of) {
     std::uint32_t complete = 0;
     std::vector<bitfield const*> partial;
     for (auto const& [number, each] : of.members) {
@@ -76,26 +97,6 @@ json::value health_of(membership const& of) {
     return std::round(copies * 1000) / 1000;
 }
 
-std::string cells_of(bitfield const& have) {
-    auto const pieces = std::uint64_t{have.size()};
-    auto const count = std::min<std::uint64_t>(pieces, cells_max);
-    std::string cells(count, '0');
-    if (have.all()) return std::string(count, 'f');
-    std::uint32_t at = 0;
-    for (std::uint64_t i = 0; i < count; ++i) {
-        auto const end = static_cast<std::uint32_t>((i + 1) * pieces / count);
-        auto const width = end - at;
-        std::uint32_t held = 0;
-        for (; at < end; ++at) held += have.test(piece_index{at}) ? 1 : 0;
-        if (held == width)
-            cells[i] = 'f';
-        else if (held > 0)
-            cells[i] = "0123456789abcdef"[std::clamp<std::uint32_t>(1 + (13 * held + width / 2) / width, 1, 14)];
-    }
-    return cells;
-}
-}  // namespace
-
 json::object node_object(roster const& nodes, node const& of, std::int64_t since_at) {
     std::uint64_t uploaded = 0, downloaded = 0, up = 0, down = 0;
     for (auto const& torrent : of.torrents) {
@@ -115,7 +116,8 @@ json::object node_object(roster const& nodes, node const& of, std::int64_t since
             {"ratio", std::move(ratio)}};
 }
 
-json::object torrent_object(info_hash const& hash, shared_torrent const* shared, membership const* active) {
+json::object torrent_object(info_hash const& hash, shared_torrent const* shared, membership const* active,
+                            json::value health) {
     std::uint64_t seeders = 0, leechers = 0;
     if (active)
         for (auto const& [number, each] : active->members) ++(each.is_complete ? seeders : leechers);
@@ -137,7 +139,7 @@ json::object torrent_object(info_hash const& hash, shared_torrent const* shared,
                      {"seeders", seeders},
                      {"leechers", leechers},
                      {"completed", shared ? exact(shared->completed) : 0},
-                     {"health", active ? health_of(*active) : json::value(nullptr)},
+                     {"health", std::move(health)},
                      {"owners", std::move(owners)}};
     out["added_at"] = shared ? json::value(shared->added_at) : json::value(nullptr);
     return out;

@@ -1,5 +1,6 @@
 module;
 #include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -22,7 +23,10 @@ std::string base64(byte_view bytes);
 
 boost::json::object node_object(roster const& nodes, node const& of, std::int64_t since_at);
 /// Null where the torrent is not shared, or where nobody takes part.
-boost::json::object torrent_object(info_hash const& hash, shared_torrent const* shared, membership const* active);
+boost::json::object torrent_object(info_hash const& hash, shared_torrent const* shared, membership const* active,
+                                   boost::json::value health);
+/// Copies in the swarm: what every piece has, and the share of pieces with one more. Null where nobody tells.
+boost::json::value copies_of(membership const& of);
 boost::json::object peer_object(info_hash const& torrent, node const& who, member const& of);
 /// Whom a member serves, by key.
 std::map<std::string, boost::json::object> transfers_of(roster const& nodes, info_hash const& torrent, node const& who,

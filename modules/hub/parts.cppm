@@ -56,10 +56,12 @@ struct hub_parts {
     // What is asked by HTTP: hub_http.cpp.
     net::task<net::http_response> answer(net::http_request const& request);
     net::task<net::http_response> answer_api(std::string_view path, net::http_request const& request);
+    net::http_response list_nodes(net::http_request const& request) const;
     net::task<net::http_response> list_torrents(net::http_request const& request);
+    bool is_to_be_had(catalogue_entry const& entry) const;
     std::vector<info_hash> to_be_had(std::vector<catalogue_entry> const& entries) const;
     net::task<net::http_response> show_torrent(info_hash torrent);
-    net::task<net::http_response> hand_out(info_hash torrent);
+    net::task<net::http_response> hand_out(info_hash torrent, std::string announce_url);
     net::http_response stream_events(net::http_request const& request);
     net::task<void> send_events(net::body_writer& to, std::string last_id, std::string member);
     net::http_response begin_session(net::http_request const& request);

@@ -33,6 +33,13 @@ constexpr std::size_t happenings_max = 10'000;
 /// Publications that wait for the catalogue, and bytes of their metainfo: four of the largest.
 constexpr std::size_t publications_max = 1000;
 constexpr std::size_t publication_bytes_max = 4 * session::metainfo_max;
+/// What a member takes besides its pieces and whom it serves: nodes of maps and sets, the member itself.
+constexpr std::size_t member_bytes = 512;
+
+std::size_t bytes_for(std::uint32_t pieces) {
+    return member_bytes + pieces / 8;
+}
+
 std::uint64_t rate_between(std::uint64_t before, std::uint64_t after, duration time) {
     auto const length = std::chrono::duration_cast<std::chrono::seconds>(time).count();
     if (after <= before || length <= 0) return 0;
@@ -110,6 +117,7 @@ result<void> roster::handle(session_id from, session::hello const& said, time_po
         return std::make_error_code(std::errc::resource_unavailable_try_again);
     }
     state.waits = true;
+    state.resume = said.resume;
     line_.push_back(from);
     note("waiting", 0, std::nullopt, "[WAITING] " + comma({state.from.address, state.port}) + " waits for a place");
     send(from, session::wait{limits_.wait, static_cast<std::uint32_t>(line_.size())});
@@ -130,6 +138,7 @@ void roster::replace_older(session_id which, time_point now) {
 void roster::admit(session_id which, std::optional<session::token> const& resume, time_point now) {
     auto& state = sessions_.at(which);
     endpoint const at{state.from.address, state.port};
+    ++admitted_;  // before an older one leaves, whose place is not given to somebody in line then
     if (auto const other = by_address_.find(at); other != by_address_.end() && at.port != 0) {
         // An announcing client becomes a session; two sessions cannot listen on one address.
         if (auto const older = session_of_.find(other->second); older != session_of_.end())
@@ -137,7 +146,6 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
         else
             remove_node(other->second);
     }
-    ++admitted_;
     auto& added = add_node(at, state.client, true, now);
     added.member = state.member;
     state.number = added.number;
@@ -153,20 +161,21 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
             for (auto& [torrent, member] : lost->second.members) {
                 if (!fits(torrent, member.have)) continue;
                 auto& of = torrents_[torrent];
+                added.bytes += member.bytes;  // counted among all still
                 member.of = added.number;
                 member.is_new = true;
                 member.seen = now;
                 member.serving.clear();
                 reply.torrents.push_back({torrent, member.number});
-                presences_.push_back({torrent, at, member.is_complete, false});
+                present(torrent, added, member, now);
                 added.torrents.insert(torrent);
                 of.pieces = member.have.size();
                 ++of.session_members;
-                of.members.emplace(added.number, std::move(member));
+                of.members.emplace(added.number, std::exchange(member, {}));
                 touch(torrent, added.number);
             }
         }
-        lost_.erase(lost);
+        forget_lost(lost);
     }
     state.proof = draw_token();
     reply.resume = state.proof;
@@ -203,6 +212,11 @@ result<void> roster::handle(session_id from, session::join& said, time_point now
     if (self.torrents.size() >= session::torrents_max && !self.torrents.contains(said.torrent))
         return refuse("too many torrents in one session");
     if (!fits(said.torrent, said.have)) return refuse("the torrent has another number of pieces");
+    auto const there = torrents_.find(said.torrent);
+    auto const* const had = there != torrents_.end() && there->second.members.contains(state.number)
+                                ? &there->second.members.at(state.number)
+                                : nullptr;
+    if (!is_room_for(self, had, bytes_for(said.have.size()))) return refuse("the hub has no memory for so many pieces");
     auto& of = torrents_[said.torrent];
     of.pieces = said.have.size();
     if (of.size == 0) of.size = said.size;
@@ -221,8 +235,10 @@ result<void> roster::handle(session_id from, session::join& said, time_point now
     joined.number = 0;
     joined.seen = now;
     joined.is_new = true;
+    joined.gained.clear();
+    weigh(self, joined);
     touch(said.torrent, state.number);
-    presences_.push_back({said.torrent, self.at, joined.is_complete, false});
+    present(said.torrent, self, joined, now);
     send(from, session::done{session::request::join, said.torrent});
     send_whole_set(from, said.torrent);
     return success();
@@ -241,6 +257,10 @@ result<void> roster::handle(session_id from, session::status const& said, time_p
             if (to_number(piece) >= self.have.size()) return session::errc::out_of_range;
     for (auto const piece : said.gained)
         if (self.have.set(piece)) self.gained.push_back(piece);
+    if (self.gained.size() > session::changes_max) {  // told as a whole bitfield
+        self.gained = {};
+        self.is_new = true;
+    }
     for (auto const piece : said.lost)
         if (self.have.set(piece, false)) self.is_new = true;  // told as a whole bitfield
     bool const completes = self.have.all() && !self.is_complete;
@@ -249,17 +269,22 @@ result<void> roster::handle(session_id from, session::status const& said, time_p
     self.downloaded = said.downloaded;
     self.up_rate = said.up_rate;
     self.down_rate = said.down_rate;
-    if (said.serving) self.serving = *said.serving;
+    auto& who = nodes_.at(number);
+    if (said.serving) {
+        self.serving = *said.serving;
+        if (!is_room_for(who, &self, bytes_for(self.have.size()) + self.serving.size() * sizeof(session::served)))
+            self.serving = {};  // the page shows less
+        weigh(who, self);
+    }
     self.number = said.number;
     self.seen = now;
     touch(said.torrent, number);
-    auto const& at = nodes_.at(number).at;
     if (completes) {
-        note("completed", number, said.torrent, comma(at) + " is complete");
-        presences_.push_back({said.torrent, at, true, false, true});
+        note("completed", number, said.torrent, comma(who.at) + " is complete");
+        present(said.torrent, who, self, now, true);
     }
     if (said.is_asked) {
-        note("updated", number, said.torrent, "[PEER UPDATE] " + comma(at));
+        note("updated", number, said.torrent, "[PEER UPDATE] " + comma(who.at));
         send(from, session::done{session::request::status, said.torrent});
     }
     return success();
@@ -315,12 +340,17 @@ void roster::disconnected(session_id which, time_point now) {
         auto const& self = nodes_.at(state.number);
         auto const at = self.at;
         lost_session kept{state.id, {}, now + limits_.resumable};
+        bool const keeps = !self.torrents.empty() && lost_.size() < limits_.sessions_max;
         for (auto const& torrent : self.torrents) {
-            auto& of = torrents_.at(torrent);
-            kept.members.emplace(torrent, of.members.at(state.number));
             presences_.push_back({torrent, at, false, true});
+            if (!keeps) continue;
+            auto& of = kept.members.emplace(torrent, torrents_.at(torrent).members.at(state.number)).first->second;
+            of.serving = {};
+            of.gained = {};
+            of.bytes = bytes_for(of.have.size());
+            bytes_ += of.bytes;
         }
-        if (!kept.members.empty() && lost_.size() < limits_.sessions_max) lost_.emplace(state.proof, std::move(kept));
+        if (keeps) lost_.emplace(state.proof, std::move(kept));
         note("disconnected", state.number, std::nullopt, "[PEER DISCONNECTED] " + comma(at));
         session_of_.erase(state.number);
         remove_node(state.number);
@@ -338,7 +368,7 @@ void roster::let_in(time_point now) {
     while (admitted_ < limits_.sessions_max && !line_.empty()) {
         auto const next = line_.front();
         line_.pop_front();
-        admit(next, std::nullopt, now);
+        admit(next, sessions_.at(next).resume, now);
         changed = true;
     }
     if (changed) tell_places();
@@ -493,7 +523,11 @@ void roster::remove_member(info_hash const& torrent, node_number of) {
     auto const found = torrents_.find(torrent);
     if (found == torrents_.end()) return;
     auto& self = nodes_.at(of);
-    if (found->second.members.erase(of) == 0) return;
+    auto const gone = found->second.members.find(of);
+    if (gone == found->second.members.end()) return;
+    self.bytes -= gone->second.bytes;
+    bytes_ -= gone->second.bytes;
+    found->second.members.erase(gone);
     self.torrents.erase(torrent);
     --(self.is_session ? found->second.session_members : announced_members_);
     found->second.touched.erase(of);
@@ -504,9 +538,40 @@ void roster::remove_member(info_hash const& torrent, node_number of) {
     if (found->second.members.empty()) torrents_.erase(found);
 }
 
+/// Whether what a node tells of a torrent may come to take `bytes`; `had` is what it told before, if anything. Who was
+/// lost makes room first.
+bool roster::is_room_for(node const& who, member const* had, std::size_t bytes) {
+    auto const before = had ? had->bytes : 0;
+    if (who.bytes - before + bytes > limits_.session_bytes_max) return false;
+    while (bytes_ - before + bytes > limits_.bytes_max && !lost_.empty()) forget_lost(lost_.begin());
+    return bytes_ - before + bytes <= limits_.bytes_max;
+}
+
+/// Counts what a member takes now.
+void roster::weigh(node& who, member& what) {
+    auto const bytes = bytes_for(what.have.size()) + what.serving.size() * sizeof(session::served);
+    who.bytes += bytes - what.bytes;
+    bytes_ += bytes - what.bytes;
+    what.bytes = bytes;
+}
+
+void roster::forget_lost(std::map<session::token, lost_session>::iterator which) {
+    for (auto const& [torrent, each] : which->second.members) bytes_ -= each.bytes;
+    lost_.erase(which);
+}
+
+void roster::present(info_hash const& torrent, node const& who, member& what, time_point now, bool has_completed) {
+    what.presented = now;
+    presences_.push_back({torrent, who.at, what.is_complete, false, has_completed});
+}
+
 void roster::touch(info_hash const& torrent, node_number of) {
     auto& there = torrents_.at(torrent);
     if (there.session_members > 0) there.touched.insert(of);
+    if (!nodes_.at(of).is_session) {
+        touched_.announced.emplace(torrent, of);
+        return;
+    }
     touched_.members.emplace(torrent, of);
     touched_.torrents.insert(torrent);
     touched_.nodes.insert(of);
@@ -535,17 +600,18 @@ void roster::tick(time_point now) {
 }
 
 void roster::expire(time_point now) {
-    std::erase_if(lost_, [now](auto const& each) { return each.second.until <= now; });
+    for (auto at = lost_.begin(); at != lost_.end();) {
+        auto const which = at++;
+        if (which->second.until <= now) forget_lost(which);
+    }
     std::vector<std::pair<info_hash, node_number>> silent;
     for (auto& [torrent, of] : torrents_) {
         for (auto& [number, each] : of.members) {
             auto const& who = nodes_.at(number);
             if (!who.is_session && now - each.seen > limits_.announced_lifetime) silent.emplace_back(torrent, number);
             // The registry forgets who is silent; a session speaks for its node.
-            if (who.is_session && now - each.seen > limits_.announced_lifetime / 3) {
-                each.seen = now;
-                presences_.push_back({torrent, who.at, each.is_complete, false});
-            }
+            if (who.is_session && now - each.presented > limits_.announced_lifetime / 3)
+                present(torrent, who, each, now);
         }
     }
     for (auto const& [torrent, number] : silent) {

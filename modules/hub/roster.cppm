@@ -28,10 +28,14 @@ struct roster_limits {
     std::size_t announced_max = 20'000;
     std::size_t output_max = 4u << 20;  ///< Bytes that wait for a node that does not read; then it is dropped.
     std::size_t set_peers_max = 2000;   ///< Peers that a whole peer set names.
+    /// Memory for what nodes tell of torrents, bytes: of one session, and of all with those that were just lost. 10 000
+    /// torrents of 2 GiB take 10 MiB.
+    std::size_t session_bytes_max = 32u << 20;
+    std::size_t bytes_max = 512u << 20;
     std::uint32_t messages_per_second = 200;
-    std::chrono::seconds resumable{120};  ///< How long a lost session can be taken up again.
-    std::chrono::seconds announced_lifetime{46 * 60};
-    std::chrono::seconds wait{30};  ///< What a node in line is told.
+    std::chrono::seconds resumable{120};               ///< How long a lost session can be taken up again.
+    std::chrono::seconds announced_lifetime{46 * 60};  ///< A hub sets it by its interval.
+    std::chrono::seconds wait{30};                     ///< What a node in line is told.
     std::chrono::milliseconds every{1000};
 };
 
@@ -49,6 +53,7 @@ struct node {
     bool is_session = false;
     time_point since{};
     std::set<info_hash> torrents;
+    std::size_t bytes = 0;  ///< Of its members, as `roster_limits` count them.
 };
 
 /// A node's part in one torrent.
@@ -61,6 +66,8 @@ struct member {
     std::vector<session::served> serving;
     std::uint64_t number = 0;  ///< Changes of pieces told so far.
     time_point seen{};         ///< Last heard of.
+    time_point presented{};    ///< Last told to the registry.
+    std::size_t bytes = 0;     ///< That it takes, roughly.
     // For the next peer_set.
     std::vector<piece_index> gained;
     bool is_new = true;
@@ -91,6 +98,8 @@ struct touched {
     std::set<node_number> nodes;
     std::set<std::pair<info_hash, node_number>> members;
     std::set<info_hash> torrents;
+    /// Members that only announced again, with their nodes and torrents: nothing of theirs is urgent.
+    std::set<std::pair<info_hash, node_number>> announced;
 };
 
 /// A torrent that a node wants in the catalogue, or out of it.
@@ -166,6 +175,7 @@ public:
     node const* node_at(endpoint const& at) const;
     std::size_t session_count() const noexcept { return admitted_; }
     std::size_t waiting_count() const noexcept { return line_.size(); }
+    std::size_t bytes() const noexcept { return bytes_; }
     std::size_t announced_count() const noexcept { return nodes_.size() - admitted_; }
     std::uint64_t refused_messages() const noexcept { return refused_messages_; }
     touched take_touched() { return std::exchange(touched_, {}); }
@@ -181,7 +191,8 @@ private:
         std::string client;
         std::uint16_t port = 0;
         session::token proof{};
-        node_number number = 0;  // 0: not admitted
+        node_number number = 0;                // 0: not admitted
+        std::optional<session::token> resume;  // for when its turn comes
         bool has_said_hello = false;
         bool waits = false;
         std::deque<std::shared_ptr<byte_vector const>> output;
@@ -213,6 +224,10 @@ private:
     node& add_node(endpoint const& at, std::string client, bool is_session, time_point now);
     void remove_node(node_number number);
     void remove_member(info_hash const& torrent, node_number of);
+    bool is_room_for(node const& who, member const* had, std::size_t bytes);
+    void weigh(node& who, member& what);
+    void present(info_hash const& torrent, node const& who, member& what, time_point now, bool has_completed = false);
+    void forget_lost(std::map<session::token, lost_session>::iterator which);
     void touch(info_hash const& torrent, node_number of);
     void send(session_id to, session::hub_message const& message);
     void send(session_id to, std::shared_ptr<byte_vector const> encoded);
@@ -228,6 +243,7 @@ private:
     session_id last_session_ = 0;
     std::size_t admitted_ = 0;
     std::size_t announced_members_ = 0;  // in all torrents
+    std::size_t bytes_ = 0;              // of all members of sessions, and of lost ones
     std::uint64_t refused_messages_ = 0;
     std::map<node_number, node> nodes_;
     std::unordered_map<endpoint, node_number> by_address_;

@@ -15,11 +15,6 @@ import shoal.registry;
 
 namespace shoal::hub {
 namespace {
-/// A peer that missed an announce, and half the time to the next, is gone.
-std::chrono::seconds lifetime_of(settings const& how) {
-    return std::min<std::chrono::seconds>(how.interval * 3 / 2 + std::chrono::minutes{1}, std::chrono::hours{24});
-}
-
 registry::event event_of(announce::event what) noexcept {
     switch (what) {
         case announce::event::started:
@@ -36,10 +31,15 @@ registry::event event_of(announce::event what) noexcept {
 }
 }  // namespace
 
+std::chrono::seconds peer_lifetime(settings const& how) {
+    return std::min<std::chrono::seconds>(how.interval * 3 / 2 + std::chrono::minutes{1}, std::chrono::hours{24});
+}
+
 service::service(settings how, secrets const& secret)
     : entrance(how.who),
       how_(std::move(how)),
-      peers_({.bounds = how_.bounds, .peer_lifetime = lifetime_of(how_), .secret = secret.tables, .seed = secret.seed}),
+      peers_(
+          {.bounds = how_.bounds, .peer_lifetime = peer_lifetime(how_), .secret = secret.tables, .seed = secret.seed}),
       connections_(secret.connections),
       meter_(how_.requests_per_second, secret.meter),
       unproven_(how_.requests_per_second, secret.meter) {}

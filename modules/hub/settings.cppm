@@ -46,6 +46,9 @@ struct settings {
     bool is_each_announce_logged = false;   ///< At `log_level::debug`.
 };
 
+/// How long a peer that only announces counts as there: it missed an announce, and half the time to the next.
+std::chrono::seconds peer_lifetime(settings const& how);
+
 /// Numbers for the metrics and the log.
 struct counters {
     std::uint64_t http_announces = 0;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -419,4 +420,137 @@ TEST_CASE("clients are named by their peer id", "[hub]") {
     CHECK(name("A2-1-36-0-abcdefghij") == "aria2");
     CHECK(name("-??1234-abcdefghijkl") == "unknown client");
     CHECK(name("abcdefghijklmnopqrst") == "unknown client");
+}
+
+namespace {
+info_hash numbered(std::uint8_t number) {
+    info_hash hash;
+    hash.bytes.fill(static_cast<std::byte>(number));
+    return hash;
+}
+/// What a member of that many pieces takes, as the roster counts it.
+std::size_t bytes_of_a_member(std::uint32_t pieces) {
+    table hub;
+    auto peer = hub.call("192.0.2.1:5000", 'a', 1);
+    hub.say(peer, session::join{torrent, 100, pieces_of(pieces), 0, 0});
+    return hub.nodes.bytes();
+}
+}  // namespace
+
+TEST_CASE("a session tells of as much as it has memory for, and no more", "[hub]") {
+    auto const each = bytes_of_a_member(8000);
+    CHECK(each > 1000);
+    for (auto const& [limit, joins] : {std::pair{3 * each - 1, 2U}, {3 * each, 3U}, {3 * each + 1, 3U}}) {
+        table hub{{.session_bytes_max = limit}};
+        auto peer = hub.call("192.0.2.1:5000", 'a', 1);
+        for (std::uint8_t i = 0; i < 4; ++i) hub.say(peer, session::join{numbered(i), 100, pieces_of(8000), 0, 0});
+        CHECK(table::of<session::done>(peer).size() == joins);
+        CHECK(table::of<session::refused>(peer).size() == 4 - joins);
+        CHECK(hub.nodes.bytes() == joins * each);
+        // The same torrent again takes nothing more.
+        hub.say(peer, session::join{numbered(0), 100, pieces_of(8000), 0, 0});
+        CHECK(hub.nodes.bytes() == joins * each);
+        hub.say(peer, session::leave{numbered(0), false});
+        hub.say(peer, session::join{numbered(9), 100, pieces_of(8000), 0, 0});
+        CHECK(hub.nodes.bytes() == joins * each);
+    }
+}
+
+TEST_CASE("all sessions together have a limit, and whoever was lost makes room first", "[hub]") {
+    auto const each = bytes_of_a_member(8000);
+    table hub{{.bytes_max = 2 * each}};
+    auto lost = hub.call("192.0.2.1:5000", 'a', 1);
+    auto stays = hub.call("192.0.2.2:5000", 'b', 2);
+    auto late = hub.call("192.0.2.3:5000", 'c', 3);
+    for (auto* peer : {&lost, &stays, &late}) hub.say(*peer, session::join{torrent, 100, pieces_of(8000), 0, 0});
+    CHECK(table::of<session::refused>(late).size() == 1);
+    hub.nodes.disconnected(lost.number, hub.now);
+    CHECK(hub.nodes.bytes() == 2 * each);  // it may come back
+    hub.say(late, session::join{torrent, 100, pieces_of(8000), 0, 0});
+    CHECK(table::of<session::refused>(late).size() == 1);
+    CHECK(hub.nodes.bytes() == 2 * each);
+    auto back = hub.call("192.0.2.1:5001", 'a', 1, table::of<session::welcome>(lost).at(0).resume);
+    CHECK(table::of<session::welcome>(back).at(0).torrents.empty());
+    for (auto* peer : {&stays, &late, &back}) hub.nodes.disconnected(peer->number, hub.now);
+    hub.pass(5min);
+    CHECK(hub.nodes.bytes() == 0);
+}
+
+TEST_CASE("whom a node serves is shown as far as there is memory for it", "[hub]") {
+    table hub{{.session_bytes_max = bytes_of_a_member(9) + 10 * sizeof(session::served)}};
+    auto peer = hub.call("192.0.2.1:5000", 'a', 1);
+    hub.say(peer, session::join{torrent, 100, pieces_of(9), 0, 0});
+    auto const& shown = hub.nodes.torrents().at(torrent).members.begin()->second.serving;
+    for (std::size_t const count : {10U, 11U, 2U}) {
+        session::status said;
+        said.torrent = torrent;
+        said.serving.emplace();
+        for (std::uint16_t i = 1; i <= count; ++i)
+            said.serving->push_back({{*ip_address::parse("192.0.2.9"), i}, 1, 1});
+        hub.say(peer, said);
+        CHECK(shown.size() == (count <= 10 ? count : 0));
+    }
+}
+
+TEST_CASE("a node that gains and loses the same pieces over and over takes no more memory for it", "[hub]") {
+    table hub;
+    auto peer = hub.call("192.0.2.1:5000", 'a', 1);
+    hub.say(peer, session::join{torrent, 100, pieces_of(9), 0, 0});
+    auto const& self = hub.nodes.torrents().at(torrent).members.begin()->second;
+    session::status gains, loses;
+    gains.torrent = loses.torrent = torrent;
+    for (std::uint32_t i = 0; i < 9; ++i) gains.gained.push_back(piece_index{i});
+    loses.lost = gains.gained;
+    for (int i = 0; i < 3000; ++i) {
+        if (i % 90 == 0) hub.now += 1s;  // as fast as it may, and no tick between
+        hub.say(peer, gains);
+        hub.say(peer, loses);
+        REQUIRE(self.gained.size() <= session::changes_max);
+    }
+}
+
+TEST_CASE("the registry hears again of a busy node before it would forget it", "[hub]") {
+    table hub{{.announced_lifetime = 30min}};
+    auto peer = hub.call("192.0.2.1:5000", 'a', 6881);
+    hub.say(peer, session::join{torrent, 100, pieces_of(9), 0, 0});
+    (void)hub.nodes.take_presences();
+    std::size_t heard = 0;
+    for (int minute = 0; minute < 60; ++minute) {
+        session::status said;
+        said.torrent = torrent;
+        said.uploaded = static_cast<std::uint64_t>(minute);
+        hub.say(peer, said);
+        hub.pass(1min);
+        heard += hub.nodes.take_presences().size();
+    }
+    CHECK(heard >= 5);
+    CHECK(heard <= 7);
+}
+
+TEST_CASE("a node that comes again at its address takes no place of those in line", "[hub]") {
+    table hub{{.sessions_max = 2}};
+    auto first = hub.call("192.0.2.1:5000", 'a', 1);
+    auto second = hub.call("192.0.2.2:5000", 'b', 2);
+    auto third = hub.call("192.0.2.3:5000", 'c', 3);
+    auto fourth = hub.call("192.0.2.2:5001", 'd', 2);  // another peer, where the second listens
+    CHECK(hub.nodes.waiting_count() == 2);
+    hub.nodes.disconnected(first.number, hub.now);
+    CHECK(hub.nodes.session_count() == 2);
+    hub.nodes.disconnected(third.number, hub.now);
+    CHECK(hub.nodes.session_count() <= 2);
+    hub.listen(fourth);
+    CHECK(table::of<session::welcome>(fourth).size() == 1);
+}
+
+TEST_CASE("who waited in line takes up the session that it had lost", "[hub]") {
+    table hub{{.sessions_max = 1}};
+    auto lost = hub.call("192.0.2.1:5000", 'a', 1);
+    hub.say(lost, session::join{torrent, 100, pieces_of(9, {1}), 0, 0});
+    hub.nodes.disconnected(lost.number, hub.now);
+    auto other = hub.call("192.0.2.2:5000", 'b', 2);
+    auto back = hub.call("192.0.2.1:5001", 'a', 1, table::of<session::welcome>(lost).at(0).resume);
+    CHECK(table::of<session::wait>(back).size() == 1);
+    hub.nodes.disconnected(other.number, hub.now);
+    hub.listen(back);
+    CHECK(table::of<session::welcome>(back).at(0).torrents.size() == 1);
 }

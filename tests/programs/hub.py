@@ -287,6 +287,7 @@ class Catalogue(Hub):
         self.assertEqual(whole["files"], [{"path": "film.bin", "size": 100_000}])
         _, fields, body = hub.request(f"/api/v1/torrents/{info_hash.hex()}/metainfo")
         self.assertEqual(fields["Content-Type"], "application/x-bittorrent")
+        self.assertEqual(bdecode(body)[0]["announce"], f"http://127.0.0.1:{hub.port}/announce".encode())
         begin = body.index(b"4:info") + 6
         self.assertEqual(hashlib.sha1(body[begin:bdecode(body, begin)[1]]).digest(), info_hash)
 
@@ -307,7 +308,7 @@ class Catalogue(Hub):
             hashes.add(info_hash.hex())
         found = hub.get("/api/v1/torrents?name=film.bin")["torrents"]
         self.assertEqual({each["hash"] for each in found}, hashes)
-        self.assertEqual(hub.get("/api/v1/torrents?name=flim.bin")["near"], ["film.bin", "film.bin"])
+        self.assertEqual(hub.get("/api/v1/torrents?name=flim.bin")["near"], ["film.bin"])
 
     def test_rubbish_is_refused_and_unpublishing_takes_out(self):
         hub = self.start()
