@@ -24,11 +24,17 @@ function(shoal_module name)
   set_property(GLOBAL APPEND PROPERTY SHOAL_ROOMS shoal_${name})
 endfunction()
 
-# shoal_test(NAME SOURCES file.cpp... USES room... [LINK target...])   the program NAME_tests, its cases found by CTest
+# shoal_test(NAME SOURCES file.cpp... [HEAP_SOURCES file.cpp...] USES room... [LINK target...])
+#
+# The program NAME_tests, its cases found by CTest. HEAP_SOURCES use support/counted_heap.hpp.
 function(shoal_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 suite "" "" "SOURCES;USES;LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 suite "" "" "SOURCES;HEAP_SOURCES;USES;LINK")
   if(NOT suite_SOURCES)
     return()
+  endif()
+  if(suite_HEAP_SOURCES AND NOT "${SHOAL_SANITIZE}" MATCHES thread)
+    list(APPEND suite_SOURCES ${suite_HEAP_SOURCES})
+    list(APPEND suite_LINK shoal_counted_heap)
   endif()
   list(TRANSFORM suite_USES PREPEND shoal::)
   add_executable(${name}_tests ${suite_SOURCES})

@@ -1,41 +1,33 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <atomic>
 #include <catch2/catch.hpp>
 #include <cstddef>
 #include <cstdlib>
 #include <ctime>
-#include <new>
 #include <string>
 #include <string_view>
 #include <system_error>
+
+#include "support/counted_heap.hpp"
 
 import shoal.core;
 import shoal.bencode;
 
 using namespace shoal;
 using namespace std::string_view_literals;
+namespace heap = counted_heap;
 
-// Counts what this program takes from the heap. A block's size stands in front of it.
 namespace {
-constexpr std::size_t header = alignof(std::max_align_t);
-std::atomic<std::size_t> in_use{0}, peak{0}, largest{0};
-
-void raise_to(std::atomic<std::size_t>& mark, std::size_t value) {
-    for (auto seen = mark.load(); seen < value && !mark.compare_exchange_weak(seen, value);) {}
-}
-
 struct heap_use {
     std::size_t peak, largest;
 };
 
 heap_use heap_use_of(std::string_view input, bencode::rules accepted = {}) {
-    auto const before = in_use.load();
-    peak = before;
-    largest = 0;
+    auto const before = heap::in_use();
+    heap::mark();
     { auto const decoded = bencode::decode(as_bytes(input), accepted); }
-    return {peak - before, largest};
+    return {heap::peak() - before, heap::largest()};
 }
 
 std::string repeated(std::string_view part, std::size_t count) {
@@ -45,48 +37,6 @@ std::string repeated(std::string_view part, std::size_t count) {
     return all;
 }
 }  // namespace
-
-// All forms, since a block of one comes back through another: Catch registers its cases by the nothrow form.
-void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
-    auto* const block = static_cast<std::byte*>(std::malloc(size + header));
-    if (block == nullptr) return nullptr;
-    new (block) std::size_t{size};
-    raise_to(peak, in_use += size);
-    raise_to(largest, size);
-    return block + header;
-}
-void* operator new(std::size_t size) {
-    auto* const block = operator new(size, std::nothrow);
-    if (block == nullptr) throw std::bad_alloc{};
-    return block;
-}
-void* operator new[](std::size_t size) {
-    return operator new(size);
-}
-void* operator new[](std::size_t size, std::nothrow_t const& tag) noexcept {
-    return operator new(size, tag);
-}
-void operator delete(void* pointer) noexcept {
-    if (pointer == nullptr) return;
-    auto* const block = static_cast<std::byte*>(pointer) - header;
-    in_use -= *reinterpret_cast<std::size_t*>(block);
-    std::free(block);
-}
-void operator delete(void* pointer, std::size_t) noexcept {
-    operator delete(pointer);
-}
-void operator delete(void* pointer, std::nothrow_t const&) noexcept {
-    operator delete(pointer);
-}
-void operator delete[](void* pointer) noexcept {
-    operator delete(pointer);
-}
-void operator delete[](void* pointer, std::size_t) noexcept {
-    operator delete(pointer);
-}
-void operator delete[](void* pointer, std::nothrow_t const&) noexcept {
-    operator delete(pointer);
-}
 
 TEST_CASE("no memory is taken on the word of a length", "[bencode]") {
     for (auto const input : {"4294967295:a"sv, "9223372036854775807:a"sv, "18446744073709551615:a"sv,

@@ -1,17 +1,15 @@
-#include <malloc.h>
-
-#include <atomic>
 #include <catch2/catch.hpp>
 #include <cstddef>
 #include <cstdlib>
 #include <ctime>
 #include <map>
-#include <new>
 #include <optional>
 #include <random>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "support/counted_heap.hpp"
 
 import shoal.core;
 import shoal.bencode;
@@ -20,56 +18,14 @@ import shoal.metainfo;
 
 using namespace shoal;
 
-// What this program has from the heap, as malloc counts it.
-namespace {
-std::atomic<std::size_t> in_use{0}, peak{0};
-}  // namespace
-
-void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
-    auto* const block = std::malloc(size);
-    if (block == nullptr) return nullptr;
-    auto const now = in_use += malloc_usable_size(block);
-    for (auto seen = peak.load(); seen < now && !peak.compare_exchange_weak(seen, now);) {}
-    return block;
-}
-void* operator new(std::size_t size) {
-    if (auto* const block = operator new(size, std::nothrow)) return block;
-    throw std::bad_alloc{};
-}
-void* operator new[](std::size_t size) {
-    return operator new(size);
-}
-void* operator new[](std::size_t size, std::nothrow_t const& tag) noexcept {
-    return operator new(size, tag);
-}
-void operator delete(void* block) noexcept {
-    in_use -= malloc_usable_size(block);
-    std::free(block);
-}
-void operator delete(void* block, std::size_t) noexcept {
-    operator delete(block);
-}
-void operator delete(void* block, std::nothrow_t const&) noexcept {
-    operator delete(block);
-}
-void operator delete[](void* block) noexcept {
-    operator delete(block);
-}
-void operator delete[](void* block, std::size_t) noexcept {
-    operator delete(block);
-}
-void operator delete[](void* block, std::nothrow_t const&) noexcept {
-    operator delete(block);
-}
-
 namespace {
 /// Bytes taken at most while `input` was read and the torrent was there.
 std::size_t memory_for(std::string const& input, bool& accepted) {
-    auto const before = in_use.load();
-    peak = before;
+    auto const before = counted_heap::in_use();
+    counted_heap::mark();
     auto const read = metainfo::parse_torrent(as_bytes(input));
     accepted = read.has_value();
-    return peak - before;
+    return counted_heap::peak() - before;
 }
 std::size_t memory_for(std::string const& input) {
     bool accepted = false;

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include <cstdlib>
-#include <new>
+
+#include "support/counted_heap.hpp"
 
 #include "conversation.hpp"
 
@@ -8,31 +9,7 @@ using namespace shoal;
 using namespace shoal::wire;
 using namespace shoal::wire::test;
 
-namespace {
-std::size_t allocations = 0;
-std::size_t held = 0;  // bytes, roughly
-}  // namespace
-
-void* operator new(std::size_t size) {
-    ++allocations;
-    auto* const place = static_cast<std::size_t*>(std::malloc(size + alignof(std::max_align_t)));
-    if (!place) throw std::bad_alloc{};
-    *place = size;
-    held += size;
-    return reinterpret_cast<std::byte*>(place) + alignof(std::max_align_t);
-}
-void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
-    return operator new(size);
-}
-void operator delete(void* place) noexcept {
-    if (!place) return;
-    auto* const whole = reinterpret_cast<std::size_t*>(static_cast<std::byte*>(place) - alignof(std::max_align_t));
-    held -= *whole;
-    std::free(whole);
-}
-void operator delete(void* place, std::size_t) noexcept {
-    operator delete(place);
-}
+namespace heap = counted_heap;
 
 TEST_CASE("a steady flow of blocks allocates next to nothing, on neither end", "[wire]") {
     leecher to;
@@ -74,10 +51,10 @@ TEST_CASE("a steady flow of blocks allocates next to nothing, on neither end", "
         return fine;
     };
     for (int i = 0; i < 50; ++i) REQUIRE(round());
-    auto const before = allocations;
+    auto const before = heap::allocations();
     bool fine = true;
     for (int i = 0; i < 1000; ++i) fine = fine && round();
-    auto const after = allocations;
+    auto const after = heap::allocations();
     CHECK(fine);
     CHECK(after - before <= 10);  // of 16 000 blocks: a chunk of the outbox now and then
     CHECK(to.core.counters().moved == 0);
@@ -85,11 +62,11 @@ TEST_CASE("a steady flow of blocks allocates next to nothing, on neither end", "
 }
 
 TEST_CASE("a quiet connection holds little, also after a busy time", "[wire]") {
-    auto const before = held;
+    auto const before = heap::in_use();
     auto one = std::make_unique<connection>(defaults(), start);
     one->extension_handshake({.m = {{"a", std::uint8_t{1}}}});
     drain(*one);
-    CHECK(held - before < 12 * 1024);
+    CHECK(heap::in_use() - before < 12 * 1024);
 
     byte_vector place(block_length);
     {
@@ -108,7 +85,7 @@ TEST_CASE("a quiet connection holds little, also after a busy time", "[wire]") {
     }
     REQUIRE(one->wake(start + std::chrono::seconds{100}));
     drain(*one, start + std::chrono::seconds{100});
-    CHECK(held - before - place.capacity() < 20 * 1024);
+    CHECK(heap::in_use() - before - place.capacity() < 20 * 1024);
 }
 
 TEST_CASE("two hundred peers that claim long messages hold what they sent, not what they claimed", "[wire]") {
@@ -120,7 +97,7 @@ TEST_CASE("two hundred peers that claim long messages hold what they sent, not w
     auto const byte = [](int value) { return byte_vector{static_cast<std::byte>(value)}; };
     constexpr std::size_t peers = 200, each_at_most = 64 * 1024;
     auto const memory_of = [&](byte_view begun) {
-        auto const before = held;
+        auto const before = heap::in_use();
         std::size_t most = 0;
         {
             std::vector<std::unique_ptr<connection>> all(peers);
@@ -138,7 +115,7 @@ TEST_CASE("two hundred peers that claim long messages hold what they sent, not w
                     REQUIRE(one->commit(1, start));
                     while (one->next_event()) continue;
                 }
-            most = held - before;
+            most = heap::in_use() - before;
         }
         return most;
     };
