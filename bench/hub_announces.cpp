@@ -4,6 +4,8 @@
 ///     bench_hub_announces --benchmark_repetitions=5 --benchmark_enable_random_interleaving=true
 #include <benchmark/benchmark.h>
 
+#include <atomic>
+#include <chrono>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -44,13 +47,18 @@ struct order {
     std::uint32_t next() { return at = (at + 7919) % peers; }
 };
 
-/// Ten pages, or none, on a thread of their own.
+/// Ten pages, or none, on a thread of their own. They are there when it is made: what a page costs that comes is
+/// another question.
 class watchers {
 public:
-    watchers(endpoint hub, std::int64_t count) : outside_(context_.get_executor(), 1), group_(context_.get_executor()) {
-        for (std::int64_t i = 0; i < count; ++i)
-            group_.spawn("watch", bench::watch(outside_.get(), hub, [](std::string_view) {}));
+    watchers(endpoint hub, std::int64_t count)
+        : outside_(context_.get_executor(), 1), group_(context_.get_executor()), silent_(count) {
+        auto const heard = [this, is_first = true](std::string_view) mutable {
+            if (std::exchange(is_first, false)) --silent_;
+        };
+        for (std::int64_t i = 0; i < count; ++i) group_.spawn("watch", bench::watch(outside_.get(), hub, heard));
         if (count > 0) thread_ = std::thread{[this] { context_.run(); }};
+        while (silent_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds{10});
     }
     ~watchers() {
         if (!thread_.joinable()) return;
@@ -62,6 +70,7 @@ private:
     asio::io_context context_;
     net::system_environment outside_;
     net::task_group group_;
+    std::atomic<std::int64_t> silent_;
     std::thread thread_;
 };
 

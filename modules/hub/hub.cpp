@@ -85,6 +85,10 @@ hub_parts::hub_parts(net::environment& environment, settings how)
         auto const known = watch.shared.find(torrent);
         return known == watch.shared.end() ? 0 : known->second.pieces;
     };
+    core.completed_ever = [this](info_hash const& torrent) -> std::uint64_t {
+        auto const known = watch.shared.find(torrent);
+        return known == watch.shared.end() ? 0 : known->second.completed;
+    };
     core.on_announce = [this](announce::announce_request const& request, endpoint const& at, time_point when) {
         nodes.announced(request, at, when);
     };
@@ -158,7 +162,9 @@ net::task<std::error_code> hub::run() {
 }
 
 net::task<void> hub::save() {
-    if (parts_->shelves) co_await parts_->save_counters();
+    if (!parts_->shelves) co_return;
+    parts_->refresh_monitor();  // who completed since the last time
+    co_await parts_->save_counters();
 }
 
 void hub_parts::fail(std::error_code why) {

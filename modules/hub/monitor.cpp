@@ -157,6 +157,7 @@ void monitor::update(touched news, std::vector<happening> happened, monitor_numb
         if (history_.size() > history_max) history_.pop_front();
     }
     auto const changes = take_pending();
+    snapshot_ = {};  // not kept while nobody comes
     for (auto const& hash : changes.torrents) {
         auto const known = health_.find(hash);
         if (known == health_.end()) continue;
@@ -253,7 +254,9 @@ json::object history_object(auto const& history, std::int64_t end_at) {
 }
 }  // namespace
 
-std::string monitor::snapshot(time_point now) {
+std::string const& monitor::snapshot(time_point now) {
+    if (!snapshot_.empty() && snapshot_sequence_ == sequence_) return snapshot_;
+    snapshot_sequence_ = sequence_;
     transfers_of_.clear();
     json::object nodes, torrents, peers, transfers;
     for (auto const& [number, each] : nodes_.nodes()) {
@@ -287,7 +290,7 @@ std::string monitor::snapshot(time_point now) {
         {"transfers", std::move(transfers)},
         {"log", log_array(log_, log_lines_shown)},
         {"history", history_object(history_, wall(sampled_at_))}};
-    return event_text("snapshot", boot_, sequence_, whole);
+    return snapshot_ = event_text("snapshot", boot_, sequence_, whole);
 }
 
 std::string monitor::catch_up(std::string_view last_id, std::uint64_t& position, time_point now) {

@@ -117,7 +117,7 @@ private:
         std::uint64_t number;
         std::shared_ptr<std::string const> text;
     };
-    std::string snapshot(time_point now);
+    std::string const& snapshot(time_point now);
     touched take_pending();
     std::uint64_t up_rate() const;
     std::uint64_t down_rate() const;
@@ -132,6 +132,8 @@ private:
     time_point started_;
     std::uint64_t sequence_ = 0;
     std::size_t listeners_ = 0;
+    std::string snapshot_;                 // pages that come together get the same
+    std::uint64_t snapshot_sequence_ = 0;  // whose it is
     std::deque<event> events_;
     std::size_t event_bytes_ = 0;
     struct known_health {

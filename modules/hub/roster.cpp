@@ -33,6 +33,8 @@ constexpr std::size_t happenings_max = 10'000;
 /// Publications that wait for the catalogue, and bytes of their metainfo: four of the largest.
 constexpr std::size_t publications_max = 1000;
 constexpr std::size_t publication_bytes_max = 4 * session::metainfo_max;
+/// A peer that only announces is shown anew no more often, but when it is complete.
+constexpr auto announced_shown_every = 5s;
 /// What a member takes besides its pieces and whom it serves: nodes of maps and sets, the member itself.
 constexpr std::size_t member_bytes = 512;
 
@@ -51,7 +53,12 @@ std::string comma(endpoint const& at) {
 }
 }  // namespace
 
-roster::roster(roster_limits limits, siphash_key const& secret) : limits_(limits), secret_(secret) {}
+roster::roster(roster_limits limits, siphash_key const& secret)
+    : limits_(limits), secret_(secret), by_address_(0, address_hash{secret}) {}
+
+std::size_t roster::address_hash::operator()(endpoint const& at) const noexcept {
+    return siphash(key, at.address.bytes()) + at.port;
+}
 
 // Sessions
 
@@ -485,12 +492,16 @@ void roster::announced(announce::announce_request const& request, endpoint const
         self.down_rate = rate_between(self.downloaded, request.downloaded, now - self.seen);
     }
     bool const is_complete = request.left == 0;
+    bool const changes = is_complete != self.is_complete;
     if (is_complete && !self.is_complete && !is_new)
         note("completed", who.number, request.torrent, comma(at) + " is complete");
     self.is_complete = is_complete;
     self.uploaded = request.uploaded;
     self.downloaded = request.downloaded;
     self.seen = now;
+    // Who announces all the time is not shown all the time.
+    if (!is_new && !changes && now - self.touched < announced_shown_every) return;
+    self.touched = now;
     touch(request.torrent, who.number);
 }
 

@@ -67,6 +67,7 @@ struct member {
     std::uint64_t number = 0;  ///< Changes of pieces told so far.
     time_point seen{};         ///< Last heard of.
     time_point presented{};    ///< Last told to the registry.
+    time_point touched{};      ///< Of who only announces: last shown to pages.
     std::size_t bytes = 0;     ///< That it takes, roughly.
     // For the next peer_set.
     std::vector<piece_index> gained;
@@ -246,7 +247,12 @@ private:
     std::size_t bytes_ = 0;              // of all members of sessions, and of lost ones
     std::uint64_t refused_messages_ = 0;
     std::map<node_number, node> nodes_;
-    std::unordered_map<endpoint, node_number> by_address_;
+    /// Keyed: strangers choose their addresses, and may look for some that meet in one bucket (class I14).
+    struct address_hash {
+        siphash_key key;
+        std::size_t operator()(endpoint const& at) const noexcept;
+    };
+    std::unordered_map<endpoint, node_number, address_hash> by_address_;
     std::map<info_hash, membership> torrents_;
     std::map<session_id, session_state> sessions_;
     std::map<node_number, session_id> session_of_;

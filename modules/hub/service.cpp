@@ -3,6 +3,7 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -88,7 +89,7 @@ announce::announce_reply service::announce(announce::announce_request const& req
     reply.min_interval = how_.min_interval;
     reply.seeders = outcome.counts.seeders;
     reply.leechers = outcome.counts.leechers;
-    reply.downloaded = outcome.counts.downloaded;
+    reply.downloaded = downloads_of(request.torrent, outcome.counts.downloaded);
     reply.peers.reserve(outcome.peers.size());
     for (auto const& at : outcome.peers) reply.peers.push_back({at, {}});
     reply.external_ip = from.address;
@@ -108,12 +109,19 @@ void service::present(presence const& who, time_point now) {
                     now);
 }
 
+/// `counted` in this run.
+std::uint32_t service::downloads_of(info_hash const& torrent, std::uint32_t counted) const {
+    auto const ever = completed_ever ? completed_ever(torrent) : 0;
+    return static_cast<std::uint32_t>(
+        std::clamp<std::uint64_t>(ever, counted, std::numeric_limits<std::uint32_t>::max()));
+}
+
 announce::scrape_reply service::scrape(std::vector<info_hash> const& torrents) const {
     announce::scrape_reply reply;
     reply.torrents.reserve(torrents.size());
     for (auto const& torrent : torrents) {
         auto const counts = peers_.scrape(torrent);
-        reply.torrents.push_back({torrent, counts.seeders, counts.leechers, counts.downloaded});
+        reply.torrents.push_back({torrent, counts.seeders, counts.leechers, downloads_of(torrent, counts.downloaded)});
     }
     return reply;
 }

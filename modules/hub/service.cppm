@@ -45,6 +45,8 @@ public:
     void present(presence const& who, time_point now);
     /// Told of every announce that was taken; empty: nobody is.
     std::function<void(announce::announce_request const&, endpoint const& at, time_point now)> on_announce;
+    /// How often a torrent was completed, as the catalogue knows from earlier runs too; empty: nobody knows.
+    std::function<std::uint64_t(info_hash const&)> completed_ever;
 
     /// Whether somebody with this passkey (empty: none) may go there; counts those who may not.
     bool lets_in(room where, std::string_view passkey);
@@ -63,6 +65,7 @@ private:
     announce::announce_reply announce(announce::announce_request const& request, endpoint const& from,
                                       registry::families usable, time_point now);
     announce::scrape_reply scrape(std::vector<info_hash> const& torrents) const;
+    std::uint32_t downloads_of(info_hash const& torrent, std::uint32_t counted) const;
     void log_announce(std::string_view protocol, announce::announce_request const& request, endpoint const& from,
                       std::size_t peer_count) const;
 

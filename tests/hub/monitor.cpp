@@ -84,10 +84,29 @@ TEST_CASE("a torrent that everybody announces all the time does not keep the oth
     hub.announce(60'000, 255);
     std::set<std::string> heard;
     for (int i = 0; i < 4; ++i) {
+        hub.now += 1min;
         for (std::uint16_t port = 1; port <= hub::announced_changes_max; ++port) hub.announce(port, 1);
         heard.merge(hub.peers_of_next_event());
     }
     CHECK(heard.contains("192.0.2.1:60000"));
+}
+
+TEST_CASE("whoever announces all the time is shown now and then, and when it is complete", "[hub]") {
+    table hub;
+    hub.listen();
+    std::size_t shown = 0;
+    for (int i = 0; i < 40; ++i) {  // 20 s
+        hub.announce(1, 1);
+        hub.update();
+        for (auto const& event : hub.watch.after(hub.position, hub.now))
+            shown += event->find("\"peers\":") != std::string::npos;
+    }
+    CHECK(shown == 4);
+    announce::announce_request complete;
+    complete.torrent.bytes.fill(std::byte{1});
+    complete.left = 0;
+    hub.nodes.announced(complete, {*ip_address::parse("192.0.2.1"), 1}, hub.now);
+    CHECK(hub.peers_of_next_event().size() == 1);
 }
 
 TEST_CASE("of a flood of log lines an event has the last, and the API more", "[hub]") {
