@@ -120,6 +120,7 @@ time_point announcer::may_ask_at(std::string const& url) const {
 net::task<void> announcer::farewell() {
     if (known_at_.empty()) co_return;
     (void)co_await announce(known_at_, announce::event::stopped);
+    known_at_.clear();
 }
 
 announce::announce_request announcer::request_for(announce::event what) const {

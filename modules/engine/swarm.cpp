@@ -48,12 +48,13 @@ swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torren
       picker(picker_settings_for(node, *content, options.sequential)),
       options_(std::move(options)),
       tasks_(node.home),
+      announcing_(node.home),
       checked_(node.home),
       completed_(node.home),
       files_ready_(node.home),
       choke_round_(node.home),
       choker_({.slots = 0, .seed = node.outside.random.next()}) {
-    tasks_.on_failure = node.settings.on_failure;
+    tasks_.on_failure = announcing_.on_failure = node.settings.on_failure;
     if (options_.peers_max == 0) options_.peers_max = peers_max_default;
     is_automatic_ = !options_.by_hand;
     picker.set_reserved_only(!is_automatic_);
@@ -113,15 +114,13 @@ net::task<void> swarm::stop() {
 
 net::task<void> swarm::wind_up() {
     tasks_.cancel();
+    announcing_.cancel();
     stop_checking();
     news();
     co_await tasks_.join();
+    co_await announcing_.join();
     state_ = transfer_state::stopped;
-    auto& clock = node.outside.clock;
-    net::task_group farewells{node.home};
-    farewells.on_failure = node.settings.on_failure;
-    for (auto& each : announcers_) farewells.spawn("farewell", each->farewell());
-    co_await net::ends_before(clock, clock.now() + farewell_timeout, farewells.join());  // cancels what is late
+    co_await say_farewell();
     if (store) {
         // A download that is complete does not wait for the disk (docs/decisions/0006); what was only checked lies
         // there.

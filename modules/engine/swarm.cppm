@@ -235,6 +235,8 @@ public:
     // By hand: swarm_by_hand.cpp. What they mean stands at `transfer`.
     void set_automatic(bool is_on);
     bool is_automatic() const noexcept { return is_automatic_; }
+    bool is_announcing() const noexcept { return is_announcing_; }
+    net::task<void> stop_announcing();
     net::task<result<void>> connect_to(endpoint to);
     net::task<result<void>> disconnect(endpoint from);
     net::task<result<duration>> ping(endpoint to);
@@ -373,6 +375,7 @@ private:
     void fetch_failed_hash(piece_index piece);
     void session_ended(std::uint32_t number, std::error_code why);
     void start_announcing();
+    net::task<void> say_farewell();
 
     transfer_options options_;
     transfer_state state_ = transfer_state::checking;
@@ -398,7 +401,7 @@ private:
     std::unordered_map<std::uint32_t, std::unique_ptr<piece_work>> work_;
     std::vector<piece_work*> work_with_news_;
 
-    net::task_group tasks_;
+    net::task_group tasks_, announcing_;
     net::signal checked_, completed_, files_ready_, choke_round_;
     choker::choker choker_;
     std::vector<peer_session*> sessions_;  // by slot

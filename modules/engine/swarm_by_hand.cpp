@@ -66,6 +66,7 @@ void swarm::set_automatic(bool is_on) {
     if (std::exchange(is_automatic_, is_on) == is_on) return;
     picker.set_reserved_only(!is_on);
     if (!is_on || !was_checked_ || is_stopping_) return;
+    for (auto& [at, known] : known_) known.try_at = {};  // also whom a person disconnected
     start_announcing();
     files_ready_.notify();
     connect_more(node.now());
@@ -73,8 +74,24 @@ void swarm::set_automatic(bool is_on) {
 }
 
 void swarm::start_announcing() {
-    if (std::exchange(is_announcing_, true)) return;
-    for (auto& each : announcers_) spawn("announce", each->run());
+    if (is_stopping_ || std::exchange(is_announcing_, true)) return;
+    for (auto& each : announcers_) announcing_.spawn("announce", each->run());
+}
+
+net::task<void> swarm::stop_announcing() {
+    if (is_stopping_ || !std::exchange(is_announcing_, false)) co_return;
+    announcing_.cancel();
+    co_await announcing_.join();
+    co_await net::uninterrupted(say_farewell());
+}
+
+/// Tells the trackers that know us that we leave.
+net::task<void> swarm::say_farewell() {
+    auto& clock = node.outside.clock;
+    net::task_group farewells{node.home};
+    farewells.on_failure = node.settings.on_failure;
+    for (auto& each : announcers_) farewells.spawn("farewell", each->farewell());
+    co_await net::ends_before(clock, clock.now() + farewell_timeout, farewells.join());  // cancels what is late
 }
 
 net::task<result<void>> swarm::connect_to(endpoint to) {

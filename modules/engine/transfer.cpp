@@ -57,6 +57,12 @@ void transfer::set_automatic(bool is_on) {
 bool transfer::is_automatic() const noexcept {
     return work_->is_automatic();
 }
+bool transfer::is_announcing() const noexcept {
+    return work_->is_announcing();
+}
+net::task<void> transfer::stop_announcing() {
+    return work_->stop_announcing();
+}
 net::task<result<void>> transfer::connect_to(endpoint peer) {
     return work_->connect_to(peer);
 }

@@ -107,6 +107,11 @@ public:
     /// side needs.
     void set_automatic(bool is_on);
     bool is_automatic() const noexcept;
+    /// Trackers are told of this peer, from the first time that it was automatic.
+    bool is_announcing() const noexcept;
+    /// Leaves the trackers (at most `farewell_timeout`) and not the swarm, until it is made automatic again. One call
+    /// at a time.
+    net::task<void> stop_announcing();
     /// Returns when the peer has shaken hands and introduced itself. Fails with `errc::duplicate_peer`,
     /// `too_many_peers`, `banned`, or what the connection failed with.
     net::task<result<void>> connect_to(endpoint peer);

@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <fstream>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "fixture.hpp"
 using namespace fixture;
@@ -263,5 +266,57 @@ TEST_CASE("a fetch by hand ends when its peer is disconnected, and when the tran
         REQUIRE(why);
         CHECK(*why);
         CHECK((co_await fetched->connect_to(seeder.at)).error() == engine::errc::stopped);
+    });
+}
+
+TEST_CASE("who leaves the trackers goes on with its peers; automatic again it comes back to both", "[engine]") {
+    testing::temporary_folder from, to;
+    on_machine([&](machine& here) -> net::task<void> {
+        std::vector<std::string> asked;
+        net::http_server tracker{here.outside, [&](net::http_request const& request) {
+                                     asked.emplace_back(request.target);
+                                     return net::http_response{.body = "d8:intervali1800e5:peers0:e"};
+                                 }};
+        auto listener = here.outside.network.listen(loopback()).value();
+        auto const url = "http://127.0.0.1:" + std::to_string(listener->local().port) + "/announce";
+        auto const content = testing::make_content({{"a", 4 * 32'768}, {"b", 4 * 32'768}}, {.trackers = {url}});
+        content.place(from.path());
+        auto const times_asked = [&](std::string_view what) {
+            return std::ranges::count_if(asked, [&](auto const& each) { return each.find(what) != each.npos; });
+        };
+        co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
+            auto const serve = [&](std::unique_ptr<net::listener> at) -> net::task<void> {
+                (void)co_await tracker.serve(std::move(at));
+            };
+            group.spawn("tracker", serve(std::move(listener)));
+            auto& seeder = here.start();
+            auto options = giving(from.path());
+            options.by_hand = true;  // it does not announce
+            CHECK(co_await here.checked(seeder.node->add(content.torrent, std::move(options)).value()));
+            auto& driven = here.start();
+            auto const fetched = driven.node->add(content.torrent, by_hand(to.path())).value();
+            CHECK(co_await here.checked(fetched));
+            CHECK_FALSE(fetched->is_announcing());
+            fetched->set_automatic(true);
+            CHECK(fetched->is_announcing());
+            CHECK(co_await here.comes_true([&] { return times_asked("event=started") == 1; }));
+            fetched->set_automatic(false);
+            CHECK(co_await fetched->connect_to(seeder.at));
+            CHECK(times_asked("event=stopped") == 0);
+
+            co_await fetched->stop_announcing();
+            CHECK_FALSE(fetched->is_announcing());
+            CHECK(times_asked("event=stopped") == 1);
+            CHECK(co_await fetched->fetch_piece(seeder.at, piece_index{3}));
+
+            CHECK(co_await fetched->disconnect(seeder.at));
+            fetched->set_automatic(true);
+            CHECK(co_await here.completed(fetched));
+            CHECK(co_await here.comes_true([&] { return times_asked("event=started") == 2; }));
+            co_await fetched->stop_announcing();
+            co_await driven.node->stop();
+            CHECK(times_asked("event=stopped") == 2);  // and no third one: they know already
+            co_await seeder.node->stop();
+        });
     });
 }
