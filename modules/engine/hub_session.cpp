@@ -66,6 +66,7 @@ net::task<void> hub_session::run() {
         client_.opening();
         auto opened = co_await net::web_socket_connect(outside_, url_, limits);
         if (opened) {
+            unreachable_.clear();
             client_.connected(now());
             co_await converse(*opened.value());
         } else {
@@ -161,7 +162,11 @@ std::map<endpoint, session::set_member> const& hub_session::peers(info_hash cons
 void hub_session::take_events() {
     namespace event = session::client_event;
     while (auto const happened = client_.next_event()) {
-        if (std::holds_alternative<event::welcomed>(*happened)) {
+        if (std::holds_alternative<event::welcomed>(*happened) || std::holds_alternative<event::lost>(*happened)) {
+            place_.reset();
+            open_.notify();
+        } else if (auto const* waiting = std::get_if<event::waiting>(&*happened)) {
+            place_ = waiting->place;
             open_.notify();
         } else if (auto const* changed = std::get_if<event::set_changed>(&*happened)) {
             use_peers(changed->torrent);
@@ -216,14 +221,18 @@ net::task<result<void>> hub_session::wait_for(session::request what, info_hash t
     co_return *mine->answer;
 }
 
-net::task<result<void>> hub_session::opened() {
-    auto const until = now() + hub_answer_timeout;
+net::task<result<void>> hub_session::opened(bool stays_in_line) {
+    auto until = now() + hub_answer_timeout;
     refusal_.clear();
     unreachable_.clear();
-    while (!client_.is_open() && refusal_.empty() && !unreachable_ && now() < until)
-        co_await outside_.clock.wait(open_, until);
+    while (!client_.is_open() && refusal_.empty() && !unreachable_ && now() < until) {
+        if (place_ && !stays_in_line) break;
+        bool const is_in_line = place_.has_value();
+        co_await outside_.clock.wait(open_, is_in_line ? time_point::max() : until);
+        if (is_in_line) until = now() + hub_answer_timeout;
+    }
     open_.notify();  // whoever asks besides us
-    if (client_.is_open()) co_return success();
+    if (client_.is_open() || (place_ && !stays_in_line)) co_return success();
     if (unreachable_) co_return unreachable_;
     if (!refusal_.empty()) co_return errc::hub_refused;
     co_return net::make_error_code(net::errc::timed_out);

@@ -46,6 +46,8 @@ public:
     void join(std::shared_ptr<transfer> which);
     bool has_joined(info_hash const& torrent) const;
     bool is_open() const noexcept;
+    /// Its place in line while the hub has no room for it; 1 is next.
+    std::optional<std::uint32_t> place() const noexcept { return place_; }
     /// As the hub told last; kept when the session is lost.
     std::map<endpoint, session::set_member> const& peers(info_hash const& torrent) const;
     /// Why the last try to connect failed: `net::errc::not_permitted` where the hub wants a passkey, or another one.
@@ -56,8 +58,9 @@ public:
     // Each asks the hub and waits for its answer, at most `hub_answer_timeout`. They fail with `net::errc::timed_out`
     // or `errc::hub_refused`.
 
-    /// The session is there. Fails also with what the next try to connect fails with.
-    net::task<result<void>> opened();
+    /// The session is there. In line it waits as long as it takes; without `stays_in_line` it returns as soon as there
+    /// is a `place`. Fails also with what the next try to connect fails with.
+    net::task<result<void>> opened(bool stays_in_line = true);
     net::task<result<void>> ask_status(info_hash torrent);
     net::task<result<void>> ask_peers(info_hash torrent);
     /// Leaves the hub with this transfer, or with `quits` the torrent. Done at once where there is no session.
@@ -91,10 +94,11 @@ private:
     std::string url_;
     session::client client_;
     net::signal news_;  // something is to be sent
-    net::signal open_;
+    net::signal open_;  // the session is there, or `place_` or why it is not has changed
     std::map<info_hash, std::shared_ptr<transfer>> transfers_;
     std::map<info_hash, bitfield> told_;
     std::list<question> questions_;
+    std::optional<std::uint32_t> place_;
     std::string refusal_;
     std::error_code unreachable_;  // why the last connection could not be opened
 };
