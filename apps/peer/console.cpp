@@ -10,6 +10,7 @@ module;
 #include <coroutine>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <map>
 #include <memory>
 #include <optional>
@@ -64,7 +65,17 @@ hand_console::hand_console(mover& with, console_options const& options,
       options_(options),
       content_(std::move(content)),
       names_(content_->content()),
-      hub_task_(with.home()) {}
+      hub_task_(with.home()),
+      running_(with.home()) {
+    running_.on_failure = [this](std::string_view, std::exception_ptr const& why) {
+        is_busy_ = false;
+        try {
+            std::rethrow_exception(why);
+        } catch (std::exception const& thrown) {
+            complain(escaped(thrown.what()));
+        }
+    };
+}
 
 hand_console::~hand_console() = default;
 
@@ -86,21 +97,24 @@ net::task<int> hand_console::run() {
     if (auto const why = watched_->transfer->status().error)
         co_return out.fail(status_of(why), shown + ": " + why.message());
 
-    bool const is_terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1 && !out.json();
+    is_terminal_ = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1 && !out.json();
     auto const complete = [this](std::string_view before) {
         return console::completions(before, known_peers(), names_);
     };
     screen_ =
-        is_terminal ? make_terminal(with_.home(), console::prompt_text(self_), complete) : make_script(with_.home());
+        is_terminal_ ? make_terminal(with_.home(), console::prompt_text(self_), complete) : make_script(with_.home());
+    if (is_terminal_) with_.on_interrupt = [this] { return interrupt(); };
     {
         using namespace asio::experimental::awaitable_operators;
         co_await (serve_lines() || until_stopped());
     }
     co_await drop_tracker();
+    with_.on_interrupt = {};
     with_.observer = [](engine::transfer_event const&) {};  // nobody reads on
     screen_.reset();
     if (is_busy_) co_return static_cast<int>(exit_status::incomplete);
-    co_return static_cast<int>(has_failed_ ? exit_status::failed : exit_status::done);
+    // A person saw what went wrong; a script asks for the status.
+    co_return static_cast<int>(has_failed_ && !is_terminal_ ? exit_status::failed : exit_status::done);
 }
 
 net::task<void> hand_console::until_stopped() {
@@ -124,9 +138,28 @@ net::task<void> hand_console::serve_lines() {
 }
 
 net::task<void> hand_console::obey(line command) {
+    std::string const name{console::entry_of(command.what).name};
     is_busy_ = true;
+    is_interrupted_ = false;
+    running_.spawn("command", run_to_end(std::move(command)));
+    co_await running_.join();
+    if (!is_busy_ || with_.stopped) co_return;
+    greeting_.reset();
+    requested_.clear();
+    if (std::exchange(is_opening_, false)) co_await drop_tracker();
+    say(name + " was cancelled");
+    is_busy_ = false;
+}
+
+net::task<void> hand_console::run_to_end(line command) {
     co_await run_command(std::move(command));
     is_busy_ = false;
+}
+
+bool hand_console::interrupt() {
+    if (!is_busy_ || std::exchange(is_interrupted_, true)) return false;
+    running_.cancel();
+    return true;
 }
 
 /// Whether a command's prerequisite is met; complains when not.

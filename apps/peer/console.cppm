@@ -37,6 +37,9 @@ private:
     net::task<void> serve_lines();
     net::task<void> until_stopped();
     net::task<void> obey(line command);
+    net::task<void> run_to_end(line command);
+    /// Control-C cancels the command that runs, once.
+    bool interrupt();
     bool is_possible(line const& command);
 
     // The commands: console_commands.cpp. Each shows its reply, or complains.
@@ -49,8 +52,8 @@ private:
     net::task<void> auto_download();
     net::task<void> quit_torrent();
     net::task<void> connect_tracker();
-    /// Why it cannot be connected to, in one line; nothing when it is.
-    net::task<std::optional<std::string>> open_tracker();
+    /// Why it cannot be connected to, in one line; nothing when it is, or without `stays_in_line` when it will be.
+    net::task<std::optional<std::string>> open_tracker(bool stays_in_line);
     net::task<void> get_peer_set();
     net::task<void> update_status_to_tracker();
     net::task<void> disconnect_tracker();
@@ -58,10 +61,13 @@ private:
     net::task<void> drop_tracker();
     std::optional<std::string> tracker_url() const;
     bool is_tracker_connected() const { return hub_ && hub_->is_open(); }
+    bool is_in_line() const { return hub_ && hub_->place(); }
+    void say_place();
     std::string trouble(std::error_code why) const;
     void on_hub_event(session::any_client_event const& happened);
     void see_this_peer_info();
-    void see_peer_set();
+    void see_peer_set(bool all);
+    void see_member(std::string_view title, session::set_member const& member, bool all);
     void see_connected();
 
     void on_event(engine::transfer_event const& happened);
@@ -78,7 +84,8 @@ private:
     std::shared_ptr<watched> watched_;
     std::unique_ptr<screen> screen_;
     net::task_group hub_task_;
-    std::unique_ptr<engine::hub_session> hub_;          // while connected to the tracker, or about to be
+    net::task_group running_;                           // the command
+    std::unique_ptr<engine::hub_session> hub_;          // while connected to the tracker, or about to be again
     std::map<endpoint, session::set_member> peer_set_;  // as the hub told last
     endpoint self_;                                     // where others reach this peer
     std::set<endpoint> introduced_;
@@ -87,6 +94,9 @@ private:
     bool is_complete_ = false;
     bool has_quit_ = false;
     bool has_failed_ = false;
-    bool is_busy_ = false;  // a command runs
+    bool is_opening_ = false;      // a command waits for the tracker
+    bool is_busy_ = false;         // a command runs, or was cut off
+    bool is_interrupted_ = false;  // and was told to end
+    bool is_terminal_ = false;
 };
 }  // namespace shoal::cli

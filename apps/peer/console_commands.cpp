@@ -71,7 +71,7 @@ net::task<void> hand_console::run_command(line command) {
         case command::auto_download:
             co_return co_await auto_download();
         case command::quit_torrent:
-            co_return co_await quit_torrent();
+            co_return co_await net::uninterrupted(quit_torrent());  // not left half
         case command::connect_tracker:
             co_return co_await connect_tracker();
         case command::get_peer_set:
@@ -79,7 +79,7 @@ net::task<void> hand_console::run_command(line command) {
         case command::update_status_to_tracker:
             co_return co_await update_status_to_tracker();
         case command::disconnect_tracker:
-            co_return co_await disconnect_tracker();
+            co_return co_await net::uninterrupted(disconnect_tracker());
         case command::check_tracker_connected:
             co_return say(is_tracker_connected() ? "Peer is connected to tracker" : "Peer is not connected to tracker");
         case command::check_target_peer_connected:
@@ -89,7 +89,7 @@ net::task<void> hand_console::run_command(line command) {
         case command::see_this_peer_info:
             co_return see_this_peer_info();
         case command::see_peer_set:
-            co_return see_peer_set();
+            co_return see_peer_set(command.all);
         case command::see_connected:
             co_return see_connected();
         case command::see_chunk_status:
@@ -117,18 +117,22 @@ std::string hand_console::trouble(std::error_code why) const {
     return why.message();
 }
 
-net::task<std::optional<std::string>> hand_console::open_tracker() {
+net::task<std::optional<std::string>> hand_console::open_tracker(bool stays_in_line) {
     auto const url = tracker_url();
     if (!url) co_return "neither the torrent nor --tracker names one by http or https";
-    co_await drop_tracker();
-    hub_ = with_.make_session(*url);
-    hub_->on_event = [this](session::any_client_event const& happened) { on_hub_event(happened); };
-    hub_task_.spawn("hub session", hub_->run());
-    auto opened = co_await hub_->opened();
-    if (opened) {
+    is_opening_ = true;
+    if (is_in_line()) {
+        say_place();
+    } else {
+        co_await drop_tracker();
+        hub_ = with_.make_session(*url);
+        hub_->on_event = [this](session::any_client_event const& happened) { on_hub_event(happened); };
         hub_->join(watched_->transfer);
-        opened = co_await hub_->ask_peers(content_->swarm_hash());
+        hub_task_.spawn("hub session", hub_->run());
     }
+    auto opened = co_await hub_->opened(stays_in_line);
+    if (is_tracker_connected()) opened = co_await hub_->ask_peers(content_->swarm_hash());
+    is_opening_ = false;
     if (opened) co_return std::nullopt;
     auto why = trouble(opened.error());
     co_await drop_tracker();
@@ -137,7 +141,7 @@ net::task<std::optional<std::string>> hand_console::open_tracker() {
 
 net::task<void> hand_console::connect_tracker() {
     if (is_tracker_connected()) co_return complain("Peer is connected to tracker already");
-    if (auto const why = co_await open_tracker()) co_return complain("cannot connect to the tracker: " + *why);
+    if (auto const why = co_await open_tracker(true)) co_return complain("cannot connect to the tracker: " + *why);
     say("Tracker established connection to " + me());
 }
 
@@ -158,9 +162,13 @@ net::task<void> hand_console::update_status_to_tracker() {
     say("Tracker updated " + me() + " status");
 }
 
+/// Also ends the wait in line and the tries to come back, and the announces that `/auto_download` began.
 net::task<void> hand_console::disconnect_tracker() {
-    (void)co_await hub_->leave(content_->swarm_hash(), false);
+    auto& transfer = *watched_->transfer;
+    if (!hub_ && !transfer.is_announcing()) co_return complain("Peer is not connected to tracker");
+    if (hub_) (void)co_await hub_->leave(content_->swarm_hash(), false);
     co_await drop_tracker();
+    co_await transfer.stop_announcing();
     say(me() + " disconnected from tracker");
 }
 
@@ -168,10 +176,16 @@ void hand_console::on_hub_event(session::any_client_event const& happened) {
     namespace event = session::client_event;
     if (std::holds_alternative<event::set_changed>(happened) || std::holds_alternative<event::answered>(happened))
         peer_set_ = hub_->peers(content_->swarm_hash());
-    else if (auto const* waiting = std::get_if<event::waiting>(&happened))
-        say("the tracker is full; place " + std::to_string(waiting->place) + " in line");
+    else if (std::holds_alternative<event::waiting>(happened))
+        say_place();
+    else if (std::holds_alternative<event::welcomed>(happened) && !is_opening_)
+        say("Tracker established connection to " + me());
     else if (std::holds_alternative<event::lost>(happened))
         say("[TRACKER DISCONNECTED] connecting again");
+}
+
+void hand_console::say_place() {
+    say("the tracker is full; place " + std::to_string(*hub_->place()) + " in line");
 }
 
 net::task<void> hand_console::connect_peer(endpoint peer) {
@@ -236,8 +250,11 @@ net::task<void> hand_console::auto_download() {
     auto& transfer = *watched_->transfer;
     auto& clock = with_.outside().clock;
     if (!is_tracker_connected() && tracker_url()) {
-        auto const why = co_await open_tracker();
-        say(why ? "going on without the tracker: " + *why : "Tracker established connection to " + me());
+        auto const why = co_await open_tracker(false);
+        if (is_in_line())
+            say("going on without the tracker until it has a place");
+        else
+            say(why ? "going on without the tracker: " + *why : "Tracker established connection to " + me());
     }
     struct automatic {
         engine::transfer& of;
@@ -280,19 +297,33 @@ void hand_console::see_this_peer_info() {
     say("uploaded: " + std::to_string(status.uploaded));
 }
 
-void hand_console::see_peer_set() {
-    if (peer_set_.empty()) return say("the peer set is empty");
-    for (auto const& [at, member] : peer_set_) {
-        auto const status = member.have          ? names_.list(console::held(*member.have))
-                            : member.is_complete ? std::string{"all"}
-                                                 : std::string{"not told"};
-        say(peer_text(at) + " " + escaped(member.client));
-        say("  ip: " + at.address.to_string());
-        say("  listen_port: " + std::to_string(at.port));
-        say("  chunk_status: " + status);
-        say("  downloaded: " + std::to_string(member.downloaded));
-        say("  uploaded: " + std::to_string(member.uploaded));
+/// This peer is in the set while it is connected to the tracker, which does not tell it of itself.
+void hand_console::see_peer_set(bool all) {
+    if (is_tracker_connected()) {
+        auto const status = watched_->transfer->status();
+        session::set_member self;
+        self.at = self_;
+        self.have = watched_->transfer->have();
+        self.downloaded = status.downloaded;
+        self.uploaded = status.uploaded;
+        see_member("(this peer)", self, all);
+    } else if (peer_set_.empty()) {
+        say("the peer set is empty");
     }
+    for (auto const& [at, member] : peer_set_) see_member(escaped(member.client), member, all);
+}
+
+void hand_console::see_member(std::string_view title, session::set_member const& member, bool all) {
+    auto have = member.have;
+    if (!have && member.is_complete) have.emplace(content_->pieces().piece_count(), true);
+    say(peer_text(member.at).append(" ").append(title));
+    say("  ip: " + member.at.address.to_string());
+    say("  listen_port: " + std::to_string(member.at.port));
+    say(have ? "  chunk_status:" : "  chunk_status: not told");
+    if (have)
+        for (auto const& each : names_.status_lines(*have, all)) say("    " + each);
+    say("  downloaded: " + std::to_string(member.downloaded));
+    say("  uploaded: " + std::to_string(member.uploaded));
 }
 
 void hand_console::see_connected() {

@@ -130,8 +130,11 @@ int mover::run(std::function<net::task<int>(mover&)> command) {
 }
 
 net::task<void> mover::watch_signals() {
-    auto const [error, number] = co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
-    if (error) co_return;
+    for (;;) {
+        auto const [error, number] = co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
+        if (error) co_return;
+        if (number != SIGINT || !on_interrupt || !on_interrupt()) break;
+    }
     std::signal(SIGINT, SIG_DFL);
     std::signal(SIGTERM, SIG_DFL);
     stopped = true;

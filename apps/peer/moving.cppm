@@ -88,6 +88,7 @@ public:
     bool stopped = false;
     std::stop_source stopping;           ///< The same, for what works on other threads.
     std::optional<endpoint> listening;   ///< What `listen` bound.
+    std::function<bool()> on_interrupt;  ///< Is asked first at SIGINT; true: it has dealt with it.
     engine::transfer_observer observer;  ///< Is told what happens, instead of the notes and events that others get.
     output& out;
 

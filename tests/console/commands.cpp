@@ -55,6 +55,7 @@ TEST_CASE("a command is read with its arguments", "[console]") {
     CHECK(read("/merge_chunks a name with blanks").name == "a name with blanks");
     CHECK(read("/see_chunk_status --all").all);
     CHECK_FALSE(read("/see_chunk_status").all);
+    CHECK(read("/see_peer_set --all").all);
 }
 
 TEST_CASE("empty lines and comments are nothing", "[console]") {

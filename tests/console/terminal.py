@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`peer console` at a terminal: prompt, history, completion, and remote events above the line that is being typed.
 
-    terminal.py PEER [NAME...]
+    terminal.py PEER TRACKER [NAME...]
 """
 import fcntl
 import os
@@ -19,7 +19,7 @@ import termios
 import time
 import unittest
 
-PEER = ""
+PEER = TRACKER = ""
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
 LEAKS = {"LSAN_OPTIONS": f"suppressions={pathlib.Path(__file__).resolve().parent / 'libedit.supp'}:print_suppressions=0"}
 PATIENCE = 60
@@ -173,18 +173,23 @@ class Terminal(unittest.TestCase):
         self.torrent = self.folder / "film.torrent"
         subprocess.run([PEER, "create", content, "-o", self.torrent, "--quiet"], check=True, env=CLEAN,
                        stdout=subprocess.DEVNULL)
-        self.console = AtTerminal(PEER, "console", self.torrent, "-o", self.folder / "out", "--listen", "127.0.0.1:0",
-                                  "--state", self.folder / "state")
+        self.open_console()
+
+    def open_console(self, out="out", *options):
+        self.console = AtTerminal(PEER, "console", self.torrent, "-o", self.folder / out, "--listen", "127.0.0.1:0",
+                                  "--state", self.folder / "state", *options)
         self.addCleanup(self.console.close)
         self.console.wait_until(lambda lines: re.fullmatch(r"\[127\.0\.0\.1,\d+\]", lines[-1]), "a prompt")
         self.prompt = self.console.screen.shown()[-1] + " "
         self.port = int(self.prompt[1:-2].split(",")[1])
 
-    def other(self):
-        """A console that is driven through a pipe, has everything, and its port."""
+    def other(self, name="other", *options):
+        """A console that is driven through a pipe, has everything in a folder of its own, and its port."""
+        shutil.copytree(self.folder / "there", self.folder / name)
         process = subprocess.Popen([str(word) for word in (
-            PEER, "console", self.torrent, "-o", self.folder / "there", "--listen", "127.0.0.1:0", "--state",
-            self.folder / "other-state")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=CLEAN)
+            PEER, "console", self.torrent, "-o", self.folder / name, "--listen", "127.0.0.1:0", "--state",
+            self.folder / f"{name}-state", *options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, env=CLEAN)
 
         def end():
             process.kill()
@@ -271,13 +276,85 @@ class Terminal(unittest.TestCase):
                 self.console.close()
                 self.setUp()
 
-    def test_a_failed_command_is_status_1(self):
+    def test_a_typo_does_not_change_the_exit_status(self):
         self.console.type("/nonsense\r")
         self.console.has("no such command: /nonsense (see /help)")
         self.console.type("\x04")
-        self.assertEqual(self.console.status(), 1)
+        self.assertEqual(self.console.status(), 0)
+
+    def start_a_command_that_waits(self):
+        self.console.type("/auto_download\r")
+        self.console.wait_until(lambda lines: any(line.startswith("0 of 4 chunks") for line in lines), "progress")
+
+    def test_control_c_cancels_the_command_that_runs_and_the_next_one_ends_the_console(self):
+        self.start_a_command_that_waits()
+        self.console.type("\x03")
+        self.console.has("/auto_download was cancelled")
+        self.console.last_is(self.prompt)
+        self.console.type("/check_tracker_connected\r")
+        self.console.has("Peer is not connected to tracker")
+        self.console.type("\x03")
+        self.assertEqual(self.console.status(), 0)
+
+    def tracker_with_one_place(self):
+        """The announce URL of a hub that another console holds the only place of, and that console."""
+        tracker = subprocess.Popen([TRACKER, "--listen", "127.0.0.1:0", "--data", self.folder / "hub", "--nodes-max", "1"],
+                                   stderr=subprocess.PIPE, env=CLEAN)
+        self.addCleanup(tracker.stderr.close)
+        self.addCleanup(tracker.wait)
+        self.addCleanup(tracker.kill)
+        while not (listening := re.search(r"http://\S+/announce", (line := tracker.stderr.readline().decode()))):
+            self.assertTrue(line)
+        url = listening[0]
+        holder, _ = self.other("holder", "--tracker", url)
+        holder.stdin.write(b"/connect_tracker\n")
+        holder.stdin.flush()
+        while not (line := holder.stdout.readline()).startswith(b"Tracker established connection"):
+            self.assertTrue(line)
+        return url, holder
+
+    def test_control_c_leaves_the_line_at_a_full_tracker(self):
+        self.console.close()
+        url, holder = self.tracker_with_one_place()
+        self.open_console("out", "--tracker", url)
+        self.console.type("/connect_tracker\r")
+        self.console.has("the tracker is full; place 1 in line")
+        self.console.type("\x03")
+        self.console.has("/connect_tracker was cancelled")
+        self.console.type("/disconnect_tracker\r")
+        self.console.has("Peer is not connected to tracker")
+        holder.communicate(b"/exit\n", timeout=PATIENCE)
+        self.console.type("/connect_tracker\r")
+        self.console.has(f"Tracker established connection to Peer[127.0.0.1,{self.port}]")
+
+    def test_a_signal_to_end_during_a_command_is_status_7(self):
+        self.start_a_command_that_waits()
+        os.kill(self.console.pid, signal.SIGTERM)
+        self.assertEqual(self.console.status(), 7)
+
+    def test_auto_download_fetches_from_several_peers_at_once_and_shows_progress(self):
+        self.console.close()
+        (self.folder / "there" / "film" / "file1.webm").write_bytes(os.urandom(3_000_000))
+        subprocess.run([PEER, "create", self.folder / "there" / "film", "-o", self.torrent, "--quiet",
+                        "--piece-length", "64KiB"], check=True, env=CLEAN, stdout=subprocess.DEVNULL)
+        self.open_console("fresh")
+        others = [self.other(name, "--upload-limit", "500KiB") for name in ("one", "other")]
+        for _, port in others:
+            self.console.type(f"/connect_peer 127.0.0.1 {port}\r")
+            self.console.has(f"Peer[127.0.0.1,{port}] established connection to Peer[127.0.0.1,{self.port}]")
+        self.console.type("/auto_download\r")
+        self.console.wait_until(
+            lambda lines: any(re.fullmatch(r"[1-9]\d* of 48 chunks, .+/s from 2 peers", line) for line in lines), "progress")
+        self.console.has("All 48 chunks are here")
+        self.console.has("Merge complete!")
+        self.assertEqual((self.folder / "fresh" / "film" / "file1.webm").read_bytes(),
+                         (self.folder / "there" / "film" / "file1.webm").read_bytes())
+        for process, _ in others:
+            said = process.communicate(b"/exit\n", timeout=PATIENCE)[0].decode()
+            self.assertRegex(said, r"Sending file1\.webm\.part\d+ to Peer\[127\.0\.0\.1," + str(self.port) + r"\]\.\.\.")
+            self.assertIn("sent successfully", said)
 
 
 if __name__ == "__main__":
-    PEER = sys.argv[1]
-    unittest.main(argv=[sys.argv[0], *sys.argv[2:]], verbosity=2)
+    PEER, TRACKER = sys.argv[1:3]
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
