@@ -19,6 +19,7 @@ import sys
 import time
 
 import clients
+import consoles
 import isolated
 import torrents
 import trackers
@@ -169,12 +170,17 @@ def main():
     tracker_rows = [[each.name, *(report.start(f"shoal → shoal by {each.name} {scheme}", transfers.run, clients.Shoal,
                                                clients.Shoal, each, scheme, "hybrid") for scheme in ("http", "udp"))]
                     for each in (trackers.OpenTracker, trackers.NodeTracker)]
+    by_hand = consoles.Consoles(run_folder, payload, transfers.addresses)
+    console_rows = [[each.name, report.start(f"console ← {each.name}", by_hand.run, by_hand.fetches, each),
+                     report.start(f"console → {each.name}", by_hand.run, by_hand.gives, each)] for each in OTHERS]
 
     table("Torrents: made by the row, read by the column, with equal info-hashes", ["made by", *checks.readers],
           torrent_rows)
     table("Transfers of 64 MiB between peers that find each other through Shoal's tracker, or by --connect",
           ["seeder → leecher", *(f"{scheme} {kind}" for scheme, kind in columns), "direct v1"], transfer_rows)
     table("Shoal's peers through other trackers, hybrid", ["tracker", "http", "udp"], tracker_rows)
+    table("The console with other clients, v1", ["client", "commands, and fetched from", "fetches from the console"],
+          console_rows)
     print(f"\n{report.passed} passed, {len(report.failed)} failed in {time.monotonic() - begin:.0f} s")
     if not report.failed:
         shutil.rmtree(run_folder)

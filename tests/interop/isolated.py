@@ -39,16 +39,23 @@ def free_port():
 
 
 class Process:
-    """A started program. Its output goes to a file."""
+    """A started program. Its output goes to a file; its input is empty unless it is `driven` by `tell`."""
 
-    def __init__(self, command, folder, **environment):
+    def __init__(self, command, folder, driven=False, **environment):
         folder.mkdir(parents=True, exist_ok=True)
         self.command = [str(part) for part in command]
         self.output = folder / "output"
         with open(self.output, "ab") as output:
-            self.popen = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder,
+            self.popen = subprocess.Popen(self.command, stdin=subprocess.PIPE if driven else subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder,
                                           start_new_session=True,
                                           env={**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(folder), **environment})
+
+    def tell(self, line):
+        self.popen.stdin.write(line.encode() + b"\n")
+        self.popen.stdin.flush()
+
+    def end_input(self):
+        self.popen.stdin.close()
 
     def status(self):
         """The exit status, or None while it runs."""
