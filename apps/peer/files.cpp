@@ -10,13 +10,17 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <mutex>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 module peer;
+import shoal.bencode;
 import shoal.core;
 import shoal.metainfo;
 import shoal.store;
@@ -124,6 +128,9 @@ shared_content::shared_content(fs::path const& path, fs::path const& except) {
                       shown(path) + ": " + message_of(errno)};
     auto const absolute = fs::absolute(path).lexically_normal();
     name_ = (absolute.has_filename() ? absolute : absolute.parent_path()).filename().string();
+    std::error_code error;
+    place_ = fs::canonical(path, error);
+    if (error) throw failure{exit_status::failed, shown(path) + ": " + error.message()};
     if (S_ISDIR(status.st_mode)) {
         walk(path, except);
         return;
@@ -182,11 +189,44 @@ result<std::size_t> shared_content::read(std::size_t file, std::uint64_t offset,
     if (!single_file_) opened = open_below(root_.number(), joined(files_[file].path));
     auto const number = single_file_ ? root_.number() : opened.number();
     struct stat status{};
-    if (number < 0 || fstat(number, &status) != 0) return std::error_code{errno, std::system_category()};
+    if (number < 0 || fstat(number, &status) != 0) return read_failed(file, errno);
     if (!S_ISREG(status.st_mode)) return metainfo::make_error_code(metainfo::errc::source_changed);
     auto const count = read_fully(number, offset, into);
-    if (count < 0) return std::error_code{errno, std::system_category()};
+    if (count < 0) return read_failed(file, errno);
     return static_cast<std::size_t>(count);
+}
+
+std::error_code shared_content::read_failed(std::size_t file, int error_number) const {
+    std::lock_guard const lock(mutex_);
+    failed_file_ = escaped(joined(files_[file].path)) + ": ";
+    return {error_number, std::system_category()};
+}
+
+std::string shared_content::failed_file() const {
+    std::lock_guard const lock(mutex_);
+    return failed_file_;
+}
+
+std::vector<store::file_number> files_made_of(metainfo::torrent const& torrent) {
+    std::vector<store::file_number> numbers;
+    auto const& files = torrent.content().files();
+    for (store::file_number i = 0; i < files.size(); ++i)
+        if (!files[i].pad && !files[i].symlink) numbers.push_back(i);
+    return numbers;
+}
+
+store::content_names names_of(shared_content const& content, metainfo::torrent const& torrent) {
+    store::content_names names;
+    names.root = content.place().filename().string();
+    if (content.single_file()) return names;
+    std::vector<std::vector<std::string>> paths;
+    for (auto const& file : content.files()) paths.push_back(file.path);
+    std::ranges::sort(paths);
+    auto const numbers = files_made_of(torrent);
+    for (std::size_t i = 0; i < std::min(numbers.size(), paths.size()); ++i)
+        if (auto path = joined(paths[i]); path != torrent.content().files()[numbers[i]].joined())
+            names.paths.emplace(numbers[i], std::move(path));
+    return names;
 }
 
 namespace {
@@ -200,10 +240,25 @@ std::vector<std::string> entries_of(fs::path const& folder) {
     return names;
 }
 
-/// The torrent's root folder or single file in `directory`, where it is not under the torrent's own name.
+/// The name that the torrent was made with, where a file can have it: `a:b` for what is read as `a_b`.
+std::string name_as_written(metainfo::torrent const& torrent) {
+    auto const info = bencode::decode(torrent.info_bytes(), bencode::lenient);
+    auto const name = info ? info.value().root().find_text("name") : std::nullopt;
+    bool const is_name = name && !name->empty() && *name != "." && *name != ".." &&
+                         name->find_first_of(std::string_view{"/\0", 2}) == name->npos;
+    return is_name ? std::string{*name} : std::string{};
+}
+
+/// The torrent's root folder or single file in `directory`, where it is not under the name that the torrent is read
+/// with. The name that it was made with goes first: `a_b` beside it is another file.
 std::string root_in(fs::path const& directory, metainfo::torrent const& torrent) {
-    std::error_code error;
-    if (fs::exists(fs::symlink_status(directory / torrent.name(), error))) return {};
+    auto const is_there = [&directory](std::string const& name) {
+        std::error_code error;
+        return fs::exists(fs::symlink_status(directory / name, error));
+    };
+    if (auto written = name_as_written(torrent); !written.empty() && written != torrent.name() && is_there(written))
+        return written;
+    if (is_there(torrent.name())) return {};
     auto const names = entries_of(directory);
     auto const found = std::ranges::find(names, torrent.name(), metainfo::sanitise_name);
     return found == names.end() ? std::string{} : *found;
@@ -215,16 +270,15 @@ store::content_names names_in(fs::path const& directory, metainfo::torrent const
     names.root = root_in(directory, torrent);
     if (torrent.single_file()) return names;
     auto const root = directory / (names.root.empty() ? torrent.name() : names.root);
-    std::unordered_map<std::string, store::file_number> missing;
-    auto const& files = torrent.content().files();
-    for (store::file_number i = 0; i < files.size(); ++i) {
-        std::error_code error;
-        auto const path = files[i].joined();
-        if (files[i].pad || files[i].symlink || fs::exists(fs::symlink_status(root / path, error))) continue;
-        missing.emplace(path, i);
-    }
+    std::unordered_map<std::string, store::file_number> wanted;
+    bool is_any_missing = false;
     std::error_code error;
-    if (missing.empty() || !fs::is_directory(root, error)) return names;
+    for (auto const number : files_made_of(torrent)) {
+        auto const path = torrent.content().files()[number].joined();
+        is_any_missing = is_any_missing || !fs::exists(fs::symlink_status(root / path, error));
+        wanted.emplace(path, number);
+    }
+    if (!is_any_missing || !fs::is_directory(root, error)) return names;
 
     std::vector<std::vector<std::string>> there;
     for (fs::recursive_directory_iterator at(root, error), end; !error && at != end; at.increment(error)) {
@@ -237,8 +291,8 @@ store::content_names names_in(fs::path const& directory, metainfo::torrent const
     for (auto const& path : there) {
         auto portable = metainfo::sanitise_path({path.begin(), path.end()});
         taken.claim(portable);
-        if (auto const found = missing.find(joined(portable)); found != missing.end())
-            names.paths.emplace(found->second, joined(path));
+        auto const found = wanted.find(joined(portable));
+        if (found != wanted.end() && found->first != joined(path)) names.paths.emplace(found->second, joined(path));
     }
     return names;
 }
