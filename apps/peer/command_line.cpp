@@ -1,4 +1,5 @@
 module;
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
@@ -85,6 +86,23 @@ void add_threads(CLI::App& app, std::uint32_t& into) {
     add(app, "--threads", into, number_within(0, 1024), "N", "Hashing threads (default: one for each core)");
 }
 
+/// A tracker's URL. Of http without a path it is a hub's as people call its page: peers announce to `/announce` there.
+std::optional<std::string> parse_tracker(std::string const& text) {
+    if (!metainfo::is_tracker_url(text)) return std::nullopt;
+    auto const host = text.find("://") + 3;
+    auto const scheme = std::string_view{text}.substr(0, host - 3);
+    if (!equal_without_case(scheme, "http") && !equal_without_case(scheme, "https")) return text;
+    auto const end = std::min(text.find_first_of("/?#", host), text.size());
+    auto const rest = std::string_view{text}.substr(text[end] == '/' ? end + 1 : end);
+    bool const has_path = !rest.empty() && rest.front() != '?' && rest.front() != '#';
+    return has_path ? text : text.substr(0, end).append("/announce").append(rest);
+}
+
+void add_trackers(CLI::App& app, std::vector<std::string>& into, std::string const& help) {
+    options::add(app, "--tracker", into, parse_tracker, "an http, https or udp URL", help + "; repeatable")
+        ->type_name("URL");
+}
+
 void add_transfer(CLI::App& app, transfer_options& into) {
     add(app, "--listen", into.listen, options::parse_address, "ADDR:PORT", "Peer port (default: any free one)");
     auto const peer_address = [](std::string const& text) {
@@ -92,7 +110,7 @@ void add_transfer(CLI::App& app, transfer_options& into) {
         return peer && peer->port != 0 ? peer : std::nullopt;
     };
     add(app, "--connect", into.connect, peer_address, "IP:PORT", "A peer to try first; repeatable");
-    add_list(app, "--tracker", into.trackers, "URL", "Announce URL besides the torrent's own");
+    add_trackers(app, into.trackers, "Announce URL besides the torrent's own");
     add(app, "--upload-limit", into.upload_limit, options::parse_rate, "RATE", "Bytes a second; 0 is no limit");
     add(app, "--download-limit", into.download_limit, options::parse_rate, "RATE", "Bytes a second; 0 is no limit");
     add(app, "--peers-max", into.peers_max, number_within(1, 65'535), "N", "Connected peers per torrent");
@@ -113,7 +131,7 @@ command declare_create(CLI::App& program, create_options& into) {
     auto* path = app.add_option("PATH", into.source, "File or folder; links, devices and sockets are left out");
     auto* torrent = app.add_option("-o,--output", into.torrent, "Torrent file to write; replaces an older one");
     torrent->type_name("FILE.torrent");
-    add_list(app, "--tracker", into.trackers, "URL", "Announce URL, a tier of its own");
+    add_trackers(app, into.trackers, "Announce URL, a tier of its own");
     add_piece_length(app, into.piece_length);
     std::map<std::string, torrent_format> const formats{
         {"hybrid", torrent_format::hybrid}, {"v1", torrent_format::v1}, {"v2", torrent_format::v2}};
@@ -175,7 +193,7 @@ command declare_get(CLI::App& program, get_options& into) {
 command declare_find(CLI::App& program, find_options& into) {
     auto& app = *program.add_subcommand("find", "List what the hub's catalogue holds");
     app.add_option("PATTERN", into.pattern, "Words that begin so, in names and paths; or a name with * and ?");
-    add_list(app, "--tracker", into.transfer.trackers, "URL", "The hub");
+    add_trackers(app, into.transfer.trackers, "The hub");
     add_output(app, into.transfer.output);
     return {&app, {app.get_option("--tracker")}, &into.transfer.output, [&into] { return run_find(into); }};
 }
@@ -242,7 +260,10 @@ int run(int argc, char** argv) {
                 return output{{}}.fail(exit_status::wrong_usage, each.app->get_name() + ": " + option->get_name() +
                                                                      " is missing (see peer --help)");
         try {
-            return each.run();
+            auto const status = each.run();
+            if (auto const lost = lost_output(); lost && status == static_cast<int>(exit_status::done))
+                throw failure{exit_status::not_writable, "cannot write to standard output: " + lost.message()};
+            return status;
         } catch (failure const& why) {
             return output{*each.output}.fail(why.status, why.message);
         } catch (std::exception const& why) {

@@ -28,8 +28,6 @@ metainfo::format format_of(torrent_format format) {
 
 void check(create_options const& options) {
     auto const refuse = [](std::string message) { throw failure{exit_status::wrong_usage, std::move(message)}; };
-    for (auto const& url : options.trackers)
-        if (!metainfo::is_tracker_url(url)) refuse("--tracker: " + escaped(url) + " is no http, https or udp URL");
     for (auto const& url : options.web_seeds)
         if (!metainfo::is_web_seed_url(url)) refuse("--web-seed: " + escaped(url) + " is no http or https URL");
 }
@@ -43,13 +41,6 @@ auto written(create_options const& options, Work work) {
         throw failure{exit_status::not_writable,
                       "cannot write " + escaped(options.torrent.string()) + ": " + why.code().message()};
     }
-}
-
-void show_progress(output& out, std::uint64_t done, std::uint64_t total) {
-    if (!out.progress_due()) return;
-    out.progress("hashing " + size_text(done) + " of " + size_text(total) + " (" +
-                     std::to_string(total == 0 ? 100 : done * 100 / total) + " %)",
-                 {{"hashed", done}, {"size", total}});
 }
 
 /// What was made, from the file as anybody would read it.
@@ -94,7 +85,7 @@ int run_create(create_options const& options) {
     making.creation_date =
         std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
     making.threads = options.threads;
-    making.progress = [&out](std::uint64_t done, std::uint64_t total) { show_progress(out, done, total); };
+    making.progress = [&out](std::uint64_t done, std::uint64_t total) { show_hashing(out, done, total); };
     making.stop = signals.token();
     out.event("start", {{"name", source.name}, {"files", content.files().size()}, {"size", content.total_size()}});
 
@@ -102,8 +93,8 @@ int run_create(create_options const& options) {
     if (!made && made.error() == metainfo::errc::stopped)
         throw failure{exit_status::incomplete, "stopped; nothing was written"};
     if (!made)
-        throw failure{exit_status::failed,
-                      "cannot share " + escaped(options.source.string()) + ": " + made.error().message()};
+        throw failure{exit_status::failed, "cannot share " + escaped(options.source.string()) + ": " +
+                                               content.failed_file() + made.error().message()};
     auto const torrent = metainfo::parse_torrent(made.value());
     if (!torrent) throw failure{exit_status::failed, "the torrent made cannot be read: " + torrent.error().message()};
     written(options, [&] { file->commit(made.value()); });

@@ -7,11 +7,14 @@ module;
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <ctime>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 module peer;
@@ -19,6 +22,8 @@ import shoal.core;
 
 namespace shoal::cli {
 namespace {
+std::error_code first_loss;  // of standard output, of which there is one
+
 /// `\uNNNN`, a surrogate pair past U+FFFF.
 void append_escape(std::string& out, char32_t code_point) {
     auto const unit = [&out](unsigned value) {
@@ -65,7 +70,12 @@ std::size_t terminal_columns(int terminal) {
 void write_line(std::FILE* stream, std::string_view line) {
     std::fwrite(line.data(), 1, line.size(), stream);
     std::fputc('\n', stream);
-    std::fflush(stream);
+    bool const is_written = std::fflush(stream) == 0 && std::ferror(stream) == 0;
+    if (!is_written && stream == stdout && !first_loss) first_loss = {errno, std::system_category()};
+}
+
+std::error_code lost_output() noexcept {
+    return first_loss;
 }
 
 std::string json_text(boost::json::value const& value) {
@@ -142,6 +152,13 @@ void output::progress(std::string_view line, boost::json::object fields) {
     if (now < next_plain_) return;
     next_plain_ = now + plain_interval;
     write_line(stderr, line);
+}
+
+void show_hashing(output& out, std::uint64_t done, std::uint64_t total) {
+    if (!out.progress_due()) return;
+    out.progress("hashing " + size_text(done) + " of " + size_text(total) + " (" +
+                     std::to_string(total == 0 ? 100 : done * 100 / total) + " %)",
+                 {{"hashed", done}, {"size", total}});
 }
 
 void output::draw(std::string_view line) {

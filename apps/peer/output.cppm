@@ -7,6 +7,7 @@ module;
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 export module peer:output;
 import shoal.core;
@@ -37,6 +38,8 @@ struct failure {
 std::string json_text(boost::json::value const& value);
 /// Writes the line and its end at once, so that lines of several programs do not mix.
 void write_line(std::FILE* to, std::string_view line);
+/// Why `write_line` could not write to standard output, the first time; none where it always could.
+std::error_code lost_output() noexcept;
 /// How wide the terminal of this descriptor is; 80 where it does not say.
 std::size_t terminal_columns(int terminal);
 /// `1.5 GiB`, `312 MiB`, `17 B`.
@@ -80,6 +83,9 @@ private:
     std::chrono::steady_clock::time_point next_progress_{};  // of redrawn lines and events
     std::chrono::steady_clock::time_point next_plain_;
 };
+
+/// The progress of hashing, in bytes.
+void show_hashing(output& out, std::uint64_t done, std::uint64_t total);
 
 /// Between redraws of the progress line, and between progress events: smooth to the eye.
 inline constexpr auto redraw_interval = std::chrono::milliseconds{200};

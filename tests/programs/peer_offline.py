@@ -17,7 +17,8 @@ import tempfile
 import time
 import unittest
 
-from outside import CLEAN, DONE, FAILED, INCOMPLETE, MISMATCH, NOT_FOUND, NOT_WRITABLE, USAGE, bencode
+from outside import (CLEAN, DONE, FAILED, INCOMPLETE, MISMATCH, NOT_FOUND, NOT_WRITABLE, USAGE, ProgramTest, bencode,
+                     heed_permissions)
 
 PROGRAM = ""
 SHOWN = ["name", "info_hash_v1", "info_hash_v2", "piece_length", "piece_count", "total_size", "private", "trackers",
@@ -39,7 +40,7 @@ def torrent(name=b"name", files=None, **changed):
     return bencode({"info": {key: value for key, value in info.items() if value is not None}})
 
 
-class Peer(unittest.TestCase):
+class Peer(ProgramTest):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="shoal-peer-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
@@ -100,6 +101,30 @@ class Create(Peer):
         self.assertEqual(shown["trackers"], [["http://a.example/announce"], ["udp://b.example:1"]])
         self.assertEqual((shown["private"], shown["web_seeds"], shown["comment"], shown["name"]),
                          (True, ["http://w.example/"], "hello", "other name"))
+
+    def test_a_hub_named_without_a_path_is_announced_to(self):
+        for given, meant in (("http://hub.example:6969", "http://hub.example:6969/announce"),
+                             ("https://hub.example/", "https://hub.example/announce"),
+                             ("http://hub.example?passkey=k", "http://hub.example/announce?passkey=k"),
+                             ("http://hub.example/?passkey=k", "http://hub.example/announce?passkey=k"),
+                             ("http://hub.example/my/tracker", "http://hub.example/my/tracker"),
+                             ("udp://hub.example:1", "udp://hub.example:1")):
+            self.assertEqual(self.show(self.create("--tracker", given))["trackers"], [[meant]])
+
+    def test_says_which_file_cannot_be_read(self):
+        os.chmod(self.share / "deep/er/größe 大.bin", 0)
+        result = subprocess.run([PROGRAM, "create", "share", "-o", "x"], cwd=self.folder, env=CLEAN, capture_output=True,
+                                text=True, check=False, preexec_fn=heed_permissions)
+        self.assertEqual(result.returncode, FAILED, result)
+        self.assertIn("deep/er/größe 大.bin: Permission denied", result.stderr)
+
+    def test_progress_is_plain_lines_where_there_is_no_terminal(self):
+        with open(self.share / "large", "wb") as file:
+            file.truncate(64 << 30)
+        process = self.start(PROGRAM, "create", self.share, "-o", "x", cwd=self.folder)
+        process.wait_for("hashing ")
+        process.end(signal.SIGTERM)
+        self.assertNotIn(b"\r", process.seen)
 
     def test_same_content_same_info_hash_whatever_the_number_of_threads(self):
         one, many = (self.show(self.create("--threads", count))["info_hash_v2"] for count in ("1", "7"))
@@ -293,6 +318,16 @@ class Verify(Peer):
                         if event["event"] == "file"}
             self.assertEqual(problems, {"empty": "missing", "a.bin": "4 bytes too long"})
 
+    def test_names_that_are_read_alike_are_told_apart(self):
+        (self.share / "a:b").write_bytes(b"first" * 20000)
+        (self.share / "a_b").write_bytes(b"other" * 20000)
+        self.run_peer("verify", self.create(), self.folder)
+        (self.folder / "x*y").write_bytes(b"first" * 20000)
+        (self.folder / "x:y").write_bytes(b"other" * 20000)
+        (self.folder / "x_y").write_bytes(b"third" * 20000)
+        for name in ("x*y", "x:y", "x_y"):
+            self.run_peer("verify", self.create(source=name), self.folder)
+
     def test_follows_no_link(self):
         (self.share / "a.bin").rename(self.folder / "moved")
         (self.share / "a.bin").symlink_to(self.folder / "moved")
@@ -328,6 +363,29 @@ class Options(Peer):
         (self.folder / "odd.toml").write_text('"\\u001b[31m" = "1m"\n')
         self.run_peer("create", "share", "--config", "odd.toml", expect=USAGE)
         self.run_peer("create", "share", expect=USAGE, environment={"SHOAL_PIECE_LENGTH": odd})
+
+    def test_what_is_no_tracker_is_wrong_usage(self):
+        self.create()
+        for command in (("get", "made.torrent", "-o", "out"), ("seed", "made.torrent", "."), ("share", "share"), ("find",),
+                        ("console", "made.torrent", "-o", "out"), ("create", "share", "-o", "x")):
+            for url in ("gopher://hub.example", "hub.example:6969", "http://"):
+                self.run_peer(*command, "--tracker", url, expect=USAGE)
+
+    def test_a_name_without_a_hub_is_said_to_need_one(self):
+        result = subprocess.run([PROGRAM, "get", "film.mkv", "-o", "out"], cwd=self.folder, env=CLEAN, capture_output=True,
+                                text=True, check=False)
+        self.assertEqual(result.returncode, NOT_FOUND, result)
+        self.assertIn("needs --tracker", result.stderr)
+
+    def test_results_that_cannot_be_written_are_status_6(self):
+        self.create()
+        for command in (("show", "made.torrent"), ("show", "made.torrent", "--json"), ("verify", "made.torrent", "."),
+                        ("create", "share", "-o", "x")):
+            with open("/dev/full", "wb") as full:
+                result = subprocess.run([PROGRAM, *command], cwd=self.folder, env=CLEAN, stdout=full,
+                                        stderr=subprocess.PIPE, text=True, check=False)
+            self.assertEqual(result.returncode, NOT_WRITABLE, result)
+            self.assertEqual(result.stderr, "peer: cannot write to standard output: No space left on device\n")
 
     def test_what_is_not_built_yet_says_so(self):
         for command in ("daemon",):
