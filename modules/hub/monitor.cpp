@@ -67,43 +67,36 @@ std::int64_t monitor::wall(time_point at) const {
     return started_at_ + std::chrono::duration_cast<std::chrono::milliseconds>(at - started_).count();
 }
 
-std::uint64_t monitor::up_rate() const {
-    std::uint64_t sum = 0;
-    for (auto const& [hash, of] : nodes_.torrents())
-        for (auto const& [number, each] : of.members) sum += std::min(each.up_rate, exact_max / 1024);
-    return exact(sum);
-}
-std::uint64_t monitor::down_rate() const {
-    std::uint64_t sum = 0;
-    for (auto const& [hash, of] : nodes_.torrents())
-        for (auto const& [number, each] : of.members) sum += std::min(each.down_rate, exact_max / 1024);
-    return exact(sum);
+monitor::traffic monitor::all_traffic() const {
+    traffic sum;
+    for (auto const& [hash, of] : nodes_.torrents()) {
+        for (auto const& [number, each] : of.members) {
+            sum.up_rate += std::min(each.up_rate, exact_max / 1024);
+            sum.down_rate += std::min(each.down_rate, exact_max / 1024);
+            sum.served += std::min(each.uploaded, exact_max / 1024);
+        }
+    }
+    return {exact(sum.up_rate), exact(sum.down_rate), exact(sum.served)};
 }
 
-namespace {
-json::object status_object(roster const& nodes, monitor const& self, monitor_numbers const& numbers,
-                           std::uint64_t up_rate, double announces_rate, std::int64_t started_at, std::int64_t now) {
-    std::uint64_t served = 0;
-    for (auto const& [hash, of] : nodes.torrents())
-        for (auto const& [number, each] : of.members) served += std::min(each.uploaded, exact_max / 1024);
+json::object monitor::status_object(monitor_numbers const& numbers, traffic const& all, time_point now) const {
     json::object out{{"name", "Shoal tracker"},
-                     {"version", self.version},
-                     {"started_at", started_at},
-                     {"now", now},
-                     {"nodes", nodes.session_count()},
-                     {"waiting", nodes.waiting_count()},
-                     {"torrents", nodes.torrents().size()},
-                     {"catalogue", self.shared.size()},
+                     {"version", version},
+                     {"started_at", started_at_},
+                     {"now", wall(now)},
+                     {"nodes", nodes_.session_count()},
+                     {"waiting", nodes_.waiting_count()},
+                     {"torrents", nodes_.torrents().size()},
+                     {"catalogue", shared.size()},
                      {"announce_peers", numbers.registry_peers},
-                     {"up_rate", up_rate},
+                     {"up_rate", all.up_rate},
                      {"announces_http", exact(numbers.announces_http)},
                      {"announces_udp", exact(numbers.announces_udp)},
-                     {"announces_rate", rounded(announces_rate)},
-                     {"bytes_served", exact(served)}};
-    out["nodes_max"] = self.nodes_max ? json::value(*self.nodes_max) : json::value(nullptr);
+                     {"announces_rate", rounded(announces_rate_)},
+                     {"bytes_served", all.served}};
+    out["nodes_max"] = nodes_max ? json::value(*nodes_max) : json::value(nullptr);
     return out;
 }
-}  // namespace
 
 /// What the next event is made of.
 touched monitor::take_pending() {
@@ -147,13 +140,14 @@ void monitor::update(touched news, std::vector<happening> happened, monitor_numb
     json::array lines;
     if (listeners_ > 0) lines = log_array(log_, std::min(happened.size(), event_lines_max));
     bool const is_sampled = now - sampled_at_ >= history_step;
+    auto const all = is_sampled || listeners_ > 0 ? all_traffic() : traffic{};
     if (is_sampled) {
         auto const announces = numbers.announces_http + numbers.announces_udp;
         auto const seconds = std::chrono::duration<double>(now - sampled_at_).count();
         announces_rate_ = static_cast<double>(announces - sampled_announces_) / seconds;
         sampled_announces_ = announces;
         sampled_at_ = now;
-        history_.push_back({up_rate(), down_rate(), nodes_.session_count(), rounded(announces_rate_)});
+        history_.push_back({all.up_rate, all.down_rate, nodes_.session_count(), rounded(announces_rate_)});
         if (history_.size() > history_max) history_.pop_front();
     }
     auto const changes = take_pending();
@@ -217,7 +211,7 @@ void monitor::update(touched news, std::vector<happening> happened, monitor_numb
         }
         if (before.empty()) transfers_of_.erase({hash, number});
     }
-    set["status"] = status_object(nodes_, *this, numbers_, up_rate(), announces_rate_, started_at_, wall(now));
+    set["status"] = status_object(numbers_, all, now);
     json::object delta{{"seq", ++sequence_}, {"set", std::move(set)}};
     if (!del.empty()) delta["del"] = std::move(del);
     if (!lines.empty()) delta["log"] = std::move(lines);
@@ -281,15 +275,14 @@ std::string const& monitor::snapshot(time_point now) {
         if (torrents.size() == objects_shown) break;
         if (!known.owners.empty() && !nodes_.torrents().contains(hash)) torrents[hex(hash)] = object_of(hash);
     }
-    json::object const whole{
-        {"seq", sequence_},
-        {"status", status_object(nodes_, *this, numbers_, up_rate(), announces_rate_, started_at_, wall(now))},
-        {"nodes", std::move(nodes)},
-        {"torrents", std::move(torrents)},
-        {"peers", std::move(peers)},
-        {"transfers", std::move(transfers)},
-        {"log", log_array(log_, log_lines_shown)},
-        {"history", history_object(history_, wall(sampled_at_))}};
+    json::object const whole{{"seq", sequence_},
+                             {"status", status_object(numbers_, all_traffic(), now)},
+                             {"nodes", std::move(nodes)},
+                             {"torrents", std::move(torrents)},
+                             {"peers", std::move(peers)},
+                             {"transfers", std::move(transfers)},
+                             {"log", log_array(log_, log_lines_shown)},
+                             {"history", history_object(history_, wall(sampled_at_))}};
     return snapshot_ = event_text("snapshot", boot_, sequence_, whole);
 }
 
@@ -323,7 +316,7 @@ std::vector<std::shared_ptr<std::string const>> monitor::after(std::uint64_t& po
 }
 
 std::string monitor::status_json(monitor_numbers const& numbers, time_point now) const {
-    return json::serialize(status_object(nodes_, *this, numbers, up_rate(), announces_rate_, started_at_, wall(now)));
+    return json::serialize(status_object(numbers, all_traffic(), now));
 }
 
 std::string monitor::nodes_json(node_number after, std::size_t limit) const {
@@ -431,7 +424,7 @@ std::string monitor::metrics(monitor_numbers const& numbers, time_point now) con
     add("registry_torrents", "gauge", "Torrents with such peers.", numbers.registry_torrents);
     add("announces_http_total", "counter", "Announces by HTTP.", numbers.announces_http);
     add("announces_udp_total", "counter", "Announces by UDP.", numbers.announces_udp);
-    add("upload_bytes_per_second", "gauge", "What all nodes together say they send.", up_rate());
+    add("upload_bytes_per_second", "gauge", "What all nodes together say they send.", all_traffic().up_rate);
     add("session_messages_refused_total", "counter", "Session messages that were broken.", nodes_.refused_messages());
     add("event_streams", "gauge", "Pages that listen.", listeners_);
     return out;

@@ -119,8 +119,12 @@ private:
     };
     std::string const& snapshot(time_point now);
     touched take_pending();
-    std::uint64_t up_rate() const;
-    std::uint64_t down_rate() const;
+    /// Of all members together.
+    struct traffic {
+        std::uint64_t up_rate = 0, down_rate = 0, served = 0;
+    };
+    traffic all_traffic() const;
+    boost::json::object status_object(monitor_numbers const& numbers, traffic const& all, time_point now) const;
     /// Counting the copies of a torrent takes a step for each piece of each peer: done again when it has changed, but
     /// the seldomer the longer it takes.
     boost::json::value health_of(info_hash const& torrent, membership const& of) const;
