@@ -79,6 +79,12 @@ metainfo::torrent parsed(std::string_view bytes, std::string const& from) {
 }
 }  // namespace
 
+std::string near_names(listing const& of) {
+    std::string text;
+    for (auto const& near : of.near) text += (text.empty() ? "; like it: " : ", ") + escaped(near);
+    return text;
+}
+
 std::optional<hub_catalogue> hub_catalogue::of(std::vector<std::string> const& trackers, net::environment& outside) {
     for (auto const& url : trackers) {
         if (!url.starts_with("http://") && !url.starts_with("https://")) continue;

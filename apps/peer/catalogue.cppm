@@ -29,6 +29,9 @@ struct listing {
     std::vector<std::string> near;  ///< Names like the one that is not there.
 };
 
+/// `; like it: ...` with the near names, escaped; empty where there are none.
+std::string near_names(listing const& of);
+
 /// A hub, by the first http or https URL among trackers.
 class hub_catalogue {
 public:

@@ -3,6 +3,7 @@ module;
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <coroutine>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,8 +20,9 @@ net::task<int> find(mover& with, find_options const& options) {
     auto& out = with.out;
     auto hub = hub_catalogue::of(options.transfer.trackers, with.outside());
     if (!hub) co_return out.fail(exit_status::wrong_usage, "find: --tracker names no hub (http or https)");
-    auto const found = co_await hub->find(options.pattern);
-    for (auto const& each : found.contents) {
+    auto const found = co_await before_stop(with, hub->find(options.pattern));
+    if (!found) co_return out.fail(exit_status::incomplete, "stopped before the hub answered");
+    for (auto const& each : found->contents) {
         if (each.name.empty()) continue;  // only announced: nobody shares it by name
         boost::json::array owners;
         for (auto const& owner : each.owners) owners.emplace_back(owner);
@@ -37,11 +39,11 @@ net::task<int> find(mover& with, find_options const& options) {
                    (each.nodes == 1 ? " node" : " nodes") + "\t" + to_hex(each.hash.view()) + "\t" + owners_text);
     }
     auto const is_there = [](auto const& each) { return !each.name.empty(); };
-    if (std::ranges::none_of(found.contents, is_there))
-        co_return out.fail(exit_status::not_found, options.pattern.empty()
-                                                       ? "the hub's catalogue is empty"
-                                                       : "nothing matches " + escaped(options.pattern));
-    co_return static_cast<int>(exit_status::done);
+    if (std::ranges::any_of(found->contents, is_there)) co_return static_cast<int>(exit_status::done);
+    if (options.pattern.empty()) co_return out.fail(exit_status::not_found, "the hub's catalogue is empty");
+    auto const like = co_await before_stop(with, hub->by_name(options.pattern));  // which gives near names
+    co_return out.fail(exit_status::not_found,
+                       "nothing matches " + escaped(options.pattern) + (like ? near_names(*like) : std::string{}));
 }
 }  // namespace
 

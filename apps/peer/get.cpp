@@ -27,8 +27,11 @@ namespace {
 constexpr auto unreachable_after = std::chrono::seconds{30};
 /// And after this long where a tracker wants a passkey: another one may still answer.
 constexpr auto kept_out_after = std::chrono::seconds{3};
-/// A full disk is waited for this long before `get` gives up; what is there can be resumed.
-constexpr auto full_disk_patience = std::chrono::seconds{30};
+/// A full disk, or what else may pass, is waited for this long before `get` gives up; what is there can be resumed.
+constexpr auto disk_patience = std::chrono::seconds{30};
+/// Trackers have answered and nobody is known or can be connected to for this long: the user is told.
+constexpr auto told_alone_after = std::chrono::seconds{5};
+constexpr auto told_unconnected_after = std::chrono::seconds{30};
 
 using wall_clock = std::chrono::steady_clock;
 
@@ -73,6 +76,23 @@ void tell_complete(mover& with, watched& each, wall_clock::time_point started) {
     with.out.note(escaped(each.content->name()) + ": complete and verified, " + size_text(status.bytes_total));
 }
 
+/// Says, once each time, that there is nobody to fetch from.
+void tell_if_alone(output& out, watched& each, wall_clock::time_point now) {
+    auto const status = each.transfer->status();
+    if (each.is_complete || !each.was_reached || status.peers > 0) {
+        each.alone_since.reset();
+        each.was_told_alone = false;
+        return;
+    }
+    if (!each.alone_since) each.alone_since = now;
+    bool const is_known = status.peers_known > 0;
+    if (each.was_told_alone || now - *each.alone_since < (is_known ? told_unconnected_after : told_alone_after)) return;
+    each.was_told_alone = true;
+    auto const why = is_known ? "none of the " + std::to_string(status.peers_known) + " peers known can be reached"
+                              : std::string{"nobody is there who has it"};
+    out.note(escaped(each.content->name()) + ": " + why + "; waiting");
+}
+
 /// One line for each content that a name may mean.
 std::string candidates(std::string const& name, std::vector<listed> const& all) {
     std::string text = escaped(name) + " names several contents; give one of their info-hashes instead:";
@@ -91,12 +111,8 @@ net::task<metainfo::torrent> fetch_by_name(hub_catalogue hub, std::string name) 
     if (!hash) {
         auto const found = co_await hub.by_name(name);
         if (found.contents.size() > 1) throw failure{exit_status::failed, candidates(name, found.contents)};
-        if (found.contents.empty()) {
-            std::string text = escaped(name) + ": the hub knows no such name";
-            for (auto const& near : found.near)
-                text += (&near == &found.near.front() ? "; like it: " : ", ") + escaped(near);
-            throw failure{exit_status::not_found, text};
-        }
+        if (found.contents.empty())
+            throw failure{exit_status::not_found, escaped(name) + ": the hub knows no such name" + near_names(found)};
         hash = found.contents.front().hash;
     }
     auto torrent = co_await hub.fetch(*hash);
@@ -104,21 +120,41 @@ net::task<metainfo::torrent> fetch_by_name(hub_catalogue hub, std::string name) 
     co_return std::move(*torrent);
 }
 
-/// A torrent file, its URL, or a name in the catalogue of the hub. Throws `failure`.
+/// A torrent file, its URL, or a name in the catalogue of the hub. A file that is no torrent may be the content that
+/// was fetched before by the same name. Throws `failure`.
 net::task<metainfo::torrent> resolve(mover& with, get_options const& options, std::string target) {
     if (target.starts_with("http://") || target.starts_with("https://"))
         co_return co_await fetch_torrent(with.outside(), target);
     std::error_code error;
     auto hub = hub_catalogue::of(options.transfer.trackers, with.outside());
-    if (!hub || std::filesystem::is_regular_file(target, error)) co_return load_torrent(target);
-    co_return co_await fetch_by_name(*hub, target);
+    if (!hub && !std::filesystem::exists(target, error))
+        throw failure{exit_status::not_found,
+                      escaped(target) + ": no such torrent file; a name in a hub's catalogue needs --tracker"};
+    if (!hub) co_return load_torrent(target);
+    std::optional<failure> no_torrent;
+    if (std::filesystem::is_regular_file(target, error)) {
+        try {
+            co_return load_torrent(target);
+        } catch (failure const& why) {
+            no_torrent = why;
+        }
+    }
+    try {
+        co_return co_await fetch_by_name(*hub, target);
+    } catch (failure const& why) {
+        if (no_torrent && why.status == exit_status::not_found) throw *no_torrent;
+        throw;
+    }
 }
 
 net::task<int> get(mover& with, get_options const& options) {
     auto& out = with.out;
     std::vector<std::shared_ptr<metainfo::torrent const>> contents;
-    for (auto const& target : options.targets)
-        contents.push_back(std::make_shared<metainfo::torrent const>(co_await resolve(with, options, target)));
+    for (auto const& target : options.targets) {
+        auto found = co_await before_stop(with, resolve(with, options, target));
+        if (!found) co_return out.fail(exit_status::incomplete, escaped(target) + ": stopped before it was found");
+        contents.push_back(std::make_shared<metainfo::torrent const>(*std::move(found)));
+    }
     auto const started = wall_clock::now();
     if (auto const listening = with.listen(); !listening)
         co_return out.fail(exit_status::failed, "cannot listen on " + options.transfer.listen.to_string() + ": " +
@@ -136,19 +172,21 @@ net::task<int> get(mover& with, get_options const& options) {
         out.event("start", {{"name", content->name()}, {"bytes", content->pieces().total_size()}});
     }
 
-    wall_clock::time_point disk_full_since{};
+    wall_clock::time_point disk_failed_since{};
     for (;;) {
-        bool is_disk_full = false, is_done = true, is_reached = false, is_kept_out = false;
+        std::error_code disk_trouble;
+        bool is_done = true, is_reached = false, is_kept_out = false;
         for (auto const& each : all) {
             auto const why = each->transfer->status().error;
             if (why == store::errc::no_space || is(why, condition::transient))
-                is_disk_full = true;
+                disk_trouble = why;
             else if (why && !each->is_complete)  // later, what is there goes on being given
                 co_return out.fail(status_of(why), escaped(each->content->name()) + ": " + why.message());
             if (each->is_complete && !each->complete_since) tell_complete(with, *each, started);
             if (!each->is_complete || (wants_to_seed(options) && !has_seeded_enough(options, *each))) is_done = false;
             is_kept_out = is_kept_out || each->was_kept_out;
             is_reached = is_reached || each->was_reached || each->is_complete;
+            tell_if_alone(out, *each, wall_clock::now());
         }
         with.show_progress(all);
         if (is_done) co_return static_cast<int>(exit_status::done);
@@ -163,9 +201,9 @@ net::task<int> get(mover& with, get_options const& options) {
             co_return out.fail(exit_status::not_permitted, "the tracker wants the announce URL with your passkey");
         if (!is_reached && now - started >= unreachable_after)
             co_return out.fail(exit_status::unreachable, "no peer and no tracker could be reached");
-        if (!is_disk_full) disk_full_since = now;
-        if (now - disk_full_since >= full_disk_patience)
-            co_return out.fail(exit_status::not_writable, "no space left; start again to go on");
+        if (!disk_trouble) disk_failed_since = now;
+        if (now - disk_failed_since >= disk_patience)
+            co_return out.fail(status_of(disk_trouble), disk_trouble.message() + "; start again to go on");
         co_await with.wait(redraw_interval);
     }
 }

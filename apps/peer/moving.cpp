@@ -11,6 +11,7 @@ module;
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -115,6 +116,7 @@ int mover::run(std::function<net::task<int>(mover&)> command) {
         } catch (...) {
             broken = std::current_exception();
         }
+        is_ending_ = true;
         signals_.cancel();
         sessions_.cancel();
         co_await sessions_.join();
@@ -159,7 +161,10 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
     engine::transfer_options options;
     options.storage.directory = place;
     options.storage.writable = how.writable;
-    if (!how.writable) options.storage.names = names_in(place, *content);
+    if (how.names)
+        options.storage.names = *std::move(how.names);
+    else if (!how.writable)
+        options.storage.names = names_in(place, *content);
     options.storage.journal = journal_path(options_, *content, place);
     options.connect = options_.connect;
     options.trackers = options_.trackers;
@@ -192,6 +197,30 @@ engine::hub_session& mover::hold_session(std::string const& url, std::shared_ptr
 net::task<void> mover::join_when_checked(engine::hub_session& hub, std::shared_ptr<engine::transfer> which) {
     if (!co_await which->checked()) co_return;
     if (!hub.has_joined(which->content().swarm_hash())) hub.join(which);
+}
+
+net::task<void> mover::quit_at_hubs(info_hash torrent) {
+    for (auto const& [url, hub] : hubs_)
+        if (hub->has_joined(torrent)) (void)co_await hub->leave(torrent, true);
+}
+
+namespace {
+net::task<void> note_end(net::task<void> work, bool& has_ended) {
+    co_await std::move(work);
+    has_ended = true;
+}
+}  // namespace
+
+net::task<bool> mover::ends_before_stop(net::task<void> work) {
+    bool has_ended = false;
+    std::exception_ptr failure;
+    net::task_group group{home()};
+    group.on_failure = [&failure](std::string_view, std::exception_ptr const& why) { failure = why; };
+    group.spawn("until a signal", note_end(std::move(work), has_ended));
+    std::stop_callback const on_stop{stopping.get_token(), [&group] { group.cancel(); }};
+    co_await group.join();
+    if (failure) std::rethrow_exception(failure);
+    co_return has_ended;
 }
 
 net::task<void> mover::wait(std::chrono::milliseconds length) {
@@ -230,7 +259,7 @@ void mover::on_event(watched& which, engine::transfer_event const& happened) {
         which.was_reached = true;
         auto const hub =
             announced->session.empty() ? std::nullopt : engine::session_url(announced->url, announced->session);
-        if (hub) hold_session(*hub, which.transfer);
+        if (hub && !is_ending_) hold_session(*hub, which.transfer);
         auto const url = announce::without_passkey(announced->url);
         out.event("announce", {{"url", url}, {"peers", announced->peers}});
         if (!announced->warning.empty()) out.note("tracker " + escaped(url) + " warns: " + escaped(announced->warning));

@@ -44,6 +44,8 @@ struct watched {
     bool was_kept_out = false;  ///< A tracker wants a passkey, or another one.
     bool is_complete = false;
     std::optional<std::chrono::steady_clock::time_point> complete_since;
+    std::optional<std::chrono::steady_clock::time_point> alone_since;  ///< Nobody is connected.
+    bool was_told_alone = false;
 };
 
 /// How a torrent is moved. The default serves what is there.
@@ -53,6 +55,7 @@ struct moved_as {
     bool sequential = false;
     bool by_hand = false;
     bool is_hashed = false;  ///< The content was read a moment ago and need not be read again.
+    std::optional<store::content_names> names = {};  ///< Of what is only read; nothing: by `names_in`.
 };
 
 /// Runs a node, and on it the coroutine that a command is, until that ends. A first SIGINT or SIGTERM sets `stopped`
@@ -70,6 +73,8 @@ public:
     /// Adds a torrent whose content is, or will be, below `directory`.
     result<std::shared_ptr<watched>> add(std::shared_ptr<metainfo::torrent const> content,
                                          std::filesystem::path const& directory, moved_as how = {});
+    /// Runs `work`, and cancels it when a signal comes. True when it ended by itself; what it throws is handed on.
+    net::task<bool> ends_before_stop(net::task<void> work);
     /// Waits at most `length`; returns early when something happened or a signal came.
     net::task<void> wait(std::chrono::milliseconds length);
     void wake() { news_.notify(); }
@@ -84,6 +89,8 @@ public:
 
     /// Holds a session with the hub at this URL (ws, wss) and takes part there with the transfer, once it is checked.
     engine::hub_session& hold_session(std::string const& url, std::shared_ptr<engine::transfer> which);
+    /// Tells the hubs of all sessions that are held that this torrent, which was stopped, is no longer shared.
+    net::task<void> quit_at_hubs(info_hash torrent);
 
     bool stopped = false;
     std::stop_source stopping;           ///< The same, for what works on other threads.
@@ -104,7 +111,21 @@ private:
     net::signal news_;
     asio::signal_set signals_;
     net::task_group sessions_;
+    bool is_ending_ = false;                                            // no session begins any more
     std::map<std::string, std::unique_ptr<engine::hub_session>> hubs_;  // by URL
     std::vector<std::shared_ptr<watched>> watched_;                     // events come until the node has stopped
 };
+
+template <class T>
+net::task<void> keep_value(net::task<T> work, std::optional<T>& out) {
+    out.emplace(co_await std::move(work));
+}
+
+/// What `work` returns; nothing when a signal came first.
+template <class T>
+net::task<std::optional<T>> before_stop(mover& with, net::task<T> work) {
+    std::optional<T> out;
+    (void)co_await with.ends_before_stop(keep_value(std::move(work), out));
+    co_return out;
+}
 }  // namespace shoal::cli

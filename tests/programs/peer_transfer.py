@@ -12,6 +12,7 @@ import resource
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,21 +20,10 @@ import threading
 import time
 import unittest
 
-from outside import (CLEAN, DONE, FAILED, INCOMPLETE, MISMATCH, NOT_FOUND, NOT_WRITABLE, UNREACHABLE, ProgramTest)
+from outside import (CLEAN, DONE, FAILED, INCOMPLETE, MISMATCH, NOT_FOUND, NOT_WRITABLE, PATIENCE, UNREACHABLE,
+                     ProgramTest, bencode)
 
 PEER = TRACKER = ""
-
-
-def bencode(value):
-    if isinstance(value, int):
-        return b"i%de" % value
-    if isinstance(value, str):
-        value = value.encode()
-    if isinstance(value, bytes):
-        return b"%d:%s" % (len(value), value)
-    if isinstance(value, list):
-        return b"l" + b"".join(map(bencode, value)) + b"e"
-    return b"d" + b"".join(bencode(key) + bencode(value[key]) for key in sorted(value)) + b"e"
 
 
 class Transfer(ProgramTest):
@@ -152,6 +142,114 @@ class Transfer(ProgramTest):
         ours = sorted(path.read_bytes() for path in self.out.rglob("*") if path.is_file())
         self.assertEqual(theirs, ours)
 
+    def test_of_names_that_are_read_alike_the_right_file_is_served(self):
+        for name in ("a:b", "a_b"):
+            (self.share / name).write_bytes(os.urandom(70_000))
+            (self.share.parent / name).write_bytes(os.urandom(70_000))
+        (self.share.parent / "a*b").write_bytes(os.urandom(70_000))
+        for content in (self.share, self.share.parent / "a:b"):
+            torrent = self.create(content)
+            seed, address = self.seed(torrent=torrent)
+            get = self.get("--connect", address, torrent=torrent)
+            self.assertEqual(get.end(), DONE, get.seen)
+            seed.end(signal.SIGTERM)
+        self.assertEqual((self.out / "share/a_b").read_bytes(), (self.share / "a:b").read_bytes())
+        self.assertEqual((self.out / "share/a_b (1)").read_bytes(), (self.share / "a_b").read_bytes())
+        self.assertEqual((self.out / "a_b").read_bytes(), (self.share.parent / "a:b").read_bytes())
+
+    def serve(self, answer):
+        """An HTTP server of this test, which answers as `answer(handler)` does; its URL."""
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                answer(self)
+
+            def log_message(self, *_):
+                pass
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads, server.block_on_close = True, False
+        self.addCleanup(server.server_close)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    def test_a_torrent_is_fetched_from_its_URL(self):
+        def answer(request):
+            bodies = {"/right.torrent": self.torrent.read_bytes(), "/wrong.torrent": b"no torrent"}
+            body = bodies.get(request.path, b"")
+            request.send_response(200 if body else 404)
+            request.send_header("Content-Length", str(len(body)))
+            request.end_headers()
+            request.wfile.write(body)
+        url = self.serve(answer)
+        _, address = self.seed()
+        for path, status in (("/right.torrent", DONE), ("/none.torrent", NOT_FOUND), ("/wrong.torrent", FAILED)):
+            get = self.get("--connect", address, torrent=url + path)
+            self.assertEqual(get.end(), status, get.seen)
+        self.assertTrue(self.same())
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        get = self.get("--connect", address, torrent=f"http://127.0.0.1:{port}/right.torrent")
+        self.assertEqual(get.end(), UNREACHABLE, get.seen)
+
+    def test_a_signal_ends_it_soon_while_a_server_is_silent(self):
+        asked, ended = threading.Event(), threading.Event()
+        self.addCleanup(ended.set)
+
+        def answer(_):
+            asked.set()
+            ended.wait()
+        url = self.serve(answer)
+        for words in (("get", url + "/x.torrent", "-o", self.out), ("get", "name", "-o", self.out, "--tracker", url),
+                      ("find", "--tracker", url)):
+            asked.clear()
+            program = self.start(PEER, *words)
+            self.assertTrue(asked.wait(PATIENCE))
+            began = time.monotonic()
+            self.assertEqual(program.end(signal.SIGTERM), INCOMPLETE, program.seen)
+            self.assertLess(time.monotonic() - began, 5)
+
+    def test_get_goes_on_seeding_until_its_time_or_ratio_is_reached(self):
+        seed, address = self.seed()
+        kept = self.get("--connect", address, "--seed")
+        timed = self.start(PEER, "get", self.torrent, "-o", self.folder / "timed", "--listen", "127.0.0.1:0", "--state",
+                           self.folder / "timed-state", "--connect", address, "--json", "--seed-time", "300ms")
+        kept_at = json.loads(kept.wait_for('"listening"'))["address"]
+        kept.wait_for('"complete"')
+        self.assertEqual(timed.end(), DONE, timed.seen)
+        self.assertIn(b'"complete"', timed.seen)
+        seed.end(signal.SIGTERM)
+
+        def second(name, *options):  # gets it from those that go on seeding alone
+            return self.start(PEER, "get", self.torrent, "-o", self.folder / name, "--listen", "127.0.0.1:0", "--state",
+                              self.folder / (name + "-state"), "--json", *options)
+        ratio = second("ratio", "--connect", kept_at, "--seed-ratio", "1")
+        ratio_at = json.loads(ratio.wait_for('"listening"'))["address"]
+        ratio.wait_for('"complete"')
+        self.assertIsNone(ratio.process.poll())
+        self.assertEqual(kept.end(signal.SIGTERM), DONE, kept.seen)
+        last = second("last", "--connect", ratio_at)
+        self.assertEqual(last.end(), DONE, last.seen)
+        self.assertEqual(ratio.end(), DONE, ratio.seen)
+
+    def test_that_nobody_has_the_content_is_said(self):
+        tracker = self.start(TRACKER, "--listen", "127.0.0.1:0", "--data", self.folder / "tracker")
+        url = tracker.wait_for("listening").split("listening on ")[1].split()[0]
+        get = self.get("--tracker", url)
+        get.wait_for("nobody is there who has it")
+        seed, _ = self.seed("--tracker", url)
+        self.assertEqual(get.end(), DONE, get.seen)
+
+    def test_progress_is_plain_lines_where_there_is_no_terminal_and_none_when_quiet(self):
+        def seed(name, *options):
+            return self.start(PEER, "seed", self.torrent, self.share.parent, "--listen", "127.0.0.1:0", "--state",
+                              self.folder / name, *options)
+        quiet, loud = seed("quiet", "--quiet"), seed("loud")
+        loud.wait_for("100% of", 2)
+        for program in (quiet, loud):
+            self.assertEqual(program.end(signal.SIGTERM), DONE, program.seen)
+        self.assertNotIn(b"\r", loud.seen)
+        self.assertEqual(quiet.seen, b"")
+
     def on_small_disk(self, mebibytes, taken, *options):
         """A `get` into a tmpfs of its own, of which `taken` bytes are taken until the program's input says `free`."""
         if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode != 0:
@@ -224,25 +322,16 @@ class Transfer(ProgramTest):
                           if path.is_file()}, there)
 
     def test_the_words_of_a_tracker_are_shown_without_a_control_character(self):
-        class Rude(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                odd = b"\x1b]0;title\x07\x1b[31mred\r\n"
-                key = b"failure reason" if "refuse" in self.path else b"warning message"
-                more = b"" if "refuse" in self.path else b"8:intervali60e5:peers0:"
-                said = b"%d:%s%d:%s" % (len(key), key, len(odd), odd)
-                body = b"d" + more + said + b"e"
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Rude)
-        self.addCleanup(server.server_close)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.shutdown)
-        url = f"http://127.0.0.1:{server.server_port}"
+        def answer(request):
+            odd = b"\x1b]0;title\x07\x1b[31mred\r\n"
+            key = b"failure reason" if "refuse" in request.path else b"warning message"
+            more = b"" if "refuse" in request.path else b"8:intervali60e5:peers0:"
+            body = b"d" + more + b"%d:%s%d:%s" % (len(key), key, len(odd), odd) + b"e"
+            request.send_response(200)
+            request.send_header("Content-Length", str(len(body)))
+            request.end_headers()
+            request.wfile.write(body)
+        url = self.serve(answer)
         get = self.get("--tracker", url + "/refuse", "--tracker", url + "/warn", "--timeout", "4s")
         self.assertEqual(get.end(), INCOMPLETE, get.seen)
         self.assertIn(b"red", get.seen)
@@ -324,6 +413,15 @@ class Transfer(ProgramTest):
         self.assertEqual(get.end(), DONE, get.seen)
         self.assertTrue(self.same())
         self.assertEqual(seed.end(signal.SIGTERM), DONE, seed.seen)
+
+    def test_want_of_descriptors_is_not_taken_for_a_full_disk(self):
+        _, address = self.seed("--upload-limit", "1MB")
+        get = self.get("--connect", address, "--sequential")
+        get.wait_for('"piece"')
+        open_now = max(map(int, os.listdir(f"/proc/{get.process.pid}/fd")))
+        resource.prlimit(get.process.pid, resource.RLIMIT_NOFILE, (open_now, open_now))
+        self.assertEqual(get.end(), FAILED, get.seen)
+        self.assertIn(b"too many open files or mappings; start again to go on", get.seen)
 
     def test_a_few_file_descriptors_are_enough(self):
         _, address = self.seed()
