@@ -1,5 +1,6 @@
 module;
 #include <algorithm>
+#include <atomic>
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <coroutine>
@@ -25,6 +26,7 @@ import shoal.engine;
 import shoal.metainfo;
 import shoal.net;
 import shoal.session;
+import shoal.store;
 import :files;
 import :moving;
 
@@ -32,8 +34,9 @@ namespace shoal::cli {
 namespace {
 /// Between two looks at the files that are shared: what is seen the same twice is no longer being written.
 constexpr auto look_interval = std::chrono::seconds{2};
-/// Waits before a hub that was not there or refused is asked again to list something.
-constexpr auto publish_again = std::chrono::seconds{10};
+/// Wait before a hub that refused to list something is asked again; doubled each time, up to the second figure.
+constexpr auto publish_again_after = std::chrono::seconds{10};
+constexpr auto publish_again_after_max = std::chrono::minutes{10};
 
 /// What a folder or file held when it was looked at, by path.
 using snapshot = std::map<std::vector<std::string>, file_stamp>;
@@ -52,18 +55,24 @@ struct shared {
     std::shared_ptr<byte_vector const> metainfo;
     std::shared_ptr<metainfo::torrent const> content;
     std::shared_ptr<watched> moved;
+    bool is_offered = false;  // the hub was asked to list it
     bool is_published = false;
     std::chrono::steady_clock::time_point publish_at{};
+    std::chrono::seconds publish_again = publish_again_after;
+    std::string refusal;                // as last said
+    std::vector<std::string> left_out;  // as last said
+};
+
+/// Bytes, told by the threads that hash.
+struct hashing_progress {
+    std::atomic<std::uint64_t> done = 0, total = 0;
 };
 
 /// The files of an earlier torrent that are the same still: its files without pads stand in the order of their paths.
 metainfo::known_hashes unchanged(shared const& before, shared_content const& now) {
     metainfo::known_hashes known;
     if (!before.content) return known;
-    std::vector<std::uint32_t> places;
-    auto const& files = before.content->content().files();
-    for (std::uint32_t i = 0; i < files.size(); ++i)
-        if (!files[i].pad && !files[i].symlink) places.push_back(i);
+    auto const places = files_made_of(*before.content);
     if (places.size() != before.made_from.size()) return known;
     known.from = before.content;
     auto const stamps = snapshot_of(now);
@@ -81,16 +90,21 @@ metainfo::known_hashes unchanged(shared const& before, shared_content const& now
 struct look {
     std::optional<failure> trouble;  // not found, or unreadable
     snapshot seen;
+    std::vector<std::string> left_out;
     std::shared_ptr<byte_vector const> metainfo;
     std::shared_ptr<metainfo::torrent const> content;
+    store::content_names names;   // of its files, as they are on disk
+    std::filesystem::path place;  // the folder that they are in
 };
 
-look look_at(shared const& what, share_options const& options, bool makes, std::stop_token stop) {
+/// Looks, and with `making_tells` makes a torrent of what is there.
+look look_at(shared const& what, share_options const& options, hashing_progress* making_tells, std::stop_token stop) {
     look out;
     try {
         shared_content const content{what.path, {}};
         out.seen = snapshot_of(content);
-        if (!makes) return out;
+        if (!making_tells) return out;
+        out.left_out = content.left_out();
         metainfo::source const source{.name = content.name(),
                                       .single_file = content.single_file(),
                                       .files = content.files(),
@@ -103,18 +117,25 @@ look look_at(shared const& what, share_options const& options, bool makes, std::
         making.created_by = "Shoal " SHOAL_VERSION;
         making.threads = options.threads;
         making.known = unchanged(what, content);
+        making.progress = [making_tells](std::uint64_t done, std::uint64_t total) {
+            making_tells->done = done;
+            making_tells->total = total;
+        };
         making.stop = std::move(stop);
         auto made = metainfo::make_torrent(source, making);
         if (!made && made.error() == metainfo::errc::stopped)
             throw failure{exit_status::incomplete, "stopped before it was hashed"};
         auto const refuse = [&](std::error_code why) {
-            throw failure{exit_status::failed, "cannot share " + escaped(what.path.string()) + ": " + why.message()};
+            throw failure{exit_status::failed,
+                          "cannot share " + escaped(what.path.string()) + ": " + content.failed_file() + why.message()};
         };
         if (!made) refuse(made.error());
         auto torrent = metainfo::parse_torrent(made.value());
         if (!torrent) refuse(torrent.error());
         out.content = std::make_shared<metainfo::torrent const>(std::move(torrent).value());
         out.metainfo = std::make_shared<byte_vector const>(std::move(made).value());
+        out.names = names_of(content, *out.content);
+        out.place = content.place().parent_path();
     } catch (failure const& why) {
         out.trouble = why;
     }
@@ -124,41 +145,77 @@ look look_at(shared const& what, share_options const& options, bool makes, std::
 /// Files and folders under way to the hub.
 class sharing {
 public:
-    sharing(mover& with, share_options const& options, engine::hub_session& hub)
-        : with_(with), out_(with.out), options_(options), hub_(hub) {}
+    sharing(mover& with, share_options const& options, engine::hub_session& hub, std::string hub_url)
+        : with_(with), out_(with.out), options_(options), hub_(hub), hub_url_(std::move(hub_url)) {
+        hub_.on_event = [this](session::any_client_event const& happened) { on_hub_event(happened); };
+    }
+    ~sharing() { hub_.on_event = {}; }  // the session goes on for a while
+    sharing(sharing const&) = delete;
+    sharing& operator=(sharing const&) = delete;
 
+    /// Until a signal comes, or something makes it useless.
     net::task<int> run();
+    /// All that is to be shared was hashed.
+    bool is_begun() const noexcept { return is_begun_; }
 
 private:
-    net::task<look> look_on_pool(shared const& what, bool makes);
+    net::task<look> look_on_pool(shared const& what);
+    net::task<look> make_on_pool(shared const& what);
+    net::task<void> show_hashing_of(hashing_progress const& progress);
     net::task<void> share(shared& what, look made);
     net::task<void> withdraw(shared& what);
     net::task<void> publish(shared& what);
     net::task<void> look_again(shared& what);
+    void list_paths();
+    void on_hub_event(session::any_client_event const& happened);
+    void tell_trouble(std::string why);
+    void tell_if_unreachable();
 
     mover& with_;
     output& out_;
     share_options const& options_;
     engine::hub_session& hub_;
     std::vector<std::unique_ptr<shared>> all_;
+    std::string hub_url_;    // as it may be shown
+    std::string trouble_;    // why nothing is published, as last said
     bool is_known_ = false;  // the hub has let us in
+    bool is_begun_ = false;
 };
 
-net::task<look> sharing::look_on_pool(shared const& what, bool makes) {
+net::task<look> sharing::look_on_pool(shared const& what) {
     look out;
-    co_await net::on_pool(with_.outside().workers,
-                          [&] { out = look_at(what, options_, makes, with_.stopping.get_token()); });
+    co_await net::on_pool(with_.outside().workers, [&] { out = look_at(what, options_, nullptr, {}); });
     co_return out;
+}
+
+net::task<look> sharing::make_on_pool(shared const& what) {
+    look out;
+    hashing_progress progress;
+    co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
+        group.spawn("progress", show_hashing_of(progress));
+        co_await net::on_pool(with_.outside().workers,
+                              [&] { out = look_at(what, options_, &progress, with_.stopping.get_token()); });
+    });
+    co_return out;
+}
+
+net::task<void> sharing::show_hashing_of(hashing_progress const& progress) {
+    for (;;) {
+        co_await with_.outside().clock.sleep(redraw_interval);
+        if (progress.total > 0) show_hashing(out_, progress.done, progress.total);
+    }
 }
 
 /// Puts a made torrent in the place of the one before.
 net::task<void> sharing::share(shared& what, look made) {
     what.made_from = what.seen = std::move(made.seen);
+    if (made.left_out != what.left_out)
+        for (auto const& line : made.left_out) out_.note("left out: " + line);
+    what.left_out = std::move(made.left_out);
     if (what.content && what.content->swarm_hash() == made.content->swarm_hash()) co_return;
     co_await withdraw(what);
-    auto const folder = std::filesystem::absolute(what.path).lexically_normal();
-    auto const parent = (folder.has_filename() ? folder : folder.parent_path()).parent_path();
-    auto added = with_.add(made.content, parent, {.writable = false, .wanted_files = {}, .is_hashed = true});
+    auto added = with_.add(made.content, made.place,
+                           {.writable = false, .wanted_files = {}, .is_hashed = true, .names = std::move(made.names)});
     if (!added) {
         out_.note(escaped(what.path.string()) + ": " + added.error().message());
         co_return;
@@ -168,6 +225,8 @@ net::task<void> sharing::share(shared& what, look made) {
     what.metainfo = made.metainfo;
     what.is_published = false;
     what.publish_at = {};
+    what.publish_again = publish_again_after;
+    what.refusal.clear();
     if (co_await what.moved->transfer->checked()) hub_.join(what.moved->transfer);
     auto const magnet = metainfo::to_string(metainfo::magnet_of(*what.content));
     out_.result(magnet);
@@ -181,18 +240,19 @@ net::task<void> sharing::share(shared& what, look made) {
 net::task<void> sharing::withdraw(shared& what) {
     if (!what.content) co_return;
     auto const torrent = what.content->swarm_hash();
-    (void)co_await hub_.unpublish(torrent);
-    (void)co_await hub_.leave(torrent, true);
-    co_await what.moved->transfer->stop();
+    co_await what.moved->transfer->stop();  // or an answer to its announce would bring it back to a hub
+    if (what.is_offered) (void)co_await hub_.unpublish(torrent);
+    co_await with_.quit_at_hubs(torrent);
     out_.event("unshared", {{"path", what.path.string()}, {"info_hash", to_hex(torrent.view())}});
     what.moved.reset();
     what.content.reset();
     what.metainfo.reset();
-    what.is_published = false;
+    what.is_offered = what.is_published = false;
 }
 
 net::task<void> sharing::publish(shared& what) {
     auto const torrent = what.content->swarm_hash();
+    what.is_offered = true;
     auto const done = co_await hub_.publish(torrent, what.metainfo);
     what.is_published = done.has_value();
     if (what.is_published) {
@@ -200,14 +260,16 @@ net::task<void> sharing::publish(shared& what) {
         out_.event("published", {{"name", what.content->name()}, {"info_hash", to_hex(torrent.view())}});
         co_return;
     }
-    what.publish_at = std::chrono::steady_clock::now() + publish_again;
+    what.publish_at = std::chrono::steady_clock::now() + what.publish_again;
+    what.publish_again = std::min<std::chrono::seconds>(2 * what.publish_again, publish_again_after_max);
     auto const why = done.error() == engine::errc::hub_refused ? escaped(hub_.refusal()) : done.error().message();
-    out_.note("the hub did not take " + escaped(what.content->name()) + ": " + why);
+    if (why != what.refusal) out_.note("the hub did not take " + escaped(what.content->name()) + ": " + why);
+    what.refusal = why;
 }
 
 /// Notices what was changed, added or removed, once it has come to rest.
 net::task<void> sharing::look_again(shared& what) {
-    auto now = co_await look_on_pool(what, false);
+    auto now = co_await look_on_pool(what);
     if (now.trouble) {
         if (what.content) out_.note(now.trouble->message);
         co_await withdraw(what);
@@ -218,7 +280,7 @@ net::task<void> sharing::look_again(shared& what) {
     bool const is_at_rest = now.seen == what.seen;
     what.seen = std::move(now.seen);
     if (!is_at_rest || what.seen == what.made_from) co_return;
-    auto made = co_await look_on_pool(what, true);
+    auto made = co_await make_on_pool(what);
     if (made.trouble) {
         out_.note(made.trouble->message);
         co_await withdraw(what);
@@ -228,7 +290,38 @@ net::task<void> sharing::look_again(shared& what) {
     co_await share(what, std::move(made));
 }
 
-net::task<int> sharing::run() {
+/// Why nothing is published, said when it changes.
+void sharing::tell_trouble(std::string why) {
+    if (!why.empty() && why != trouble_) out_.note(why);
+    trouble_ = std::move(why);
+}
+
+void sharing::tell_if_unreachable() {
+    auto const why = hub_.unreachable();
+    if (hub_.is_open() || !why) return;
+    if (why == net::errc::web_socket_refused)
+        tell_trouble(hub_url_ + " is no hub (" + why.message() + "): nothing is published, seeding goes on");
+    else
+        tell_trouble("the hub at " + hub_url_ + ": " + why.message() + "; nothing is published until it is there");
+}
+
+void sharing::on_hub_event(session::any_client_event const& happened) {
+    namespace event = session::client_event;
+    if (auto const* waiting = std::get_if<event::waiting>(&happened)) {
+        tell_trouble("the hub is full: place " + std::to_string(waiting->place) + " in line; it says to wait " +
+                     std::to_string(waiting->length.count()) + " s");
+    } else if (auto const* refused = std::get_if<event::refused>(&happened)) {
+        if (refused->what == session::request::hello)
+            tell_trouble("the hub refuses this node: " + escaped(refused->reason));
+    } else if (std::holds_alternative<event::lost>(happened)) {
+        out_.note("the hub is lost; seeding goes on, and the hub is tried again");
+    } else if (std::holds_alternative<event::welcomed>(happened)) {
+        tell_trouble({});
+        out_.note("connected to the hub");
+    }
+}
+
+void sharing::list_paths() {
     for (auto const& path : options_.paths) {
         std::vector<std::filesystem::path> paths{path};
         std::error_code error;
@@ -246,14 +339,19 @@ net::task<int> sharing::run() {
             added->path = std::move(each);
         }
     }
+}
+
+net::task<int> sharing::run() {
+    list_paths();
     for (auto& each : all_) {
-        auto made = co_await look_on_pool(*each, true);
+        auto made = co_await make_on_pool(*each);
         if (made.trouble) co_return out_.fail(made.trouble->status, made.trouble->message);
         co_await share(*each, std::move(made));
-        if (with_.stopped) co_return static_cast<int>(exit_status::incomplete);
+        tell_if_unreachable();
     }
+    is_begun_ = true;
     auto look_at_time = std::chrono::steady_clock::now() + look_interval;
-    while (!with_.stopped) {
+    for (;;) {
         std::vector<std::shared_ptr<watched>> moving;
         for (auto& each : all_) {
             if (each->moved) moving.push_back(each->moved);
@@ -264,6 +362,7 @@ net::task<int> sharing::run() {
         is_known_ = is_known_ || hub_.is_open();
         if (!is_known_ && hub_.unreachable() == net::errc::not_permitted)
             co_return out_.fail(exit_status::not_permitted, "the hub wants the announce URL with your passkey");
+        tell_if_unreachable();
         if (!moving.empty()) with_.show_progress(moving);
         if (std::chrono::steady_clock::now() >= look_at_time) {
             for (auto& each : all_) co_await look_again(*each);
@@ -271,30 +370,25 @@ net::task<int> sharing::run() {
         }
         co_await with_.wait(redraw_interval);
     }
-    co_return static_cast<int>(exit_status::done);
 }
 
 net::task<int> share(mover& with, share_options const& options) {
     auto& out = with.out;
-    std::optional<std::string> url;
-    for (auto const& each : options.transfer.trackers)
-        if (!url) url = engine::session_url(each);
+    std::optional<std::string> url, shown;
+    for (auto const& each : options.transfer.trackers) {
+        if (url) break;
+        url = engine::session_url(each);
+        shown = escaped(announce::without_passkey(each));
+    }
     if (!url) co_return out.fail(exit_status::wrong_usage, "share: --tracker names no hub (http or https)");
     if (auto const listening = with.listen(); !listening)
         co_return out.fail(exit_status::failed, "cannot listen on " + options.transfer.listen.to_string() + ": " +
                                                     listening.error().message());
     auto& hub = with.hold_session(*url, nullptr);
-    hub.on_event = [&out](session::any_client_event const& happened) {
-        namespace event = session::client_event;
-        if (auto const* waiting = std::get_if<event::waiting>(&happened))
-            out.note("the hub is full; place " + std::to_string(waiting->place) + " in line");
-        else if (std::holds_alternative<event::lost>(happened))
-            out.note("the hub is lost; seeding goes on, and the hub is tried again");
-        else if (std::holds_alternative<event::welcomed>(happened))
-            out.note("connected to the hub");
-    };
-    sharing all{with, options, hub};
-    co_return co_await all.run();
+    sharing all{with, options, hub, *shown};
+    auto const status = co_await before_stop(with, all.run());
+    if (status) co_return *status;
+    co_return static_cast<int>(all.is_begun() ? exit_status::done : exit_status::incomplete);
 }
 }  // namespace
 

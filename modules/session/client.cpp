@@ -283,7 +283,7 @@ void client::on(welcome& said, time_point) {
 
 void client::on(wait& said, time_point) {
     state_ = state::waiting;
-    events_.emplace_back(client_event::waiting{said.place});
+    events_.emplace_back(client_event::waiting{said.place, said.length});
 }
 
 void client::on(done& said, time_point) {

@@ -53,6 +53,7 @@ struct welcomed {  ///< The session is there; joins and publications are on thei
 };
 struct waiting {  ///< In line for a place.
     std::uint32_t place = 0;
+    std::chrono::seconds length{0};  ///< As long as the hub says to wait.
 };
 struct set_changed {  ///< `client::peers` of this torrent.
     info_hash torrent;

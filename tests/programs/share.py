@@ -3,20 +3,84 @@
 
     share.py PEER TRACKER [NAME...]
 """
+import base64
+import hashlib
+import http.server
 import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
+import urllib.error
+import urllib.request
 
-from outside import CLEAN, DONE, FAILED, NOT_FOUND, PATIENCE, UNREACHABLE, USAGE, ProgramTest
+from outside import (CLEAN, DONE, FAILED, INCOMPLETE, NOT_FOUND, PATIENCE, UNREACHABLE, USAGE, ProgramTest, bdecode,
+                     bencode, heed_permissions)
 
 PEER = TRACKER = ""
+
+
+class RefusingHub:
+    """A hub that refuses what is said to it: the hello, or all messages of kind `at` of a session that it opens."""
+
+    def __init__(self, reason, at=b"hello"):
+        self.reason, self.at = reason, at
+        self.refused = threading.Semaphore(0)  # counts
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/announce"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def accept(self):
+        try:
+            while True:
+                threading.Thread(target=self.greet, args=self.listener.accept()[:1], daemon=True).start()
+        except OSError:
+            pass
+
+    def greet(self, peer):
+        with peer, peer.makefile("rb") as lines:
+            fields = dict(line.split(b": ", 1) for line in iter(lines.readline, b"\r\n") if b": " in line)
+            key = {name.lower(): value.strip() for name, value in fields.items()}.get(b"sec-websocket-key")
+            if key is None:
+                return  # an announce
+            accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+            peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+            while message := self.message(lines):
+                said = {"t": "done", "h": message.get("h", bytes(20)), "re": message["t"]}
+                if message["t"] == self.at:
+                    said |= {"t": "refused", "why": self.reason}
+                elif message["t"] == b"hello":
+                    said = {"t": "welcome", "v": 1, "resume": bytes(16), "ip": bytes([127, 0, 0, 1]), "every": 1000, "known": []}
+                bytes_ = bencode(said)
+                peer.sendall(b"\x82\x7e" + struct.pack(">H", len(bytes_)) + bytes_ if len(bytes_) > 125
+                             else b"\x82" + bytes([len(bytes_)]) + bytes_)
+                if message["t"] == self.at:
+                    self.refused.release()
+
+    @staticmethod
+    def message(lines):
+        """The next binary message; nothing at the end."""
+        head = lines.read(2)
+        if len(head) < 2 or head[0] != 0x82:
+            return None
+        length = head[1] & 0x7f
+        if length > 125:
+            length = int.from_bytes(lines.read(2 if length == 126 else 8), "big")
+        mask = lines.read(4)
+        return bdecode(bytes(byte ^ mask[at % 4] for at, byte in enumerate(lines.read(length))))[0]
 
 
 class Share(ProgramTest):
@@ -26,31 +90,43 @@ class Share(ProgramTest):
         self.count = 0
         self.hub = self.start_hub()
 
-    def start_hub(self, *options):
-        hub = self.start(TRACKER, "--listen", "127.0.0.1:0", "--data", self.folder / "hub", *options)
+    def start_hub(self, *options, name="hub"):
+        hub = self.start(TRACKER, "--listen", "127.0.0.1:0", "--data", self.folder / name, *options)
         self.url = hub.wait_for("listening on").split("listening on ")[1].split("/announce")[0] + "/announce"
         return hub
+
+    def holders(self, torrent, url):
+        """Who has the torrent, as the hub at this URL says."""
+        try:
+            with urllib.request.urlopen(url.replace("/announce", f"/api/v1/torrents/{torrent}"), timeout=PATIENCE) as answer:
+                return json.load(answer)["peers"]
+        except urllib.error.HTTPError as why:
+            self.assertEqual(why.code, 404)
+            return []
 
     def state(self):
         self.count += 1
         return self.folder / f"state{self.count}"
 
+    def start_share(self, *paths, options=(), **more):
+        return self.start(PEER, "share", *paths, "--tracker", self.url, "--listen", "127.0.0.1:0", "--state", self.state(),
+                          "--json", *options, **more)
+
     def share(self, *paths, options=()):
         """A sharing peer; all its paths are published."""
-        program = self.start(PEER, "share", *paths, "--tracker", self.url, "--listen", "127.0.0.1:0", "--state",
-                             self.state(), "--json", *options)
+        program = self.start_share(*paths, options=options)
         program.wait_for('"published"', len(paths))
         return program
 
-    def peer(self, *words, expect=DONE):
+    def peer(self, *words, expect=DONE, **more):
         done = subprocess.run([PEER, *map(str, words), "--tracker", self.url], env=CLEAN, capture_output=True, text=True,
-                              timeout=PATIENCE)
+                              timeout=PATIENCE, **more)
         self.assertEqual(done.returncode, expect, done)
         return done
 
-    def get(self, name, out="out", expect=DONE):
+    def get(self, name, out="out", expect=DONE, **more):
         return self.peer("get", name, "-o", self.folder / out, "--listen", "127.0.0.1:0", "--state", self.state(),
-                         "--timeout", "30s", expect=expect)
+                         "--timeout", "30s", expect=expect, **more)
 
     def found(self, *pattern):
         done = self.peer("find", *pattern, "--json")
@@ -97,6 +173,53 @@ class Share(ProgramTest):
         self.assertIn("ordner", self.found("übers"))
         self.assertEqual(self.found("*ner").keys(), {"ordner"})
 
+    def test_of_names_that_are_read_alike_the_right_file_is_shared(self):
+        for name in ("folder/a:b", "folder/a_b", "x*y", "x:y", "x_y"):
+            self.made(name)
+        for name, read_as in (("folder", "folder"), ("x*y", "x_y"), ("x:y", "x_y"), ("x_y", "x_y")):
+            program = self.share(self.folder / "shared" / name)
+            self.get(json.loads(program.wait_for('"shared"'))["info_hash"], out=name)
+            program.end(signal.SIGTERM)
+            theirs = self.folder / "shared" / name
+            ours = self.folder / name / read_as
+            pairs = [(theirs / "a:b", ours / "a_b"), (theirs / "a_b", ours / "a_b (1)")] if theirs.is_dir() else [(theirs, ours)]
+            for shared, fetched in pairs:
+                self.assertEqual(shared.read_bytes(), fetched.read_bytes())
+
+    def test_a_file_that_is_shared_may_have_an_incomplete_one_beside_it(self):
+        film = self.made("film.bin")
+        self.made("film.bin.part")
+        self.share(film)
+        self.get("film.bin")
+        self.assertEqual((self.folder / "out" / "film.bin").read_bytes(), film.read_bytes())
+
+    def test_a_link_that_is_named_is_followed(self):
+        song = self.made("real/song.ogg")
+        (self.folder / "music").symlink_to(song.parent)
+        (self.folder / "hit.ogg").symlink_to(song)
+        self.share(self.folder / "music", self.folder / "hit.ogg")
+        for name in ("music", "hit.ogg"):
+            self.get(name)
+        for fetched in ("music/song.ogg", "hit.ogg"):
+            self.assertEqual((self.folder / "out" / fetched).read_bytes(), song.read_bytes())
+
+    def test_a_hub_can_be_named_without_a_path(self):
+        self.url = self.url.replace("/announce", "")
+        film = self.made("film.bin")
+        self.share(film)
+        self.get("film.bin")
+        self.assertEqual((self.folder / "out" / "film.bin").read_bytes(), film.read_bytes())
+
+    def test_a_file_of_that_name_that_is_no_torrent_is_no_hindrance(self):
+        film = self.made("film.bin")
+        self.share(film)
+        for _ in range(2):
+            self.get("film.bin", out=".", cwd=self.folder)
+        self.assertEqual((self.folder / "film.bin").read_bytes(), film.read_bytes())
+        (self.folder / "broken.torrent").write_bytes(b"no torrent")
+        done = self.get("broken.torrent", cwd=self.folder, expect=FAILED)
+        self.assertIn("no valid torrent", done.stderr)
+
     def test_each_file_of_a_folder_can_be_a_torrent_of_its_own(self):
         self.made("music/one.ogg")
         self.made("music/two.ogg")
@@ -135,6 +258,35 @@ class Share(ProgramTest):
         program.wait_for('"unshared"')
         self.until(lambda: self.peer("find", expect=NOT_FOUND))
 
+    def test_only_what_was_changed_is_read_again(self):
+        large = 64 << 20
+        self.made("docs/large.bin", large)
+        small = self.made("docs/small.bin")
+        program = self.share(self.folder / "shared" / "docs")
+        before = self.bytes_read_by(program)
+        self.assertGreater(before, large)
+        small.write_bytes(os.urandom(200_000))
+        program.wait_for('"published"', 2)
+        self.assertLess(self.bytes_read_by(program) - before, large // 4)
+        self.get("docs")
+        self.assertEqual((self.folder / "out" / "docs" / "small.bin").read_bytes(), small.read_bytes())
+
+    def bytes_read_by(self, program):
+        lines = pathlib.Path(f"/proc/{program.process.pid}/io").read_text().splitlines()
+        return int(dict(line.split(": ") for line in lines)["rchar"])
+
+    def test_what_is_shared_no_more_leaves_every_hub(self):
+        other = self.url
+        self.start_hub(name="other hub")
+        film = self.made("film.bin")
+        program = self.share(film, options=["--tracker", other])
+        torrent = self.found()["film.bin"]["info_hash"]
+        for url in (self.url, other):  # a node with a session says which pieces it has
+            self.until(lambda url=url: any(each["have"] for each in self.holders(torrent, url)))
+        film.unlink()
+        program.wait_for('"unshared"')
+        self.assertEqual((self.holders(torrent, self.url), self.holders(torrent, other)), ([], []))
+
     def test_two_contents_of_one_name_are_told_apart_by_hash(self):
         first = self.made("one/film.bin")
         second = self.made("two/film.bin")
@@ -151,6 +303,83 @@ class Share(ProgramTest):
         done = self.get("holyday film.mkv", expect=NOT_FOUND)
         self.assertIn("like it: holiday film.mkv", done.stderr)
         self.peer("find", "nothing like that", expect=NOT_FOUND)
+
+        done = self.peer("find", "holyday film.mkv", expect=NOT_FOUND)
+        self.assertIn("like it: holiday film.mkv", done.stderr)
+
+    def test_who_finds_no_place_waits_in_line_and_is_told_so(self):
+        self.start_hub("--nodes-max", "1", name="small hub")
+        first = self.share(self.made("first.bin"))
+        second = self.start_share(self.made("second.bin"))
+        second.wait_for("the hub is full: place 1 in line; it says to wait 30 s")
+        self.assertNotIn(b'"published"', second.seen)
+        self.assertEqual(first.end(signal.SIGTERM), DONE)
+        second.wait_for('"published"')
+        self.get("second.bin")
+
+    def test_why_nothing_is_published_is_said_and_once(self):
+        class NoHub(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), NoHub)
+        self.addCleanup(server.server_close)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        film = self.made("film.bin")
+        self.url = f"http://127.0.0.1:{server.server_port}/announce"
+        program = self.start_share(film)
+        program.wait_for("is no hub")
+        program.end(signal.SIGTERM)
+
+        refusing = RefusingHub("the line is too long")
+        self.addCleanup(refusing.close)
+        self.url = refusing.url
+        self.start_share(film).wait_for("the hub refuses this node: the line is too long")
+
+        refusing = RefusingHub("the catalogue is full", at=b"publish")
+        self.addCleanup(refusing.close)
+        self.url = refusing.url
+        program = self.start_share(film)
+        program.wait_for("the hub did not take film.bin: the catalogue is full")
+        refusing.refused.acquire(timeout=PATIENCE)
+        self.assertTrue(refusing.refused.acquire(timeout=PATIENCE), "it is asked again")
+        program.end(signal.SIGTERM)
+        self.assertEqual(program.seen.count(b"the catalogue is full"), 1)
+
+    def test_what_is_left_out_and_what_cannot_be_read_is_said(self):
+        self.made("docs/a.bin")
+        secret = self.made("docs/secret.bin")
+        (self.folder / "shared" / "docs" / "link").symlink_to("a.bin")
+        self.share(self.folder / "shared" / "docs").wait_for("left out: link (a symbolic link)")
+        secret.chmod(0)
+        program = self.start_share(self.folder / "shared" / "docs", preexec_fn=heed_permissions)
+        self.assertEqual(program.end(), FAILED, program.seen)
+        self.assertIn(b"secret.bin: Permission denied", program.seen)
+
+    def test_it_says_how_far_it_has_hashed(self):
+        large = self.made("large.bin")
+        os.truncate(large, 64 << 30)
+        program = self.start_share(large)
+        program.wait_for('"hashed"')
+        program.wait_for("hashing ")
+        self.assertEqual(program.end(signal.SIGTERM), INCOMPLETE, program.seen)
+        self.assertNotIn(b"\r", program.seen)
+
+    def test_a_signal_ends_it_soon_while_the_hub_is_silent(self):
+        film = self.made("film.bin")
+        program = self.share(film)
+        self.hub.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.hub.process.send_signal, signal.SIGCONT)
+        film.unlink()
+        program.wait_for("No such file")  # it goes on to tell the hub
+        began = time.monotonic()
+        self.assertEqual(program.end(signal.SIGTERM), DONE, program.seen)
+        self.assertLess(time.monotonic() - began, 5)
 
     def test_a_hub_that_is_not_there_is_status_4(self):
         self.hub.end(signal.SIGTERM)
@@ -183,5 +412,5 @@ class Share(ProgramTest):
 
 
 if __name__ == "__main__":
-    PEER, TRACKER = sys.argv[1:3]
+    PEER, TRACKER = (str(pathlib.Path(program).resolve()) for program in sys.argv[1:3])
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
