@@ -96,7 +96,8 @@ result<void> disk_files::lock() {
     auto const found = root(false);
     if (!found) return found.error() == errc::missing_file ? result<void>(success()) : found.error();
     if (!torrent_->single_file()) return lock_content(found.value());
-    for (auto const& path : {part_path(0), final_path(0)}) {
+    for (auto const is_part : {settings_.writable, !settings_.writable}) {
+        auto const path = is_part ? part_path(0) : final_path(0);
         auto const file = open_file_below(found.value()->number(), path, O_RDONLY);
         if (file) return lock_content(file.value());
     }
@@ -122,7 +123,7 @@ result<std::optional<file_status>> disk_files::status(file_number file) {
     auto const below = root(false);
     if (!below && below.error() == errc::missing_file) return std::nullopt;
     if (!below) return failed(file, below.error());
-    for (auto const is_part : {true, false}) {
+    for (auto const is_part : {settings_.writable, !settings_.writable}) {
         auto const opened = open_below(below.value()->number(), is_part ? part_path(file) : final_path(file), O_PATH);
         if (!opened && opened.error() == errc::missing_file) continue;
         if (!opened) return failed(file, opened.error());

@@ -114,10 +114,12 @@ result<shared_descriptor> disk_files::open(file_number file, bool writable) {
     if (!below) return failed(file, below.error());
     auto const flags = writable ? O_RDWR : O_RDONLY;
     auto const try_both = [&]() -> result<shared_descriptor> {
-        auto opened = open_file_below(below.value()->number(), part_path(file), flags);
+        bool const is_part_first = settings_.writable;
+        auto opened =
+            open_file_below(below.value()->number(), is_part_first ? part_path(file) : final_path(file), flags);
         // Only a file under its incomplete name is written to: see `open_for_writing`.
         if (opened || writable || opened.error() != errc::missing_file) return opened;
-        return open_file_below(below.value()->number(), final_path(file), flags);
+        return open_file_below(below.value()->number(), is_part_first ? final_path(file) : part_path(file), flags);
     };
     auto opened = try_both();
     if (!opened && opened.error() == errc::too_many_files) {

@@ -41,7 +41,8 @@ struct mapped_bytes {
 /// The disk as the store sees it: the content files by number, and one journal. [pool], any number of calls in
 /// parallel, where not said otherwise. Pad files and symbolic links are never asked for.
 ///
-/// A file stands under its incomplete name (`X.part`) until `complete`; the incomplete name wins where both exist.
+/// A file stands under its incomplete name (`X.part`) until `complete`. Where both exist the incomplete name wins, but
+/// not where files are only read: `X` may be shared beside a stranger's `X.part`.
 /// Errors: `in_use`, `no_space`, `foreign_file`, `not_a_file`, `symbolic_link`, `missing_file`, `truncated_file`,
 /// `dead_page`, `read_only`, `too_many_files`, and codes of `std::system_category`.
 class back_end_files {
