@@ -202,6 +202,8 @@ command declare_share(CLI::App& program, share_options& into) {
     auto& app = *program.add_subcommand("share", "Publish files and folders at the hub and seed them");
     auto* paths = app.add_option("PATH", into.paths, "Files and folders, a torrent each");
     app.add_flag("--each", into.each, "A torrent for each file of a folder");
+    add_list(app, "--get", into.fetch, "TARGET", "Fetch this meanwhile, as get does, and serve it");
+    app.add_option("-o,--output", into.directory, "Folder for what --get fetches")->type_name("DIR");
     add_piece_length(app, into.piece_length);
     add_threads(app, into.threads);
     add_transfer(app, into.transfer);

@@ -93,65 +93,11 @@ void tell_if_alone(output& out, watched& each, wall_clock::time_point now) {
     out.note(escaped(each.content->name()) + ": " + why + "; waiting");
 }
 
-/// One line for each content that a name may mean.
-std::string candidates(std::string const& name, std::vector<listed> const& all) {
-    std::string text = escaped(name) + " names several contents; give one of their info-hashes instead:";
-    for (auto const& each : all) {
-        text += "\n  " + to_hex(each.hash.view()) + "  " + size_text(each.size) + ", " + std::to_string(each.nodes) +
-                (each.nodes == 1 ? " node, shared by" : " nodes, shared by");
-        for (auto const& owner : each.owners) text += " " + escaped(owner);
-    }
-    return text;
-}
-
-/// What a name or info-hash means in the hub's catalogue. Throws `failure`.
-net::task<metainfo::torrent> fetch_by_name(hub_catalogue hub, std::string name) {
-    auto const bytes = from_hex(name);
-    auto hash = bytes ? info_hash::from(*bytes) : std::nullopt;
-    if (!hash) {
-        auto const found = co_await hub.by_name(name);
-        if (found.contents.size() > 1) throw failure{exit_status::failed, candidates(name, found.contents)};
-        if (found.contents.empty())
-            throw failure{exit_status::not_found, escaped(name) + ": the hub knows no such name" + near_names(found)};
-        hash = found.contents.front().hash;
-    }
-    auto torrent = co_await hub.fetch(*hash);
-    if (!torrent) throw failure{exit_status::not_found, escaped(name) + ": the hub does not have it any more"};
-    co_return std::move(*torrent);
-}
-
-/// A torrent file, its URL, or a name in the catalogue of the hub. A file that is no torrent may be the content that
-/// was fetched before by the same name. Throws `failure`.
-net::task<metainfo::torrent> resolve(mover& with, get_options const& options, std::string target) {
-    if (target.starts_with("http://") || target.starts_with("https://"))
-        co_return co_await fetch_torrent(with.outside(), target);
-    std::error_code error;
-    auto hub = hub_catalogue::of(options.transfer.trackers, with.outside());
-    if (!hub && !std::filesystem::exists(target, error))
-        throw failure{exit_status::not_found,
-                      escaped(target) + ": no such torrent file; a name in a hub's catalogue needs --tracker"};
-    if (!hub) co_return load_torrent(target);
-    std::optional<failure> no_torrent;
-    if (std::filesystem::is_regular_file(target, error)) {
-        try {
-            co_return load_torrent(target);
-        } catch (failure const& why) {
-            no_torrent = why;
-        }
-    }
-    try {
-        co_return co_await fetch_by_name(*hub, target);
-    } catch (failure const& why) {
-        if (no_torrent && why.status == exit_status::not_found) throw *no_torrent;
-        throw;
-    }
-}
-
 net::task<int> get(mover& with, get_options const& options) {
     auto& out = with.out;
     std::vector<std::shared_ptr<metainfo::torrent const>> contents;
     for (auto const& target : options.targets) {
-        auto found = co_await before_stop(with, resolve(with, options, target));
+        auto found = co_await before_stop(with, torrent_of(target, options.transfer.trackers, with.outside()));
         if (!found) co_return out.fail(exit_status::incomplete, escaped(target) + ": stopped before it was found");
         contents.push_back(std::make_shared<metainfo::torrent const>(*std::move(found)));
     }

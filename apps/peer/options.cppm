@@ -69,9 +69,11 @@ struct find_options {
 struct share_options {
     transfer_options transfer;
     std::vector<std::filesystem::path> paths;
-    bool each = false;               ///< One torrent for each file of a folder.
-    std::uint64_t piece_length = 0;  ///< Bytes; 0 picks one by the size of the content.
-    std::uint32_t threads = 0;       ///< Hashing threads; 0 is one for each core.
+    bool each = false;                ///< One torrent for each file of a folder.
+    std::vector<std::string> fetch;   ///< Targets as of `get` that are fetched meanwhile, and then shared too.
+    std::filesystem::path directory;  ///< Where they go.
+    std::uint64_t piece_length = 0;   ///< Bytes; 0 picks one by the size of the content.
+    std::uint32_t threads = 0;        ///< Hashing threads; 0 is one for each core.
 };
 
 /// Which info dictionaries a made torrent has.

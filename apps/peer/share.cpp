@@ -27,6 +27,7 @@ import shoal.metainfo;
 import shoal.net;
 import shoal.session;
 import shoal.store;
+import :catalogue;
 import :files;
 import :moving;
 
@@ -142,6 +143,20 @@ look look_at(shared const& what, share_options const& options, hashing_progress*
     return out;
 }
 
+/// A torrent each: the path itself, or with `each` the files of the folder that it is. Throws `failure`.
+std::vector<std::filesystem::path> paths_in(std::filesystem::path const& path, bool each) {
+    std::error_code error;
+    if (!each || !std::filesystem::is_directory(path, error)) return {path};
+    std::vector<std::filesystem::path> paths;
+    shared_content const content{path, {}};
+    for (auto const& file : content.files()) {
+        auto whole = path;
+        for (auto const& element : file.path) whole /= element;
+        paths.push_back(std::move(whole));
+    }
+    return paths;
+}
+
 /// Files and folders under way to the hub.
 class sharing {
 public:
@@ -166,7 +181,9 @@ private:
     net::task<void> withdraw(shared& what);
     net::task<void> publish(shared& what);
     net::task<void> look_again(shared& what);
-    void list_paths();
+    net::task<void> list_paths();
+    net::task<void> begin_to_fetch();
+    void look_at_fetched();
     void on_hub_event(session::any_client_event const& happened);
     void tell_trouble(std::string why);
     void tell_if_unreachable();
@@ -176,9 +193,10 @@ private:
     share_options const& options_;
     engine::hub_session& hub_;
     std::vector<std::unique_ptr<shared>> all_;
-    std::string hub_url_;    // as it may be shown
-    std::string trouble_;    // why nothing is published, as last said
-    bool is_known_ = false;  // the hub has let us in
+    std::vector<std::shared_ptr<watched>> fetched_;  // by `--get`
+    std::string hub_url_;                            // as it may be shown
+    std::string trouble_;                            // why nothing is published, as last said
+    bool is_known_ = false;                          // the hub has let us in
     bool is_begun_ = false;
 };
 
@@ -321,28 +339,49 @@ void sharing::on_hub_event(session::any_client_event const& happened) {
     }
 }
 
-void sharing::list_paths() {
-    for (auto const& path : options_.paths) {
-        std::vector<std::filesystem::path> paths{path};
-        std::error_code error;
-        if (options_.each && std::filesystem::is_directory(path, error)) {
-            paths.clear();
-            shared_content const content{path, {}};
-            for (auto const& file : content.files()) {
-                auto whole = path;
-                for (auto const& element : file.path) whole /= element;
-                paths.push_back(std::move(whole));
+/// Lists what is to be shared, and what is new since the last time.
+net::task<void> sharing::list_paths() {
+    std::vector<std::filesystem::path> there;
+    std::optional<failure> trouble;
+    co_await net::on_pool(with_.outside().workers, [&] {
+        try {
+            for (auto const& path : options_.paths) {
+                auto const more = paths_in(path, options_.each);
+                there.insert(there.end(), more.begin(), more.end());
             }
+        } catch (failure const& why) {
+            trouble = why;
         }
-        for (auto& each : paths) {
-            auto& added = all_.emplace_back(std::make_unique<shared>());
-            added->path = std::move(each);
-        }
+    });
+    if (trouble && !is_begun_) throw *trouble;
+    for (auto const& path : there) {
+        if (std::ranges::any_of(all_, [&](auto const& each) { return each->path == path; })) continue;
+        all_.emplace_back(std::make_unique<shared>())->path = path;
+    }
+}
+
+net::task<void> sharing::begin_to_fetch() {
+    for (auto const& target : options_.fetch) {
+        auto const content = std::make_shared<metainfo::torrent const>(
+            co_await torrent_of(target, options_.transfer.trackers, with_.outside()));
+        auto added = with_.add(content, options_.directory, {.writable = true});
+        if (!added) throw failure{status_of(added.error()), escaped(content->name()) + ": " + added.error().message()};
+        fetched_.push_back(std::move(added).value());
+    }
+}
+
+void sharing::look_at_fetched() {
+    for (auto const& each : fetched_) {
+        if (!each->is_complete || each->complete_since) continue;
+        each->complete_since = std::chrono::steady_clock::now();
+        out_.event("complete", {{"name", each->content->name()}, {"bytes", each->content->pieces().total_size()}});
+        out_.note(escaped(each->content->name()) + ": complete and verified");
     }
 }
 
 net::task<int> sharing::run() {
-    list_paths();
+    co_await list_paths();
+    co_await begin_to_fetch();
     for (auto& each : all_) {
         auto made = co_await make_on_pool(*each);
         if (made.trouble) co_return out_.fail(made.trouble->status, made.trouble->message);
@@ -352,7 +391,8 @@ net::task<int> sharing::run() {
     is_begun_ = true;
     auto look_at_time = std::chrono::steady_clock::now() + look_interval;
     for (;;) {
-        std::vector<std::shared_ptr<watched>> moving;
+        auto moving = fetched_;
+        look_at_fetched();
         for (auto& each : all_) {
             if (each->moved) moving.push_back(each->moved);
             bool const is_due = each->content && !each->is_published && hub_.is_open() &&
@@ -365,6 +405,7 @@ net::task<int> sharing::run() {
         tell_if_unreachable();
         if (!moving.empty()) with_.show_progress(moving);
         if (std::chrono::steady_clock::now() >= look_at_time) {
+            if (options_.each) co_await list_paths();
             for (auto& each : all_) co_await look_again(*each);
             look_at_time = std::chrono::steady_clock::now() + look_interval;
         }
@@ -381,6 +422,8 @@ net::task<int> share(mover& with, share_options const& options) {
         shown = escaped(announce::without_passkey(each));
     }
     if (!url) co_return out.fail(exit_status::wrong_usage, "share: --tracker names no hub (http or https)");
+    if (!options.fetch.empty() && options.directory.empty())
+        co_return out.fail(exit_status::wrong_usage, "share: --get needs a folder (-o)");
     if (auto const listening = with.listen(); !listening)
         co_return out.fail(exit_status::failed, "cannot listen on " + options.transfer.listen.to_string() + ": " +
                                                     listening.error().message());

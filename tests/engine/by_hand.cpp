@@ -269,7 +269,7 @@ TEST_CASE("a fetch by hand ends when its peer is disconnected, and when the tran
     });
 }
 
-TEST_CASE("who leaves the trackers goes on with its peers; automatic again it comes back to both", "[engine]") {
+TEST_CASE("who leaves the trackers goes on with its peers, and automatic again it comes back to both", "[engine]") {
     testing::temporary_folder from, to;
     on_machine([&](machine& here) -> net::task<void> {
         std::vector<std::string> asked;

@@ -102,14 +102,15 @@ class PrivateHub(ProgramTest):
             self.assertNotIn(anna, text)
             self.assertNotIn(ben, text)
 
-    def test_the_torrent_of_a_share_is_private_and_names_no_passkey(self):
-        anna = self.passkey("add", "anna")
+    def test_the_torrent_of_a_share_is_private_and_names_no_passkey_but_the_askers(self):
+        anna, ben = self.passkey("add", "anna"), self.passkey("add", "ben")
         self.start_hub("members")
         self.share(self.made(), anna)
         found = json.loads(self.peer("find", "--json", *self.common(anna)[:2]).stdout)
-        reply, metainfo = self.ask(f"/api/v1/torrents/{found['info_hash']}/metainfo", Authorization=f"Bearer {anna}")
+        reply, metainfo = self.ask(f"/api/v1/torrents/{found['info_hash']}/metainfo", Authorization=f"Bearer {ben}")
         self.assertEqual(reply.status, 200)
         self.assertNotIn(anna.encode(), metainfo)
+        self.assertIn(self.url(ben).encode(), metainfo)
         self.assertIn(b"7:privatei1e", metainfo)
 
     def test_a_torrent_file_alone_does_not_let_anybody_in(self):

@@ -228,6 +228,28 @@ class Share(ProgramTest):
         self.get("two.ogg")
         self.assertEqual(program.end(signal.SIGTERM), DONE)
 
+    def test_a_file_that_is_added_to_a_folder_becomes_a_torrent_of_its_own(self):
+        self.made("music/one.ogg")
+        program = self.share(self.folder / "shared" / "music", options=["--each"])
+        self.made("music/two.ogg")
+        program.wait_for('"published"', 2)
+        self.get("two.ogg")
+        self.assertEqual((self.folder / "out" / "two.ogg").read_bytes(),
+                         (self.folder / "shared" / "music" / "two.ogg").read_bytes())
+
+    def test_who_shares_can_fetch_meanwhile_and_serves_that_too(self):
+        theirs, ours = self.made("theirs.bin", 2_000_000), self.made("ours.bin")
+        first = self.share(theirs)
+        second = self.share(ours, options=["--get", "theirs.bin", "-o", self.folder / "got"])
+        second.wait_for('"complete"')
+        self.assertEqual((self.folder / "got" / "theirs.bin").read_bytes(), theirs.read_bytes())
+        self.assertEqual(first.end(signal.SIGTERM), DONE)
+        self.get("theirs.bin")
+        self.get("ours.bin")
+        self.assertEqual((self.folder / "out" / "theirs.bin").read_bytes(), theirs.read_bytes())
+        self.peer("share", ours, "--get", "theirs.bin", expect=USAGE)
+        self.peer("share", ours, "--get", "nobody.bin", "-o", self.folder / "got", "--state", self.state(), expect=NOT_FOUND)
+
     def test_share_prints_magnet_links_alone(self):
         film = self.made("film.bin")
         program = subprocess.Popen([PEER, "share", film, "--tracker", self.url, "--state", self.state(), "--listen",
