@@ -1,5 +1,6 @@
 module;
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,6 +18,9 @@ namespace {
 [[noreturn]] void fail(int error_number) {
     throw std::system_error{error_number, std::generic_category()};
 }
+std::filesystem::path folder_of(std::filesystem::path const& path) {
+    return path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
+}
 }  // namespace
 
 atomic_file::atomic_file(std::filesystem::path path, unsigned mode) : path_(std::move(path)) {
@@ -26,6 +30,11 @@ atomic_file::atomic_file(std::filesystem::path path, unsigned mode) : path_(std:
     file_ = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (file_ < 0) fail(errno);
     temporary_ = std::move(temporary);
+    // Root writes for whoever owned it, so that its owner's programs can read it still.
+    struct stat before{};
+    if (geteuid() == 0 && (stat(path_.c_str(), &before) == 0 || stat(folder_of(path_).c_str(), &before) == 0) &&
+        fchown(file_, before.st_uid, before.st_gid) != 0)
+        fail(errno);
 }
 
 atomic_file::~atomic_file() {
@@ -44,8 +53,7 @@ void atomic_file::commit(byte_view content) {
     if (rename(temporary_.c_str(), path_.c_str()) != 0) fail(errno);
     temporary_.clear();
     // The name itself is durable when its folder is. Some file systems cannot sync a folder; the file is there anyway.
-    auto const folder = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path{"."};
-    auto const parent = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    auto const parent = open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0) return;
     fsync(parent);
     close(parent);

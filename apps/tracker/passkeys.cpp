@@ -1,5 +1,10 @@
 #include "passkeys.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <filesystem>
 #include <iostream>
 #include <string>
@@ -23,6 +28,19 @@ int complain(int status, std::string const& why) {
     return status;
 }
 
+/// Of two that change the members at once, the second waits: neither change is lost.
+struct alone {
+    explicit alone(std::filesystem::path const& lock) : file(open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+        while (file >= 0 && flock(file, LOCK_EX) != 0 && errno == EINTR) {}
+    }
+    alone(alone const&) = delete;
+    alone& operator=(alone const&) = delete;
+    ~alone() {
+        if (file >= 0) close(file);
+    }
+    int file;  // where it cannot be made, nor can the members
+};
+
 std::string drawn() {
     asio::io_context unused;
     net::system_environment outside{unused.get_executor(), 1};
@@ -36,6 +54,7 @@ std::filesystem::path file_in(std::filesystem::path const& data) {
 
 int run(std::filesystem::path const& data, std::vector<std::string> const& words) {
     auto const file = file_in(data);
+    alone const while_here{data / "members.lock"};
     auto const read = hub::load_members(file);
     if (!read) return complain(status::failed, escaped(file.string()) + ": " + read.error().message());
     auto members = read.value();

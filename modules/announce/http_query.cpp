@@ -187,15 +187,15 @@ std::optional<std::string> passkey_of(std::string_view url) {
 }
 
 std::string without_passkey(std::string_view url) {
+    url = without_fragment(url);
     auto const mark = url.find('?');
     if (mark == std::string_view::npos) return std::string{url};
     std::string kept{url.substr(0, mark)};
-    (void)for_each_parameter(without_fragment(url).substr(mark + 1),
-                             [&](std::string_view key, std::string_view value) -> result<void> {
-                                 if (key == passkey_name) return success();
-                                 append_parameter(kept, key, value);
-                                 return success();
-                             });
+    (void)for_each_parameter(url.substr(mark + 1), [&](std::string_view key, std::string_view value) -> result<void> {
+        if (key == passkey_name) return success();
+        append_parameter(kept, key, value);
+        return success();
+    });
     return kept;
 }
 

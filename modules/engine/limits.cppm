@@ -43,6 +43,10 @@ inline constexpr auto introduction_patience = 2s;
 inline constexpr auto naming_patience = 5s;
 /// And so many may wait for that at once.
 inline constexpr std::size_t unnamed_max = 32;
+/// Of one address; loopback excepted.
+inline constexpr std::ptrdiff_t unnamed_per_address_max = 2;
+/// Who was not named again for so long is a stranger: two of the longest usual announce intervals.
+inline constexpr auto named_lifetime = 1h;
 /// A ping that takes longer has no answer.
 inline constexpr auto ping_timeout = 10s;
 /// Between two pings of ours to one peer.

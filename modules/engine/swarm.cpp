@@ -78,15 +78,15 @@ swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torren
 
 swarm::~swarm() = default;
 
-/// The torrent's tiers and those of the options. A URL of the torrent that an option gives with a passkey stands for
-/// the same tracker.
+/// The torrent's tiers and those of the options. A tracker that both name is announced to with the passkey of the
+/// options, where they have one: the torrent's may be that of whoever made it.
 std::vector<std::vector<std::string>> swarm::tiers() const {
     auto all = content->trackers();
     for (auto const& given : options_.trackers) {
         bool is_known = false;
         for (auto& tier : all)
             for (auto& url : tier)
-                if (url == given || url == announce::without_passkey(given)) {
+                if (announce::without_passkey(url) == announce::without_passkey(given)) {
                     url = given;
                     is_known = true;
                 }

@@ -352,6 +352,7 @@ private:
     net::task<void> connect(endpoint to, attempt outcome);
     net::task<std::error_code> converse_with(endpoint to);
     void introduce(ip_address const& who);
+    bool is_named(ip_address const& who) const;
     net::task<bool> is_let_in(ip_address who);
     net::task<void> answer(std::unique_ptr<net::stream> stream, wire::handshake theirs);
     net::task<std::error_code> run_session(std::unique_ptr<net::stream> stream, wire::handshake theirs,
@@ -407,8 +408,8 @@ private:
     std::vector<peer_session*> sessions_;  // by slot
     std::size_t session_count_ = 0, connecting_ = 0, answering_ = 0;
     std::map<endpoint, known_peer> known_;
-    std::unordered_set<ip_address> introduced_;  // where `members_only`
-    std::size_t waiting_to_be_named_ = 0;
+    std::map<ip_address, time_point> introduced_;               // where `members_only`: when they were last named
+    std::vector<ip_address> unnamed_;                           // who waits to be named
     std::map<ip_address, std::unordered_set<peer_id>> banned_;  // by customer
     std::vector<picker::peer_slot> also_asked_;
     bool needs_refill_ = false;

@@ -140,8 +140,8 @@ void swarm::interest_changed(peer_session& peer) {
 }
 
 void swarm::add_peers(std::vector<endpoint> const& peers) {
+    for (auto const& each : peers) introduce(each.address);
     for (auto const& each : peers) {
-        introduce(each.address);
         if (each.port == 0 || each.address.is_unspecified() || each.address.is_multicast()) continue;
         if (known_.size() >= known_peers_max && !known_.contains(each)) return;
         known_.try_emplace(each);
@@ -151,8 +151,20 @@ void swarm::add_peers(std::vector<endpoint> const& peers) {
 
 /// A tracker, a hub or the user has named somebody at this address.
 void swarm::introduce(ip_address const& who) {
-    if (!options_.members_only || introduced_.size() >= known_peers_max) return;
-    if (introduced_.insert(who).second) news();
+    if (!options_.members_only) return;
+    auto const now = node.now();
+    auto const [at, is_new] = introduced_.insert_or_assign(who, now);
+    if (!is_new) return;
+    if (introduced_.size() > known_peers_max) {
+        auto const by_time = [](auto const& a, auto const& b) { return a.second < b.second; };
+        introduced_.erase(std::ranges::min_element(introduced_, by_time));
+    }
+    news();
+}
+
+bool swarm::is_named(ip_address const& who) const {
+    auto const found = introduced_.find(who);
+    return found != introduced_.end() && node.now() - found->second < named_lifetime;
 }
 
 void swarm::learned_address(peer_session& peer) {
@@ -262,15 +274,17 @@ void swarm::adopt(std::unique_ptr<net::stream> stream, wire::handshake const& th
 /// Whether whoever connects from there may be served. The hub names a newcomer to us about when it names us to him: he
 /// may be the first to come.
 net::task<bool> swarm::is_let_in(ip_address who) {
-    auto const is_named = [this, &who] { return !options_.members_only || introduced_.contains(who); };
-    if (is_named()) co_return true;
-    if (waiting_to_be_named_ >= unnamed_max) co_return false;
-    struct counted {
-        std::size_t& count;
-        explicit counted(std::size_t& of) : count(++of) {}
-        ~counted() { --count; }
-    } const while_here{waiting_to_be_named_};
-    co_return co_await comes_true(is_named, node.now() + naming_patience);
+    if (!options_.members_only || is_named(who)) co_return true;
+    auto const from_there = std::ranges::count(unnamed_, who.customer());
+    if (unnamed_.size() >= unnamed_max || (from_there >= unnamed_per_address_max && !who.is_loopback()))
+        co_return false;
+    struct waiting {
+        std::vector<ip_address>& all;
+        ip_address customer;
+        ~waiting() { all.erase(std::ranges::find(all, customer)); }
+    } const while_here{unnamed_, who.customer()};
+    unnamed_.push_back(who.customer());
+    co_return co_await comes_true([this, &who] { return is_named(who); }, node.now() + naming_patience);
 }
 
 net::task<void> swarm::answer(std::unique_ptr<net::stream> stream, wire::handshake theirs) {

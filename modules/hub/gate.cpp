@@ -3,6 +3,7 @@ module;
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
@@ -90,10 +91,15 @@ bool member_list::remove(std::string_view name) {
     return true;
 }
 
-std::string member_list::member_with(std::string_view passkey) const {
+member_card member_list::member_with(std::string_view passkey) const {
     if (passkey.empty() || passkey.size() > basic_bytes_max) return {};
     auto const found = by_digest_.find(hash::sha256_of(as_bytes(passkey)));
-    return found == by_digest_.end() ? std::string{} : found->second;
+    return found == by_digest_.end() ? member_card{} : member_card{found->second, found->first};
+}
+
+bool member_list::holds(member_card const& card) const {
+    auto const found = by_digest_.find(card.digest);
+    return found != by_digest_.end() && found->second == card.name;
 }
 
 std::vector<std::string> member_list::names() const {
@@ -103,14 +109,14 @@ std::vector<std::string> member_list::names() const {
 }
 
 result<member_list> load_members(std::filesystem::path const& file) {
-    std::error_code why;
-    auto const size = std::filesystem::file_size(file, why);
-    if (why == std::errc::no_such_file_or_directory) return member_list{};
-    if (why) return why;
-    if (size > file_bytes_max) return errc::bad_members;
+    errno = 0;
     std::ifstream in{file, std::ios::binary};
-    std::string const text{std::istreambuf_iterator<char>{in}, {}};
-    if (!in || text.size() != size) return std::make_error_code(std::errc::io_error);
+    if (!in && errno == ENOENT) return member_list{};
+    std::string text(file_bytes_max + 1, '\0');
+    in.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (!in.eof())
+        return in ? make_error_code(errc::bad_members) : std::error_code{errno ? errno : EIO, std::generic_category()};
+    text.resize(static_cast<std::size_t>(in.gcount()));
     return member_list::parse(text);
 }
 
@@ -137,10 +143,14 @@ bool gate::is_open(room where) const noexcept {
 }
 
 bool gate::admits(room where, std::string_view passkey) const {
-    return is_open(where) || !members_.member_with(passkey).empty();
+    return is_open(where) || !members_.member_with(passkey).name.empty();
 }
 
-bool gate::is_still_in(std::string_view member) const {
-    return is_open(room::all) || members_.contains(member);
+member_card gate::card_of(std::string_view passkey) const {
+    return is_open(room::all) ? member_card{} : members_.member_with(passkey);
+}
+
+bool gate::is_still_in(member_card const& card) const {
+    return is_open(room::all) || members_.holds(card);
 }
 }  // namespace shoal::hub

@@ -33,6 +33,12 @@ inline constexpr std::size_t members_max = 100'000;
 /// Bytes that a passkey is drawn from: nobody guesses 128 bits, however often he may try (class K5).
 inline constexpr std::size_t passkey_bytes = 16;
 
+/// A member, by the passkey that was shown. Without a name: nobody who has to be one.
+struct member_card {
+    std::string name;
+    sha256_digest digest{};
+};
+
 /// The members of a hub: names, and digests of their passkeys. A value; the file of it is written by
 /// `tracker passkey`.
 class member_list {
@@ -47,10 +53,11 @@ public:
     result<void> add(std::string const& name, std::string_view passkey);
     /// Whether there was one of that name.
     bool remove(std::string_view name);
-    /// Whose passkey it is; empty: nobody's. Takes the same time for whatever is like a passkey, as digests are
-    /// compared.
-    std::string member_with(std::string_view passkey) const;
-    bool contains(std::string_view name) const { return by_name_.contains(name); }
+    /// Whose passkey it is; without a name where it is nobody's. Digests are compared: how long it takes tells nothing
+    /// of passkeys.
+    member_card member_with(std::string_view passkey) const;
+    /// Whether this passkey is still this member's.
+    bool holds(member_card const& card) const;
     std::vector<std::string> names() const;
     bool empty() const noexcept { return by_name_.empty(); }
     friend bool operator==(member_list const&, member_list const&) = default;
@@ -80,8 +87,10 @@ public:
     /// Whether somebody with this passkey (empty: none) may go there.
     bool admits(room where, std::string_view passkey) const;
     bool is_open(room where) const noexcept;
-    /// Whether this member, empty for somebody without a passkey, may still do all.
-    bool is_still_in(std::string_view member) const;
+    /// Who it is that comes with this passkey; without a name where nobody needs one.
+    member_card card_of(std::string_view passkey) const;
+    /// Whether who came with this card may still do all.
+    bool is_still_in(member_card const& card) const;
 
 private:
     access how_;

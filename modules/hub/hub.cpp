@@ -121,8 +121,8 @@ result<endpoint> hub_parts::open(endpoint const& at) {
 
 net::task<result<void>> hub::open() {
     if (parts_->shelves) co_return success();
-    SHOAL_CO_TRY(co_await parts_->open_catalogue());
-    co_return co_await parts_->read_members();
+    SHOAL_CO_TRY(co_await parts_->read_members());
+    co_return co_await parts_->open_catalogue();
 }
 
 net::task<std::error_code> hub::run() {
@@ -238,7 +238,7 @@ void hub_parts::refresh_monitor() {
 monitor_numbers hub_parts::numbers() const {
     auto const counted = all_counters();
     return {counted.peers.peers_v4 + counted.peers.peers_v6, counted.peers.torrents, counted.http_announces,
-            counted.udp_announces};
+            counted.udp_announces, counted.not_permitted};
 }
 
 counters hub_parts::all_counters() const {
@@ -312,7 +312,7 @@ net::task<void> hub_parts::keep_catalogue() {
 }
 
 net::task<void> hub_parts::keep_members() {
-    if (core.how().members.empty()) co_return;
+    if (core.how().members.empty() || core.entrance.is_open(room::all)) co_return;
     for (bool was_bad = false;;) {
         co_await outside.clock.sleep(members_step);
         auto const read = co_await read_members();

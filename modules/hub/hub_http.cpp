@@ -268,12 +268,12 @@ net::task<net::http_response> hub_parts::hand_out(info_hash torrent, std::string
 net::http_response hub_parts::stream_events(net::http_request const& request) {
     auto out = respond(200, "text/event-stream", {});
     std::string last_id{request.field("Last-Event-ID").substr(0, 64)};
-    auto const member = core.entrance.members().member_with(passkey_of(request));
-    out.stream = [this, last_id, member](net::body_writer& to) { return send_events(to, last_id, member); };
+    auto const card = core.entrance.card_of(passkey_of(request));
+    out.stream = [this, last_id, card](net::body_writer& to) { return send_events(to, last_id, card); };
     return out;
 }
 
-net::task<void> hub_parts::send_events(net::body_writer& to, std::string last_id, std::string member) {
+net::task<void> hub_parts::send_events(net::body_writer& to, std::string last_id, member_card card) {
     net::signal news{co_await asio::this_coro::executor};
     struct listening {
         hub_parts& of;
@@ -291,7 +291,7 @@ net::task<void> hub_parts::send_events(net::body_writer& to, std::string last_id
     auto text = watch.catch_up(last_id, position, now());
     if (text.empty()) text = ": up to date\n\n";
     if (!co_await to.write(text)) co_return;
-    while (core.entrance.is_still_in(member)) {
+    while (core.entrance.is_still_in(card)) {
         auto const events = watch.after(position, now());
         for (auto const& each : events)
             if (!co_await to.write(*each)) co_return;
@@ -302,8 +302,8 @@ net::task<void> hub_parts::send_events(net::body_writer& to, std::string last_id
 
 net::http_response hub_parts::begin_session(net::http_request const& request) {
     net::http_response out;
-    auto const member = core.entrance.members().member_with(passkey_of(request));
-    out.upgrade = [this, member](net::web_socket& with) { return hold_session(with, member); };
+    auto const card = core.entrance.card_of(passkey_of(request));
+    out.upgrade = [this, card](net::web_socket& with) { return hold_session(with, card); };
     return out;
 }
 }  // namespace shoal::hub

@@ -71,11 +71,11 @@ void hub_parts::share(info_hash const& torrent, shared_torrent what) {
 
 /// A connection that is, or may become, a session.
 struct held_session {
-    held_session(hub_parts& parts, net::web_socket& socket, std::string whose, asio::any_io_executor const& home)
+    held_session(hub_parts& parts, net::web_socket& socket, member_card whose, asio::any_io_executor const& home)
         : of(parts),
           with(socket),
-          member(std::move(whose)),
-          which(parts.nodes.connected(socket.remote(), parts.now(), member)),
+          card(std::move(whose)),
+          which(parts.nodes.connected(socket.remote(), parts.now(), card.name)),
           ready(home),
           over(home) {
         of.sessions[which] = this;
@@ -97,15 +97,17 @@ struct held_session {
 
     hub_parts& of;
     net::web_socket& with;
-    std::string member;  // empty: the hub is open
+    member_card card;
     session_id which;
     net::signal ready, over;
     std::optional<net::close_reason> ending;  // what waits is sent before the end
 };
 
-net::task<void> hub_parts::hold_session(net::web_socket& with, std::string member) {
+net::task<void> hub_parts::hold_session(net::web_socket& with, member_card card) {
     using namespace asio::experimental::awaitable_operators;
-    held_session here{*this, with, std::move(member), co_await asio::this_coro::executor};
+    // He may have been taken out while the web socket was opened.
+    if (!core.entrance.is_still_in(card)) co_return co_await with.close(net::close_reason::policy);
+    held_session here{*this, with, std::move(card), co_await asio::this_coro::executor};
     co_await (here.read() || here.write());
 }
 
@@ -116,7 +118,9 @@ net::task<void> held_session::read() {
         auto const message = co_await next();
         if (!message || !message.value()) co_return;
         auto const& [is_text, bytes] = *message.value();
-        if (is_text) {
+        if (ending) {
+            // Put out; what he says does not count.
+        } else if (is_text) {
             ending = net::close_reason::policy;
         } else if (auto const heard = of.nodes.received(which, bytes, of.now()); !heard) {
             ending = reason_for(heard.error());
@@ -130,6 +134,7 @@ net::task<void> held_session::read() {
 
 net::task<void> held_session::write() {
     for (;;) {
+        if (ending == net::close_reason::policy) co_return co_await with.close(*ending);
         if (of.nodes.overflowed(which)) co_return;
         auto const messages = of.nodes.take_output(which);
         if (messages.empty() && ending) co_return co_await with.close(*ending);
@@ -162,10 +167,12 @@ net::task<result<void>> hub_parts::read_members() {
     if (read.value() == core.entrance.members()) co_return success();
     core.entrance.let_in(std::move(read).value());
     for (auto const& [which, each] : sessions) {
-        if (core.entrance.is_still_in(each->member)) continue;
+        if (core.entrance.is_still_in(each->card)) continue;
         each->ending = net::close_reason::policy;
+        nodes.disconnected(which, now());  // at once: saying farewell takes as long as he likes
         each->ready.notify();
     }
+    settle();
     for (auto* each : listeners) each->notify();
     co_return success();
 }

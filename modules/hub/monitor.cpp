@@ -132,7 +132,18 @@ void monitor::update(touched news, std::vector<happening> happened, monitor_numb
     pending_.nodes.merge(news.nodes);
     pending_.members.merge(news.members);
     pending_.torrents.merge(news.torrents);
+    auto const has_changed = [this](info_hash const& torrent) {
+        if (auto const known = health_.find(torrent); known != health_.end()) known->second.has_changed = true;
+    };
+    for (auto const& each : news.announced) has_changed(each.first);
+    for (auto const& each : pending_.torrents) has_changed(each);
     pending_.announced.merge(news.announced);
+    if (pending_.announced.size() > announced_waiting_max) {
+        pending_.announced.clear();
+        events_.clear();
+        event_bytes_ = 0;
+        ++sequence_;
+    }
     for (auto& each : happened) {
         log_.push_back({++last_line_, wall(now), std::move(each)});
         if (log_.size() > log_lines_max) log_.pop_front();
@@ -150,16 +161,19 @@ void monitor::update(touched news, std::vector<happening> happened, monitor_numb
         history_.push_back({all.up_rate, all.down_rate, nodes_.session_count(), rounded(announces_rate_)});
         if (history_.size() > history_max) history_.pop_front();
     }
-    auto const changes = take_pending();
+    auto changes = take_pending();
     snapshot_ = {};  // not kept while nobody comes
-    for (auto const& hash : changes.torrents) {
-        auto const known = health_.find(hash);
-        if (known == health_.end()) continue;
-        known->second.has_changed = true;
-        if (!nodes_.torrents().contains(hash))
-            health_.erase(known);
-        else if (now < known->second.good_until)
-            pending_.torrents.insert(hash);  // told again when it is counted again
+    for (auto at = health_.begin(); at != health_.end();) {
+        auto const which = at++;
+        auto& [hash, known] = *which;
+        if (!nodes_.torrents().contains(hash)) {
+            health_.erase(which);
+        } else if (changes.torrents.contains(hash)) {
+            known.is_owed = known.has_changed && now < known.good_until;
+        } else if (known.is_owed && now >= known.good_until) {
+            changes.torrents.insert(hash);
+            known.is_owed = false;
+        }
     }
     bool const is_news =
         !changes.nodes.empty() || !changes.members.empty() || !changes.torrents.empty() || !lines.empty() || is_sampled;
@@ -251,7 +265,6 @@ json::object history_object(auto const& history, std::int64_t end_at) {
 std::string const& monitor::snapshot(time_point now) {
     if (!snapshot_.empty() && snapshot_sequence_ == sequence_) return snapshot_;
     snapshot_sequence_ = sequence_;
-    transfers_of_.clear();
     json::object nodes, torrents, peers, transfers;
     for (auto const& [number, each] : nodes_.nodes()) {
         if (nodes.size() == objects_shown) break;
@@ -426,6 +439,7 @@ std::string monitor::metrics(monitor_numbers const& numbers, time_point now) con
     add("announces_udp_total", "counter", "Announces by UDP.", numbers.announces_udp);
     add("upload_bytes_per_second", "gauge", "What all nodes together say they send.", all_traffic().up_rate);
     add("session_messages_refused_total", "counter", "Session messages that were broken.", nodes_.refused_messages());
+    add("not_permitted_total", "counter", "Requests without a passkey, or with a wrong one.", numbers.not_permitted);
     add("event_streams", "gauge", "Pages that listen.", listeners_);
     return out;
 }

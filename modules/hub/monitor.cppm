@@ -33,7 +33,7 @@ struct shared_torrent {
 /// Numbers that the page shows and the roster does not know.
 struct monitor_numbers {
     std::size_t registry_peers = 0, registry_torrents = 0;
-    std::uint64_t announces_http = 0, announces_udp = 0;
+    std::uint64_t announces_http = 0, announces_udp = 0, not_permitted = 0;
 };
 
 /// A line of the log of events.
@@ -58,6 +58,8 @@ inline constexpr std::size_t bitfield_bytes_shown = 8u << 20;
 /// Changes of peers that only announce in one event, and lines of the log: what strangers can cause without end must
 /// not swell what each page is sent. Further changes wait for the next event, further lines are in the API.
 inline constexpr std::size_t announced_changes_max = 250;
+/// And so many wait; beyond that pages are sent a new snapshot instead.
+inline constexpr std::size_t announced_waiting_max = 50'000;
 inline constexpr std::size_t event_lines_max = log_lines_shown;
 /// Cells of a picture of pieces.
 inline constexpr std::uint32_t cells_max = 240;
@@ -144,6 +146,7 @@ private:
         boost::json::value copies;
         time_point good_until{};  ///< Though the torrent has changed.
         bool has_changed = false;
+        bool is_owed = false;  ///< Pages were told the old one.
     };
     mutable std::map<info_hash, known_health> health_;
     time_point updated_at_{};

@@ -63,11 +63,11 @@ struct hub_parts {
     net::task<net::http_response> show_torrent(info_hash torrent);
     net::task<net::http_response> hand_out(info_hash torrent, std::string announce_url);
     net::http_response stream_events(net::http_request const& request);
-    net::task<void> send_events(net::body_writer& to, std::string last_id, std::string member);
+    net::task<void> send_events(net::body_writer& to, std::string last_id, member_card card);
     net::http_response begin_session(net::http_request const& request);
 
     // Sessions and publishing: hub_sessions.cpp.
-    net::task<void> hold_session(net::web_socket& with, std::string member);
+    net::task<void> hold_session(net::web_socket& with, member_card card);
     /// Reads the members anew; the sessions of those who are none any more are ended.
     net::task<result<void>> read_members();
     net::task<void> keep_members();

@@ -242,7 +242,8 @@ result<void> roster::handle(session_id from, session::join& said, time_point now
     joined.number = 0;
     joined.seen = now;
     joined.is_new = true;
-    joined.gained.clear();
+    joined.gained = {};
+    joined.serving = {};
     weigh(self, joined);
     touch(said.torrent, state.number);
     present(said.torrent, self, joined, now);
@@ -516,7 +517,7 @@ node& roster::add_node(endpoint const& at, std::string client, bool is_session, 
     added.is_session = is_session;
     added.since = now;
     if (at.port != 0) by_address_[at] = number;
-    touched_.nodes.insert(number);
+    if (is_session) touched_.nodes.insert(number);
     return added;
 }
 
@@ -526,8 +527,8 @@ void roster::remove_node(node_number number) {
     for (auto const& torrent : std::set{found->second.torrents}) remove_member(torrent, number);
     if (auto const at = by_address_.find(found->second.at); at != by_address_.end() && at->second == number)
         by_address_.erase(at);
+    if (found->second.is_session) touched_.nodes.insert(number);
     nodes_.erase(found);
-    touched_.nodes.insert(number);
 }
 
 void roster::remove_member(info_hash const& torrent, node_number of) {
@@ -543,9 +544,13 @@ void roster::remove_member(info_hash const& torrent, node_number of) {
     --(self.is_session ? found->second.session_members : announced_members_);
     found->second.touched.erase(of);
     if (self.at.port != 0 && found->second.session_members > 0) found->second.gone.push_back(self.at);
-    touched_.members.emplace(torrent, of);
-    touched_.torrents.insert(torrent);
-    touched_.nodes.insert(of);
+    if (self.is_session) {
+        touched_.members.emplace(torrent, of);
+        touched_.torrents.insert(torrent);
+        touched_.nodes.insert(of);
+    } else {
+        touched_.announced.emplace(torrent, of);
+    }
     if (found->second.members.empty()) torrents_.erase(found);
 }
 

@@ -99,7 +99,8 @@ struct touched {
     std::set<node_number> nodes;
     std::set<std::pair<info_hash, node_number>> members;
     std::set<info_hash> torrents;
-    /// Members that only announced again, with their nodes and torrents: nothing of theirs is urgent.
+    /// Members that only announce, with their nodes and torrents: they came, announced again, or are gone. Nothing of
+    /// theirs is urgent.
     std::set<std::pair<info_hash, node_number>> announced;
 };
 

@@ -91,7 +91,7 @@ void roster::send_changes(info_hash const& torrent, membership& of, time_point n
         auto const& who = nodes_.at(number);
         if (each.gained.size() > session::changes_max) each.is_new = true;
         if (who.at.port != 0 && of.session_members > 0) set.peers.push_back(told(who, each, false));
-        each.gained.clear();
+        each.gained = {};
         each.is_new = false;
         if (is_full(set, each)) flush();
     }

@@ -42,8 +42,9 @@ net::http_response service::answer(net::http_request const& request, time_point 
     if (path == "/healthz") return text(200, "ok\n");
     if (path != "/announce" && path != "/scrape") return text(404, "not found\n");
     if (!is_admitted(meter_, request.remote.address, now)) return text(429, "too many requests\n");
-    if (!entrance.is_open(room::announces) && !lets_in(room::announces, passkey_of(request)))
-        return refusal(std::string{announce::not_permitted});
+    // By the URL alone: a browser would send a password that it knows for the page of any other site (class K2).
+    auto const passkey = announce::passkey_of(request.target).value_or("");
+    if (!lets_in(room::announces, passkey)) return refusal(std::string{announce::not_permitted});
     return path == "/announce" ? answer_announce(query, request, now) : answer_scrape(query);
 }
 
@@ -57,7 +58,7 @@ net::http_response service::answer_announce(std::string_view query, net::http_re
     ++numbers_.http_announces;
     auto reply = announce(asked, request.remote, registry::families::both, now);
     // Not to whom the session would be refused.
-    if (is_shoal(asked.peer) && entrance.admits(room::all, entrance.is_open(room::all) ? "" : passkey_of(request)))
+    if (is_shoal(asked.peer) && entrance.admits(room::all, announce::passkey_of(request.target).value_or("")))
         reply.session = session::path;
     log_announce("http", asked, request.remote, reply.peers.size());
     return text(200, announce::encode_http_reply(reply, asked));

@@ -224,6 +224,8 @@ TEST_CASE("a URL without its passkey is the same but for that", "[announce]") {
     CHECK(without_passkey("http://hub:1/announce?passkey=abc") == "http://hub:1/announce");
     CHECK(without_passkey("udp://hub:1/announce?a=1&passkey=abc&b=%202") == "udp://hub:1/announce?a=1&b=%202");
     CHECK(without_passkey("http://hub:1/announce") == "http://hub:1/announce");
+    CHECK(without_passkey("http://hub:1/announce#top?x") == "http://hub:1/announce");
+    CHECK(without_passkey("http://hub:1/announce?a=1#top?x") == "http://hub:1/announce?a=1");
     CHECK(without_passkey("http://hub:1/announce?a=1") == "http://hub:1/announce?a=1");
 }
 

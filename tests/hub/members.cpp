@@ -72,10 +72,10 @@ bool is_refused(std::string const& body) {
 
 TEST_CASE("a member is known by the passkey, and the list keeps none", "[hub]") {
     auto const members = anna_alone();
-    CHECK(members.member_with(anna) == "anna");
+    CHECK(members.member_with(anna).name == "anna");
     for (auto const& wrong : {std::string{}, std::string{ben}, std::string{anna}.substr(1), std::string{anna} + "0",
                               std::string(100'000, 'a')})
-        CHECK(members.member_with(wrong).empty());
+        CHECK(members.member_with(wrong).name.empty());
     auto const text = members.text();
     CHECK(text.find(anna) == std::string::npos);
     auto const read = hub::member_list::parse(text);
@@ -90,10 +90,10 @@ TEST_CASE("a member who was taken out is known no more", "[hub]") {
     CHECK(members.names() == std::vector<std::string>{"anna", "ben"});
     CHECK(members.remove("anna"));
     CHECK_FALSE(members.remove("anna"));
-    CHECK(members.member_with(anna).empty());
-    CHECK(members.member_with(ben) == "ben");
+    CHECK(members.member_with(anna).name.empty());
+    CHECK(members.member_with(ben).name == "ben");
     REQUIRE(members.add("anna", "a new one"));
-    CHECK(members.member_with(anna).empty());
+    CHECK(members.member_with(anna).name.empty());
 }
 
 TEST_CASE("a member's name is short and fit for a line of a file", "[hub]") {
@@ -184,4 +184,18 @@ TEST_CASE("a session is offered to whom it would be given", "[hub]") {
     CHECK_FALSE(offers(hub::access::counts, "/announce"));
     CHECK(offers(hub::access::counts, "/announce?passkey=" + std::string{anna}));
     CHECK(offers(hub::access::members, "/announce?passkey=" + std::string{anna}));
+}
+
+TEST_CASE("who came with a passkey that was replaced is out, though there is a member of that name", "[hub]") {
+    hub::gate entrance{hub::access::members};
+    auto members = anna_alone();
+    entrance.let_in(members);
+    auto const card = entrance.card_of(anna);
+    CHECK(entrance.is_still_in(card));
+    members.remove("anna");
+    REQUIRE(members.add("anna", ben));
+    entrance.let_in(members);
+    CHECK_FALSE(entrance.is_still_in(card));
+    CHECK(entrance.is_still_in(entrance.card_of(ben)));
+    CHECK_FALSE(entrance.is_still_in(entrance.card_of("")));
 }

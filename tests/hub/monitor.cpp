@@ -43,6 +43,24 @@ struct table {
         auto const data = text.find("data: ") + 6;
         return json::parse(json::string_view{text.data() + data, text.find("\n\n") - data}).as_object();
     }
+    /// How many nodes, and peers, the next event has, or says to be gone.
+    std::size_t size_of_next_event(std::string_view kind) {
+        auto const event = next_event();
+        std::size_t size = 0;
+        if (auto const* const all =
+                event.at("set").as_object().if_contains(json::string_view{kind.data(), kind.size()}))
+            size += all->as_object().size();
+        if (auto const* const del = event.if_contains("del"))
+            if (auto const* const all = del->as_object().if_contains(json::string_view{kind.data(), kind.size()}))
+                size += all->as_array().size();
+        return size;
+    }
+    void stop(std::uint16_t port, std::uint8_t torrent) {
+        announce::announce_request request;
+        request.torrent.bytes.fill(static_cast<std::byte>(torrent));
+        request.what = announce::event::stopped;
+        nodes.announced(request, {*ip_address::parse("192.0.2.1"), port}, now);
+    }
     /// The addresses of the peers in the next event.
     std::set<std::string> peers_of_next_event() {
         std::set<std::string> all;
@@ -132,4 +150,33 @@ TEST_CASE("a page that was away while somebody announced gets a snapshot that ha
     auto const text = hub.watch.catch_up(had, hub.position, hub.now);
     CHECK(text.find("event: snapshot") != std::string::npos);
     CHECK(text.find("192.0.2.1:2") != std::string::npos);
+}
+
+TEST_CASE("a crowd that comes and goes at once is told of in turn too", "[hub]") {
+    table hub;
+    hub.listen();
+    constexpr std::uint16_t crowd = 3 * hub::announced_changes_max;
+    for (auto const kind : {"nodes", "peers", "torrents"}) {
+        for (std::uint16_t port = 1; port <= crowd; ++port) hub.announce(port, static_cast<std::uint8_t>(port));
+        CHECK(hub.size_of_next_event(kind) <= hub::announced_changes_max);
+        for (std::uint16_t port = 1; port <= crowd; ++port) hub.stop(port, static_cast<std::uint8_t>(port));
+        CHECK(hub.size_of_next_event(kind) <= hub::announced_changes_max);
+        for (int i = 0; i < 10; ++i) hub.update();
+    }
+}
+
+TEST_CASE("of more changes than may wait a page gets a snapshot, and nothing waits on", "[hub]") {
+    table hub;
+    hub.listen();
+    for (std::uint32_t i = 0; i <= hub::announced_waiting_max; ++i) {
+        auto const port = static_cast<std::uint16_t>(1 + i % 60'000);
+        hub.announce(port, 1);
+        hub.stop(port, 1);
+    }
+    hub.update();
+    auto const events = hub.watch.after(hub.position, hub.now);
+    REQUIRE(events.size() == 1);
+    CHECK(events[0]->find("event: snapshot") != std::string::npos);
+    hub.update();
+    for (auto const& each : hub.watch.after(hub.position, hub.now)) CHECK(each->find("\"del\"") == std::string::npos);
 }

@@ -39,8 +39,6 @@ class PrivateHub(ProgramTest):
         return done.stdout.strip()
 
     def start_hub(self, who):
-        self.log = open(self.folder / "log", "w+")
-        self.addCleanup(self.log.close)
         hub = self.start(TRACKER, "--listen", "127.0.0.1:0", "--data", self.folder / "hub", "--access", who,
                          "--log-level", "debug")
         self.root = hub.wait_for("listening on").split("listening on ")[1].split("/announce")[0]
@@ -84,7 +82,7 @@ class PrivateHub(ProgramTest):
         hub = self.start_hub("members")
         film = self.made()
         share = self.share(film, anna)
-        self.peer("get", "film.bin", "-o", self.folder / "out", "--timeout", "30s", *self.common(ben))
+        got = self.peer("get", "film.bin", "-o", self.folder / "out", "--timeout", "30s", *self.common(ben))
         self.assertEqual((self.folder / "out" / "film.bin").read_bytes(), film.read_bytes())
         found = json.loads(self.peer("find", "--json", *self.common(ben)[:2]).stdout)
         self.assertEqual(found["owners"], ["anna at 127.0.0.1"])
@@ -92,13 +90,12 @@ class PrivateHub(ProgramTest):
             for words in (("find",), ("get", "film.bin", "-o", self.folder / "stolen"), ("share", film)):
                 options = self.common(wrong)
                 done = self.peer(*words, *(options[:2] if words[0] == "find" else options), expect=NOT_PERMITTED)
-                self.assertEqual(len(done.stderr.strip().splitlines()[-1:]), 1)
                 self.assertIn("passkey", done.stderr)
         self.assertFalse((self.folder / "stolen").exists())
         share.end(signal.SIGTERM)
         hub.end(signal.SIGTERM)
         # No secret in a log, on a screen, or in what is handed on (class I10).
-        for text in (share.seen.decode(), hub.seen.decode(), done.stdout + done.stderr):
+        for text in (share.seen.decode(), hub.seen.decode(), got.stdout + got.stderr):
             self.assertNotIn(anna, text)
             self.assertNotIn(ben, text)
 
@@ -152,10 +149,12 @@ class PrivateHub(ProgramTest):
         events.sendall(f"GET /api/v1/events?passkey={anna} HTTP/1.1\r\nHost: {self.address}\r\n\r\n".encode())
         self.assertIn(b"200", events.recv(64))
         self.passkey("remove", "anna")
+        anew = self.passkey("add", "anna")  # replaced, perhaps within one look of the hub
         hub.wait_for("[PEER DISCONNECTED]")
         while events.recv(65536):
             pass
         self.assertEqual(self.ask(f"/api/v1/nodes?passkey={anna}")[0].status, 401)
+        self.assertEqual(self.ask(f"/api/v1/nodes?passkey={anew}")[0].status, 200)
         self.assertIsNone(share.process.poll(), "seeding goes on without the hub")
         self.assertEqual(json.loads(self.ask(f"/api/v1/nodes?passkey={ben}")[1])["nodes"], [])
 
