@@ -27,7 +27,7 @@ export class FakeHub {
   requests = [];
   /** What the streams began with: "snapshot" or the number of deltas that were resumed. */
   openings = [];
-  sent = { status: "", nodes: {}, torrents: {}, peers: {}, transfers: {} };
+  sent = {};
   logged = 0;
 
   constructor(world, page = built_page) {
@@ -72,9 +72,9 @@ export class FakeHub {
   }
 
   remember(all) {
-    this.sent = { status: JSON.stringify(this.world.status()) };
+    this.sent = {};
     for (const kind of ["nodes", "torrents", "peers", "transfers"]) {
-      this.sent[kind] = Object.fromEntries(Object.entries(all[kind]).map(([key, value]) => [key, JSON.stringify(value)]));
+      this.sent[kind] = new Map(Object.entries(all[kind]).map(([key, value]) => [key, JSON.stringify(value)]));
     }
     this.logged = this.world.entries;
   }
@@ -84,17 +84,18 @@ export class FakeHub {
     const all = this.world.collections();
     const set = { status: this.world.status() };
     const del = {};
-    for (const kind of ["nodes", "torrents", "peers", "transfers"]) {
-      for (const [key, value] of Object.entries(all[kind])) {
-        if (this.sent[kind][key] === JSON.stringify(value)) continue;
-        set[kind] ??= {};
-        set[kind][key] = value;
-      }
-      const gone = Object.keys(this.sent[kind]).filter((key) => !Object.hasOwn(all[kind], key));
-      if (gone.length > 0) del[kind] = gone;
-    }
+    const before = this.sent;
     const log = this.world.log.filter((entry) => entry.id > this.logged);
     this.remember(all);
+    for (const [kind, now] of Object.entries(this.sent)) {
+      for (const [key, text] of now) {
+        if (before[kind].get(key) === text) continue;
+        set[kind] ??= {};
+        set[kind][key] = all[kind][key];
+      }
+      const gone = [...before[kind].keys()].filter((key) => !now.has(key));
+      if (gone.length > 0) del[kind] = gone;
+    }
     const delta = { seq: ++this.seq, set };
     if (Object.keys(del).length > 0) delta.del = del;
     if (log.length > 0) delta.log = log;

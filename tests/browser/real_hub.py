@@ -28,9 +28,9 @@ class RealHub(ProgramTest):
         common = ("--tracker", f"{root}/announce", "--listen", "127.0.0.1:0", "--json")
         share = self.start(PEER, "share", folder / "film &amp; co.bin", "--upload-limit", "1MB", "--state", folder / "one", *common)
         share.wait_for('"published"')
-        get = self.start(PEER, "get", "film &amp; co.bin", "-o", folder / "out", "--state", folder / "two", *common)
+        get = self.start(PEER, "get", "film &amp; co.bin", "-o", folder / "out", "--state", folder / "two", "--seed", *common)
         get.wait_for('"piece"')
-        checked = subprocess.run([NODE, HERE / "run.mjs", "--hub", f"{root}/"], env=CLEAN, capture_output=True, text=True,
+        checked = subprocess.run([NODE, HERE / "run.mjs", "--hub", f"{root}/", "--fetched", "film &amp; co.bin"], env=CLEAN, capture_output=True, text=True,
                                  timeout=300)
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 

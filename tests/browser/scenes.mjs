@@ -96,3 +96,44 @@ export function crowd() {
   for (let i = 0; i < 3000; ++i) world.join(hashes[i < 300 ? 0 : i % 2000], ids[(i * 7 + 3) % 500], i % 4 ? 1 : 0.5, { quiet: true });
   return { world, ids, hashes };
 }
+
+/** One torrent with 2 000 peers, all of which fetch. `move` lets so many of them report, as they do to a hub. */
+export function swarm(peers = 2000, served = 4) {
+  const world = new World(13);
+  const ids = Array.from({ length: peers }, (_, i) => world.add_node({ address: `10.1.${i >> 8}.${i & 255}:6881`, since_at: world.now - i * 40_000, quiet: true }));
+  const hash = world.add_torrent({ name: "The one that everybody wants", size: 480 * 4_194_304, piece_length: 4_194_304, owners: [ids[0]], quiet: true });
+  ids.slice(1).forEach((id, i) => world.join(hash, id, 0.999 * (i / peers), { quiet: true }));
+  const members = [...world.peers];
+  let next = 0;
+  const move = (reports) => {
+    world.now += 500;
+    for (let i = 0; i < reports; ++i) {
+      const place = next++ % peers;
+      const [, peer] = members[place];
+      const node = world.nodes.get(peer.node);
+      if (!world.complete(peer)) {
+        const from = Math.floor(world.random() * peer.pieces.length);
+        const lacks = peer.pieces.indexOf(0, from);
+        peer.pieces[lacks < 0 ? peer.pieces.indexOf(0) : lacks] = 1;
+        peer.down_rate = node.down_rate = Math.floor(4e6 * world.random());
+        if (world.complete(peer)) {
+          peer.down_rate = node.down_rate = 0;
+          world.say("completed", `${node.address} is complete`, { node: node.id, torrent: hash });
+        }
+      }
+      peer.up_rate = node.up_rate = Math.floor(3e6 * world.random());
+      peer.uploaded = node.uploaded += peer.up_rate;
+      peer.downloaded = node.downloaded += peer.down_rate;
+      // What it sends is told by who sends.
+      for (let j = 0; j < served; ++j) {
+        const to = world.nodes.get(members[(place * 7 + 31 * j + 3) % peers][1].node);
+        const key = `${hash}/${node.address}/${to.address}`;
+        const bytes = (world.transfers.get(key)?.bytes ?? 0) + peer.up_rate;
+        world.transfers.set(key, { torrent: hash, from: node.id, to: to.id, from_address: node.address, to_address: to.address, rate: peer.up_rate / served, bytes });
+      }
+    }
+    world.count(new Map([[hash, members]]));
+  };
+  move(peers);
+  return { world, ids, hash, move };
+}

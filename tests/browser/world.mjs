@@ -21,9 +21,15 @@ export function cells_of(pieces) {
     let have = 0;
     for (let piece = from; piece < to; ++piece) have += pieces[piece];
     const level = have === 0 ? 0 : have === to - from ? 15 : Math.min(14, Math.max(1, Math.round(1 + (13 * have) / (to - from))));
-    cells += level.toString(16);
+    cells += "0123456789abcdef"[level];
   }
   return cells;
+}
+
+function held(pieces) {
+  let count = 0;
+  for (let piece = 0; piece < pieces.length; ++piece) count += pieces[piece];
+  return count;
 }
 
 export function base64_of(pieces) {
@@ -99,7 +105,7 @@ export class World {
   }
 
   complete(peer) {
-    return peer.pieces.every((held) => held === 1);
+    return held(peer.pieces) === peer.pieces.length;
   }
 
   /** Moves everything on by so many seconds. */
@@ -236,7 +242,7 @@ export class World {
       const tells = peer.tells && this.torrents.get(peer.torrent).shared;
       peers[key] = {
         torrent: peer.torrent, node: peer.node, address: node.address, client: node.client, complete: this.complete(peer),
-        have: tells ? peer.pieces.reduce((sum, held) => sum + held, 0) : 0, cells: tells ? cells_of(peer.pieces) : "",
+        have: tells ? held(peer.pieces) : 0, cells: tells ? cells_of(peer.pieces) : "",
         uploaded: peer.uploaded, downloaded: peer.downloaded, up_rate: peer.up_rate, down_rate: peer.down_rate,
       };
     }

@@ -74,12 +74,17 @@ export function flow_picture(
     else pairs.set(key, { from, to, rate: transfer.rate });
   }
 
-  const busiest = [...ends.values()].sort(
-    (a, b) => b.sends + b.receives - a.sends - a.receives || (a.key < b.key ? -1 : 1),
-  );
-  // The place on the ring follows the address, not the rate, so that the picture stands still.
+  const fastest_first = [...pairs.entries()].filter(([, { from, to }]) => from !== to).sort(([, a], [, b]) => b.rate - a.rate);
   const fits = Math.max(2, Math.min(ends_max, 2 * Math.floor(height / row_height)));
-  const shown = busiest.slice(0, fits).sort((a, b) => (a.key.length - b.key.length || (a.key < b.key ? -1 : 1)));
+  // The ends of the fastest arrows, not the busiest nodes: those of a large swarm hardly ever send to each other.
+  const chosen = new Set<End>();
+  for (const [, { from, to }] of fastest_first) {
+    const missing = [from, to].filter((end) => !chosen.has(end));
+    if (chosen.size + missing.length <= fits) for (const end of missing) chosen.add(end);
+    if (chosen.size === fits) break;
+  }
+  // The place on the ring follows the address, not the rate, so that the picture stands still.
+  const shown = [...chosen].sort((a, b) => (a.key.length - b.key.length || (a.key < b.key ? -1 : 1)));
   const [middle_x, middle_y] = [width / 2, height / 2];
   const hosts = new Map<string, number>();
   for (const end of shown) hosts.set(host_of(end.address), (hosts.get(host_of(end.address)) ?? 0) + 1);
@@ -99,11 +104,7 @@ export function flow_picture(
     end.side = on_right ? "start" : "end";
   });
 
-  const visible_ends = new Set(shown);
-  const fitting = [...pairs.entries()]
-    .filter(([, pair]) => visible_ends.has(pair.from) && visible_ends.has(pair.to) && pair.from !== pair.to)
-    .sort(([, a], [, b]) => b.rate - a.rate)
-    .slice(0, arrows_max);
+  const fitting = fastest_first.filter(([, { from, to }]) => chosen.has(from) && chosen.has(to)).slice(0, arrows_max);
   const fastest = fitting[0]?.[1].rate || 1;
   const arrows = fitting.map(([key, { from, to, rate }]) => ({
     key,

@@ -20,7 +20,9 @@ export function sorted<Row>(
   descending: boolean,
 ): Row[] {
   const sign = descending ? -1 : 1;
-  const keyed = rows.map((row) => ({ row, value: value_of(row), key: key_of(row) }));
+  const keyed: { row: Row; value: Value; key?: string }[] = rows.map((row) => ({ row, value: value_of(row) }));
+  // Made where two are equal only: thousands of keys cost more than the sorting.
+  const key = (of: (typeof keyed)[number]) => (of.key ??= key_of(of.row));
   keyed.sort((left, right) => {
     if (left.value === null || right.value === null) {
       if (left.value !== right.value) return left.value === null ? 1 : -1;
@@ -28,7 +30,7 @@ export function sorted<Row>(
       const difference = compare(left.value, right.value);
       if (difference !== 0) return sign * difference;
     }
-    return left.key < right.key ? -1 : left.key > right.key ? 1 : 0;
+    return key(left) < key(right) ? -1 : key(left) > key(right) ? 1 : 0;
   });
   return keyed.map((entry) => entry.row);
 }

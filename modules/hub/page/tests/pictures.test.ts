@@ -63,6 +63,14 @@ describe("the picture of who sends to whom", () => {
     for (const arrow of flow.arrows) expect(arrow.path).not.toMatch(/NaN|Infinity/);
   });
 
+  it("has arrows in a swarm in which the busiest nodes do not send to each other", () => {
+    const many = Array.from({ length: 8000 }, (_, i) => transfer(i % 2000, ((i % 2000) * 7 + (i >> 3) + 3) % 2000, 1 + ((i * 7919) % 8000)));
+    const flow = flow_picture(many, new Map(), 400, 300);
+    expect(flow.ends.length).toBe(ends_max);
+    expect(flow.arrows.length).toBeGreaterThanOrEqual(ends_max / 2);
+    expect(flow.arrows[0]!.rate).toBe(8000);
+  });
+
   it("stands still when rates change", () => {
     const before = flow_picture([transfer(1, 2, 10), transfer(3, 2, 5)], new Map(), 400, 300);
     const after = flow_picture([transfer(3, 2, 50), transfer(1, 2, 1)], new Map(), 400, 300);

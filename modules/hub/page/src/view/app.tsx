@@ -32,6 +32,17 @@ export function App({ state, link }: { state: State; link: Link }) {
   const shown = chosen || follower.current.choose(state.torrents, busy, performance.now());
   const now = Date.now() + state.clock_ahead;
 
+  // What stays the same object is not drawn again: a second that passes moves clocks and ages only.
+  const still = useMemo(() => ({
+    numbers: <Numbers state={state} />,
+    left: [
+      <Torrents key="torrents" state={state} busy={busy} selected={shown} select={(hash) => (location.hash = hash)} />,
+      <Pieces key={shown} state={state} hash={shown} chosen={chosen !== ""} follow={() => (location.hash = "")} />,
+    ],
+    flow: <Flow state={state} />,
+    right: [<Charts key="charts" state={state} />, <Log key="log" state={state} />],
+  }), [state.version, shown, chosen]);
+
   useEffect(() => {
     const moved = state.status ? quantity(state.status.up_rate).join(" ") : "";
     const text = link.phase === "lost" ? "Connection lost · Shoal" : state.status ? `${state.status.nodes} nodes · ${moved}/s · Shoal` : "Shoal";
@@ -44,20 +55,14 @@ export function App({ state, link }: { state: State; link: Link }) {
       <Head state={state} link={link} now={now} />
       <Lost state={state} link={link} />
       <main ref={main} tabIndex={-1} class={link.phase === "lost" && state.status ? "stale" : ""}>
-        <Numbers state={state} />
+        {still.numbers}
         <div class="panels">
+          <div class="column">{still.left}</div>
           <div class="column">
-            <Torrents state={state} busy={busy} selected={shown} select={(hash) => (location.hash = hash)} />
-            <Pieces key={shown} state={state} hash={shown} chosen={chosen !== ""} follow={() => (location.hash = "")} />
-          </div>
-          <div class="column">
-            <Flow state={state} />
+            {still.flow}
             <Nodes state={state} now={now} />
           </div>
-          <div class="column">
-            <Charts state={state} />
-            <Log state={state} />
-          </div>
+          <div class="column">{still.right}</div>
         </div>
       </main>
     </>

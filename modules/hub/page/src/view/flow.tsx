@@ -1,4 +1,4 @@
-import { rate, rate_or_nothing, size, title, visible } from "../format";
+import { count, rate, rate_or_nothing, size, title, visible } from "../format";
 import { flow_picture, written_rates, type End } from "../flow";
 import type { State } from "../state";
 import type { Transfer } from "../types";
@@ -26,7 +26,7 @@ export function Flow({ state }: { state: State }) {
     { id: "bytes", title: "Sent", numeric: true, value: (row) => row.bytes, cell: (row) => size(row.bytes) },
   ];
   return (
-    <Panel id="flow" title={<>Who sends to whom <span class="count">{transfers.length}</span></>}>
+    <Panel id="flow" title={<>Who sends to whom <span class="count">{count(transfers.length)}</span></>}>
       <svg
         class="flow"
         ref={box}
@@ -56,7 +56,7 @@ export function Flow({ state }: { state: State }) {
           <text class="quiet" x={width / 2} y={height / 2} text-anchor="middle">Nobody sends now</text>
         )}
       </svg>
-      {flow.hidden > 0 && <p class="soft note">The picture shows the busiest {flow.ends.length} nodes; the table has all transfers.</p>}
+      {flow.hidden > 0 && <p class="soft note">The picture shows the fastest, between {flow.ends.length} nodes; the table has all transfers.</p>}
       <Table
         caption="Transfers under way"
         columns={columns}

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { count } from "../format";
 import { sorted, type Order, type Value } from "../sort";
 import { useNarrow } from "./measure";
@@ -22,7 +22,7 @@ interface Shown<Row> {
   rows: readonly Row[];
   key_of: (row: Row) => string;
   order: Order;
-  /** Rows shown at first, and added by "show more". */
+  /** Rows shown at first; "show more" doubles them. */
   step: number;
   empty: ComponentChildren;
   selected?: string;
@@ -31,12 +31,20 @@ interface Shown<Row> {
   first?: ComponentChildren;
 }
 
-/** A table that is sorted by its headings. Draws some rows only: thousands would make every update slow. */
+/** Rows that are drawn or left out together. */
+const block = 25;
+/** A table of so many rows is drawn whole: there the browser finds every text of it. */
+const all_drawn = 100;
+/** How far from what is looked at rows are drawn already, so that scrolling meets no empty ones. */
+const margin = "300px 0px";
+
+/** A table that is sorted by its headings. Draws those rows only that are near: thousands would make every update slow. */
 export function Table<Row>({ caption, columns, rows, key_of, order: initial, step, empty, selected, select, first }: Shown<Row>) {
   const [order, set_order] = useState(initial);
   const page = useNarrow() ? Math.ceil(step / 6) : step;
   const [more, set_more] = useState(0);
-  const limit = page * (1 + more);
+  const limit = page * 2 ** more;
+  const row_height = useRef(28);
   if (rows.length === 0) return <div class="empty">{empty}</div>;
 
   const by = columns.find((column) => column.id === order.column)?.value;
@@ -46,11 +54,41 @@ export function Table<Row>({ caption, columns, rows, key_of, order: initial, ste
     // Numbers are looked at from the top, words from A.
     set_order({ column: column.id, descending: order.column === column.id ? !order.descending : column.numeric === true });
 
+  const draw = (row: Row, place: number) => {
+    const key = key_of(row);
+    return (
+      <tr
+        key={key}
+        role="row"
+        aria-rowindex={short ? undefined : before + place}
+        class={key === selected ? "selected" : ""}
+        onClick={select && ((event) => (event.target as Element).closest("a") || select(row))}
+      >
+        {columns.map((column, place) =>
+          place === 0 ? (
+            <th key={column.id} role="rowheader" scope="row">
+              {column.cell(row)}
+            </th>
+          ) : (
+            <td key={column.id} role="cell" class={`${column.numeric ? "number" : ""} of-${column.id}`} data-label={column.title}>
+              {column.cell(row)}
+            </td>
+          ),
+        )}
+      </tr>
+    );
+  };
+  const shown = all.slice(0, limit);
+  const short = all.length <= all_drawn;
+  const before = first ? 3 : 2; // what stands above the rows has numbers too
+  const blocks: Row[][] = [];
+  for (let at = 0; at < shown.length; at += block) blocks.push(shown.slice(at, at + block));
+
   // The roles are there because on a phone the rows are laid out as cards, and CSS must not take the table away.
   return (
     <>
       <SortBox columns={columns} order={order} set_order={set_order} caption={caption} />
-      <table role="table" class={select ? "selectable" : ""}>
+      <table role="table" class={select ? "selectable" : ""} aria-rowcount={short ? undefined : before - 1 + shown.length}>
         <caption>{caption}</caption>
         <thead role="rowgroup">
           <tr role="row">
@@ -73,39 +111,57 @@ export function Table<Row>({ caption, columns, rows, key_of, order: initial, ste
             ))}
           </tr>
         </thead>
-        <tbody role="rowgroup">
-          {first}
-          {all.slice(0, limit).map((row) => {
-            const key = key_of(row);
-            return (
-              <tr
-                key={key}
-                role="row"
-                class={key === selected ? "selected" : ""}
-                onClick={select && ((event) => (event.target as Element).closest("a") || select(row))}
-              >
-                {columns.map((column, place) =>
-                  place === 0 ? (
-                    <th key={column.id} role="rowheader" scope="row">
-                      {column.cell(row)}
-                    </th>
-                  ) : (
-                    <td key={column.id} role="cell" class={`${column.numeric ? "number" : ""} of-${column.id}`} data-label={column.title}>
-                      {column.cell(row)}
-                    </td>
-                  ),
-                )}
-              </tr>
-            );
-          })}
-        </tbody>
+        {first && <tbody role="rowgroup">{first}</tbody>}
+        {blocks.map((some, place) => (
+          <Block key={place} count={some.length} always={short || place === 0} row_height={row_height}>
+            {() => some.map((row, i) => draw(row, place * block + i))}
+          </Block>
+        ))}
       </table>
       {hidden > 0 && (
         <button type="button" class="more" onClick={() => set_more(more + 1)}>
-          Show {count(Math.min(page, hidden))} more of {count(hidden)}
+          Show {count(Math.min(limit, hidden))} more of {count(hidden)}
         </button>
       )}
     </>
+  );
+}
+
+/**
+ * Some rows of a long table: drawn while they are near what is looked at, and else an empty row as tall as they are.
+ *
+ * The browser tells when they come and go, so nothing is computed while a person scrolls, and it does not matter who
+ * scrolls: the panel on a wall, the page on a phone.
+ */
+function Block({ count, always, row_height, children }: {
+  count: number;
+  /** Drawn wherever it is: the first rows, since a table without rows is none, and all of a short table. */
+  always: boolean;
+  /** Of the rows drawn last, in pixels: a guess for those that were never drawn. */
+  row_height: { current: number };
+  children: () => ComponentChildren;
+}) {
+  const body = useRef<HTMLTableSectionElement>(null);
+  const [near, set_near] = useState(always);
+  const own_height = useRef(0);
+  useLayoutEffect(() => {
+    if (always) return;
+    const observer = new IntersectionObserver(
+      // A row that has the focus stays, or the keyboard would be back at the top of the page.
+      (entries) => set_near(entries.at(-1)!.isIntersecting || body.current!.contains(document.activeElement)),
+      { rootMargin: margin, scrollMargin: margin },
+    );
+    observer.observe(body.current!);
+    return () => observer.disconnect();
+  }, [always]);
+  useLayoutEffect(() => {
+    if (always || near) own_height.current = row_height.current = body.current!.offsetHeight / count;
+  }, [always || near, count]);
+  if (always || near) return <tbody role="rowgroup" ref={body}>{children()}</tbody>;
+  return (
+    <tbody role="rowgroup" ref={body} aria-hidden="true">
+      <tr class="left-out" style={{ height: `${count * (own_height.current || row_height.current)}px` }}><td /></tr>
+    </tbody>
   );
 }
 
