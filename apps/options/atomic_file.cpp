@@ -30,11 +30,11 @@ atomic_file::atomic_file(std::filesystem::path path, unsigned mode) : path_(std:
     file_ = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (file_ < 0) fail(errno);
     temporary_ = std::move(temporary);
-    // Root writes for whoever owned it, so that its owner's programs can read it still.
+    // Root writes for whoever owned it, so that its owner's programs can read it still; where even root may not give a
+    // file away, it is as any program would leave it.
     struct stat before{};
-    if (geteuid() == 0 && (stat(path_.c_str(), &before) == 0 || stat(folder_of(path_).c_str(), &before) == 0) &&
-        fchown(file_, before.st_uid, before.st_gid) != 0)
-        fail(errno);
+    if (geteuid() == 0 && (stat(path_.c_str(), &before) == 0 || stat(folder_of(path_).c_str(), &before) == 0))
+        static_cast<void>(fchown(file_, before.st_uid, before.st_gid) == 0);
 }
 
 atomic_file::~atomic_file() {

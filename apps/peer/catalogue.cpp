@@ -148,13 +148,14 @@ net::task<std::optional<metainfo::torrent>> hub_catalogue::fetch(info_hash hash)
 }
 
 net::task<metainfo::torrent> fetch_torrent(net::environment& outside, std::string url) {
+    auto const shown = escaped(announce::without_passkey(url));
     net::http_limits limits;
     limits.body_bytes = torrent_bytes_max;
     auto const reply = co_await net::http_get(outside, url, limits);
-    if (!reply) throw failure{exit_status::unreachable, escaped(url) + ": " + reply.error().message()};
-    if (reply.value().status == 404) throw failure{exit_status::not_found, escaped(url) + ": not found"};
+    if (!reply) throw failure{exit_status::unreachable, shown + ": " + reply.error().message()};
+    if (reply.value().status == 404) throw failure{exit_status::not_found, shown + ": not found"};
     if (reply.value().status != 200)
-        throw failure{exit_status::failed, escaped(url) + ": status " + std::to_string(reply.value().status)};
-    co_return parsed(reply.value().body, url);
+        throw failure{exit_status::failed, shown + ": status " + std::to_string(reply.value().status)};
+    co_return parsed(reply.value().body, announce::without_passkey(url));
 }
 }  // namespace shoal::cli

@@ -8,6 +8,7 @@ module;
 #include <utility>
 
 module peer;
+import shoal.announce;
 import shoal.core;
 import shoal.metainfo;
 import shoal.options;
@@ -45,7 +46,9 @@ auto written(create_options const& options, Work work) {
 
 /// What was made, from the file as anybody would read it.
 void report(output& out, create_options const& options, metainfo::torrent const& torrent) {
-    auto const magnet = metainfo::to_string(metainfo::magnet_of(torrent));
+    auto link = metainfo::magnet_of(torrent);
+    for (auto& url : link.trackers) url = announce::without_passkey(url);  // a link is made to be passed on
+    auto const magnet = metainfo::to_string(link);
     boost::json::object fields{{"torrent", options.torrent.string()}, {"name", torrent.name()}, {"magnet", magnet}};
     fields["info_hash_v1"] = nullptr;
     fields["info_hash_v2"] = nullptr;

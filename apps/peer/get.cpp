@@ -7,11 +7,13 @@ module;
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <system_error>
 #include <vector>
 
 module peer;
+import shoal.announce;
 import shoal.core;
 import shoal.engine;
 import shoal.metainfo;
@@ -93,12 +95,25 @@ void tell_if_alone(output& out, watched& each, wall_clock::time_point now) {
     out.note(escaped(each.content->name()) + ": " + why + "; waiting");
 }
 
+/// Different trackers, of the torrents and of the options.
+std::size_t tracker_count(std::vector<std::shared_ptr<metainfo::torrent const>> const& contents,
+                          std::vector<std::string> const& given) {
+    std::set<std::string> all;
+    for (auto const& url : given) all.insert(announce::without_passkey(url));
+    for (auto const& content : contents)
+        for (auto const& tier : content->trackers())
+            for (auto const& url : tier) all.insert(announce::without_passkey(url));
+    return all.size();
+}
+
 net::task<int> get(mover& with, get_options const& options) {
     auto& out = with.out;
     std::vector<std::shared_ptr<metainfo::torrent const>> contents;
     for (auto const& target : options.targets) {
         auto found = co_await before_stop(with, torrent_of(target, options.transfer.trackers, with.outside()));
-        if (!found) co_return out.fail(exit_status::incomplete, escaped(target) + ": stopped before it was found");
+        if (!found)
+            co_return out.fail(exit_status::incomplete,
+                               escaped(announce::without_passkey(target)) + ": stopped before it was found");
         contents.push_back(std::make_shared<metainfo::torrent const>(*std::move(found)));
     }
     auto const started = wall_clock::now();
@@ -118,6 +133,7 @@ net::task<int> get(mover& with, get_options const& options) {
         out.event("start", {{"name", content->name()}, {"bytes", content->pieces().total_size()}});
     }
 
+    bool const has_one_tracker = tracker_count(contents, options.transfer.trackers) == 1;
     wall_clock::time_point disk_failed_since{};
     for (;;) {
         std::error_code disk_trouble;
@@ -143,7 +159,7 @@ net::task<int> get(mover& with, get_options const& options) {
             co_return out.fail(exit_status::incomplete, "stopped before it was complete; start again to go on");
         if (options.timeout && now - started >= *options.timeout && !is_all_here)
             co_return out.fail(exit_status::incomplete, "not complete in the time given; start again to go on");
-        if (!is_reached && is_kept_out && now - started >= kept_out_after)
+        if (!is_reached && is_kept_out && now - started >= (has_one_tracker ? kept_out_after : unreachable_after))
             co_return out.fail(exit_status::not_permitted, "the tracker wants the announce URL with your passkey");
         if (!is_reached && now - started >= unreachable_after)
             co_return out.fail(exit_status::unreachable, "no peer and no tracker could be reached");

@@ -62,10 +62,6 @@ std::filesystem::path journal_path(transfer_options const& options, metainfo::to
     return options.state / (to_hex(content.swarm_hash().view()) + "-" + place + ".journal");
 }
 
-bool has_passkey(std::vector<std::string> const& urls) {
-    return std::ranges::any_of(urls, [](auto const& url) { return announce::passkey_of(url).has_value(); });
-}
-
 std::string rate_text(double bytes_per_second) {
     return size_text(static_cast<std::uint64_t>(bytes_per_second)) + "/s";
 }
@@ -78,7 +74,7 @@ bool asks_too_much(transfer_options const& options, output& out) {
 }
 
 bool is_for_members(transfer_options const& options) {
-    return has_passkey(options.trackers);
+    return std::ranges::any_of(options.trackers, [](auto const& url) { return announce::passkey_of(url).has_value(); });
 }
 
 exit_status status_of(std::error_code why) {
@@ -172,7 +168,7 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
     options.storage.journal = journal_path(options_, *content, place);
     options.connect = options_.connect;
     options.trackers = options_.trackers;
-    options.members_only = is_for_members(options_) || std::ranges::any_of(content->trackers(), has_passkey);
+    options.members_only = how.members_only;
     options.wanted_files = std::move(how.wanted_files);
     options.sequential = how.sequential;
     options.by_hand = how.by_hand;

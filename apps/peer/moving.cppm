@@ -54,6 +54,7 @@ struct moved_as {
     std::vector<bool> wanted_files;  ///< One for each file; empty: all.
     bool sequential = false;
     bool by_hand = false;
+    bool members_only = false;                       ///< Serves only whom the hub has named, from the start.
     bool is_hashed = false;                          ///< The content was read a moment ago and need not be read again.
     std::optional<store::content_names> names = {};  ///< Of what is only read; nothing: by `names_in`.
 };

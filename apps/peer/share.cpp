@@ -51,8 +51,9 @@ snapshot snapshot_of(shared_content const& content) {
 /// A file or folder that is shared, as it is now.
 struct shared {
     std::filesystem::path path;
-    snapshot seen;       // at the last look
-    snapshot made_from;  // when the torrent was made
+    bool is_listed = false;  // a file of a folder, which may vanish for good
+    snapshot seen;           // at the last look
+    snapshot made_from;      // when the torrent was made
     std::shared_ptr<byte_vector const> metainfo;
     std::shared_ptr<metainfo::torrent const> content;
     std::shared_ptr<watched> moved;
@@ -143,14 +144,14 @@ look look_at(shared const& what, share_options const& options, hashing_progress*
     return out;
 }
 
-/// A torrent each: the path itself, or with `each` the files of the folder that it is. Throws `failure`.
-std::vector<std::filesystem::path> paths_in(std::filesystem::path const& path, bool each) {
+/// The files of a folder, a torrent each; none while it is not there. Throws `failure`.
+std::vector<std::filesystem::path> files_of(std::filesystem::path const& folder) {
     std::error_code error;
-    if (!each || !std::filesystem::is_directory(path, error)) return {path};
+    if (!std::filesystem::is_directory(folder, error)) return {};
     std::vector<std::filesystem::path> paths;
-    shared_content const content{path, {}};
+    shared_content const content{folder, {}};
     for (auto const& file : content.files()) {
-        auto whole = path;
+        auto whole = folder;
         for (auto const& element : file.path) whole /= element;
         paths.push_back(std::move(whole));
     }
@@ -182,8 +183,11 @@ private:
     net::task<void> publish(shared& what);
     net::task<void> look_again(shared& what);
     net::task<void> list_paths();
+    net::task<void> list_folders();
     net::task<void> begin_to_fetch();
     void look_at_fetched();
+    bool is_kept_out();
+    int keep_out() const;
     void on_hub_event(session::any_client_event const& happened);
     void tell_trouble(std::string why);
     void tell_if_unreachable();
@@ -193,6 +197,7 @@ private:
     share_options const& options_;
     engine::hub_session& hub_;
     std::vector<std::unique_ptr<shared>> all_;
+    std::vector<std::filesystem::path> folders_;     // whose files are torrents of their own
     std::vector<std::shared_ptr<watched>> fetched_;  // by `--get`
     std::string hub_url_;                            // as it may be shown
     std::string trouble_;                            // why nothing is published, as last said
@@ -233,7 +238,11 @@ net::task<void> sharing::share(shared& what, look made) {
     if (what.content && what.content->swarm_hash() == made.content->swarm_hash()) co_return;
     co_await withdraw(what);
     auto added = with_.add(made.content, made.place,
-                           {.writable = false, .wanted_files = {}, .is_hashed = true, .names = std::move(made.names)});
+                           {.writable = false,
+                            .wanted_files = {},
+                            .members_only = is_for_members(options_.transfer),
+                            .is_hashed = true,
+                            .names = std::move(made.names)});
     if (!added) {
         out_.note(escaped(what.path.string()) + ": " + added.error().message());
         co_return;
@@ -339,24 +348,41 @@ void sharing::on_hub_event(session::any_client_event const& happened) {
     }
 }
 
-/// Lists what is to be shared, and what is new since the last time.
+/// What is to be shared: each path, or with `--each` the files of those that are folders now.
 net::task<void> sharing::list_paths() {
-    std::vector<std::filesystem::path> there;
+    std::error_code error;
+    for (auto const& path : options_.paths) {
+        if (options_.each && std::filesystem::is_directory(path, error))
+            folders_.push_back(path);
+        else
+            all_.emplace_back(std::make_unique<shared>())->path = path;
+    }
+    co_await list_folders();
+}
+
+/// Takes up files that are new in the folders, and forgets those that are gone.
+net::task<void> sharing::list_folders() {
+    if (folders_.empty()) co_return;
+    std::set<std::filesystem::path> there;
     std::optional<failure> trouble;
     co_await net::on_pool(with_.outside().workers, [&] {
         try {
-            for (auto const& path : options_.paths) {
-                auto const more = paths_in(path, options_.each);
-                there.insert(there.end(), more.begin(), more.end());
-            }
+            for (auto const& folder : folders_)
+                for (auto& file : files_of(folder)) there.insert(std::move(file));
         } catch (failure const& why) {
             trouble = why;
         }
     });
     if (trouble && !is_begun_) throw *trouble;
+    if (trouble) co_return;  // the next look may see more
+    std::erase_if(all_, [&](auto const& each) {
+        return each->is_listed && !each->content && !each->moved && !there.contains(each->path) && is_begun_;
+    });
+    for (auto const& each : all_) there.erase(each->path);
     for (auto const& path : there) {
-        if (std::ranges::any_of(all_, [&](auto const& each) { return each->path == path; })) continue;
-        all_.emplace_back(std::make_unique<shared>())->path = path;
+        auto& added = all_.emplace_back(std::make_unique<shared>());
+        added->path = path;
+        added->is_listed = true;
     }
 }
 
@@ -364,7 +390,7 @@ net::task<void> sharing::begin_to_fetch() {
     for (auto const& target : options_.fetch) {
         auto const content = std::make_shared<metainfo::torrent const>(
             co_await torrent_of(target, options_.transfer.trackers, with_.outside()));
-        auto added = with_.add(content, options_.directory, {.writable = true});
+        auto added = with_.add(content, options_.directory, {.writable = true, .wanted_files = {}});
         if (!added) throw failure{status_of(added.error()), escaped(content->name()) + ": " + added.error().message()};
         fetched_.push_back(std::move(added).value());
     }
@@ -379,6 +405,16 @@ void sharing::look_at_fetched() {
     }
 }
 
+/// Whether the hub has never let us in, and says that it will not.
+bool sharing::is_kept_out() {
+    is_known_ = is_known_ || hub_.is_open();
+    return !is_known_ && hub_.unreachable() == net::errc::not_permitted;
+}
+
+int sharing::keep_out() const {
+    return out_.fail(exit_status::not_permitted, "the hub wants the announce URL with your passkey");
+}
+
 net::task<int> sharing::run() {
     co_await list_paths();
     co_await begin_to_fetch();
@@ -386,6 +422,7 @@ net::task<int> sharing::run() {
         auto made = co_await make_on_pool(*each);
         if (made.trouble) co_return out_.fail(made.trouble->status, made.trouble->message);
         co_await share(*each, std::move(made));
+        if (is_kept_out()) co_return keep_out();
         tell_if_unreachable();
     }
     is_begun_ = true;
@@ -399,13 +436,11 @@ net::task<int> sharing::run() {
                                 std::chrono::steady_clock::now() >= each->publish_at;
             if (is_due) co_await publish(*each);
         }
-        is_known_ = is_known_ || hub_.is_open();
-        if (!is_known_ && hub_.unreachable() == net::errc::not_permitted)
-            co_return out_.fail(exit_status::not_permitted, "the hub wants the announce URL with your passkey");
+        if (is_kept_out()) co_return keep_out();
         tell_if_unreachable();
         if (!moving.empty()) with_.show_progress(moving);
         if (std::chrono::steady_clock::now() >= look_at_time) {
-            if (options_.each) co_await list_paths();
+            co_await list_folders();
             for (auto& each : all_) co_await look_again(*each);
             look_at_time = std::chrono::steady_clock::now() + look_interval;
         }
@@ -431,7 +466,8 @@ net::task<int> share(mover& with, share_options const& options) {
     sharing all{with, options, hub, *shown};
     auto const status = co_await before_stop(with, all.run());
     if (status) co_return *status;
-    co_return static_cast<int>(all.is_begun() ? exit_status::done : exit_status::incomplete);
+    if (!all.is_begun()) co_return out.fail(exit_status::incomplete, "stopped before everything was hashed");
+    co_return static_cast<int>(exit_status::done);
 }
 }  // namespace
 

@@ -144,6 +144,8 @@ void hub_session::join(std::shared_ptr<transfer> which) {
     if (!client_.join(torrent, content.pieces().total_size(), which->have(),
                       {status.uploaded, status.downloaded, 0, 0}))
         return;  // more torrents than a session holds: the others only announce
+    // The hub names its members as they come: nobody else need be served. Other trackers with passkeys do not.
+    if (announce::passkey_of(url_)) which->serve_members_only();
     told_[torrent] = which->have();
     transfers_[torrent] = std::move(which);
     news_.notify();

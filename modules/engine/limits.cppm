@@ -45,6 +45,8 @@ inline constexpr auto naming_patience = 5s;
 inline constexpr std::size_t unnamed_max = 32;
 /// Of one address; loopback excepted.
 inline constexpr std::ptrdiff_t unnamed_per_address_max = 2;
+/// Addresses that are remembered as named: more than a hub tells a session of.
+inline constexpr std::size_t introduced_max = 12'000;
 /// Who was not named again for so long is a stranger: two of the longest usual announce intervals.
 inline constexpr auto named_lifetime = 1h;
 /// A ping that takes longer has no answer.

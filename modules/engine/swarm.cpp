@@ -87,7 +87,7 @@ std::vector<std::vector<std::string>> swarm::tiers() const {
         for (auto& tier : all)
             for (auto& url : tier)
                 if (announce::without_passkey(url) == announce::without_passkey(given)) {
-                    url = given;
+                    if (announce::passkey_of(given)) url = given;
                     is_known = true;
                 }
         if (!is_known) all.push_back({given});

@@ -227,6 +227,7 @@ public:
     transfer_status status() const;
     std::vector<peer_status> peers() const;
     void add_peers(std::vector<endpoint> const& peers);
+    void serve_members_only() noexcept { options_.members_only = true; }
     std::vector<endpoint> known_peers() const;
     void learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const& told);
     /// A peer that connected to us and said this torrent's hash.

@@ -151,15 +151,13 @@ void swarm::add_peers(std::vector<endpoint> const& peers) {
 
 /// A tracker, a hub or the user has named somebody at this address.
 void swarm::introduce(ip_address const& who) {
-    if (!options_.members_only) return;
-    auto const now = node.now();
-    auto const [at, is_new] = introduced_.insert_or_assign(who, now);
-    if (!is_new) return;
-    if (introduced_.size() > known_peers_max) {
+    bool const was_named = is_named(who);
+    auto const is_new = introduced_.insert_or_assign(who, node.now()).second;
+    if (is_new && introduced_.size() > introduced_max) {
         auto const by_time = [](auto const& a, auto const& b) { return a.second < b.second; };
         introduced_.erase(std::ranges::min_element(introduced_, by_time));
     }
-    news();
+    if (!was_named) news();
 }
 
 bool swarm::is_named(ip_address const& who) const {

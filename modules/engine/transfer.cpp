@@ -39,6 +39,9 @@ net::task<result<void>> transfer::checked() {
 net::task<result<void>> transfer::completed() {
     return work_->when_completed();
 }
+void transfer::serve_members_only() {
+    work_->serve_members_only();
+}
 void transfer::connect(std::vector<endpoint> const& peers) {
     work_->add_peers(peers);
 }

@@ -36,7 +36,7 @@ struct transfer_options {
     bool by_hand = false;                          ///< See `transfer::set_automatic`.
     /// Serves only addresses that a tracker or a hub has named, or `connect`: for trackers that let members alone in. A
     /// member whom we have not heard of yet is heard of within `naming_patience`.
-    bool members_only = false;
+    bool members_only = false;  ///< See also `transfer::serve_members_only`.
     std::size_t peers_max = 0;  ///< Connections; 0 for `peers_max_default`.
     transfer_observer on_event;
 };
@@ -93,6 +93,8 @@ public:
     /// Waits until all that is wanted is there and verified. Fails with the error that stopped the transfer: only
     /// those that no waiting can mend (no permission, stopped); a full disk is waited for, see `event::failed`.
     net::task<result<void>> completed();
+    /// As `transfer_options::members_only`, from now on.
+    void serve_members_only();
     /// Tries these peers too.
     void connect(std::vector<endpoint> const& peers);
     /// What these peers have uploaded in the swarm, as a hub says: those with less are asked first.

@@ -120,6 +120,11 @@ class PrivateHub(ProgramTest):
         done = self.peer("get", self.folder / "film.torrent", "-o", self.folder / "stolen", *self.common(None),
                          expect=NOT_PERMITTED)
         self.assertIn("passkey", done.stderr)
+        # The torrent's own passkey counts where --tracker gives none.
+        with_key = self.folder / "with-key.torrent"
+        made = self.peer("create", film, "-o", with_key, "--tracker", self.url(anna))
+        self.assertNotIn(anna, made.stdout)
+        self.peer("get", with_key, "-o", self.folder / "again", "--timeout", "30s", *self.common(None))
         self.peer("get", self.folder / "film.torrent", "-o", self.folder / "out", "--timeout", "30s", *self.common(anna))
         self.assertEqual((self.folder / "out" / "film.bin").read_bytes(), film.read_bytes())
 

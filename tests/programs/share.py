@@ -401,7 +401,7 @@ class Share(ProgramTest):
         program.wait_for("No such file")  # it goes on to tell the hub
         began = time.monotonic()
         self.assertEqual(program.end(signal.SIGTERM), DONE, program.seen)
-        self.assertLess(time.monotonic() - began, 5)
+        self.assertLess(time.monotonic() - began, 8, "less than the 10 s that a hub has to answer")
 
     def test_a_hub_that_is_not_there_is_status_4(self):
         self.hub.end(signal.SIGTERM)
