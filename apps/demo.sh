@@ -34,7 +34,7 @@ die() {
 wait_for() {
     local i
     for ((i = 0; i < 600; ++i)); do
-        grep -oEm 1 "$1" "$2" && return 0
+        grep -oEm 1 "$1" "$2" 2>/dev/null && return 0  # the program may not have made it yet
         kill -0 "$3" 2>/dev/null || return 1
         sleep 0.05
     done
