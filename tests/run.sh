@@ -63,7 +63,7 @@ build() {
 
 wants format && step format 60 bash -c check_format
 for preset in asan tsan; do
-    wants $preset && build $preset 1200 && step "$preset tests" 600 ctest --preset $preset -LE 'interop|bench' &&
+    wants $preset && build $preset 1200 && step "$preset tests" 900 ctest --preset $preset -LE 'interop|bench' &&
         tail -n 3 "build/$preset-tests.log"
 done
 [ ${#failed[@]} -eq 0 ] || echo "== FAILED so far: ${failed[*]}"
@@ -73,6 +73,6 @@ if wants dev || wants interop; then
     filter=()
     wants dev || filter=(-L interop)
     wants interop || filter=(-LE interop)
-    timeout --kill-after=10 900 ctest --preset dev "${filter[@]}" </dev/null || failed+=("dev tests")
+    timeout --kill-after=10 1200 ctest --preset dev "${filter[@]}" </dev/null || failed+=("dev tests")
 fi
 [ ${#failed[@]} -eq 0 ]
