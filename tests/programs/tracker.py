@@ -174,7 +174,8 @@ class Serving(unittest.TestCase):
             tracker.get(announce(1))
             self.assertEqual(tracker.stop(), 0)
             events = [json.loads(line) for line in (tracker.line + tracker.errors).splitlines()]
-            self.assertEqual([event["event"] for event in events], ["listening", "log", "log", "stopped"])
+            # The address for people, the announce, and that its sender is there.
+            self.assertEqual([event["event"] for event in events], ["listening", "log", "log", "log", "stopped"])
             self.assertTrue(all({"time", "level", "message"} <= set(event) for event in events))
 
     def test_data_folder_is_made(self):
