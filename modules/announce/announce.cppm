@@ -1,9 +1,338 @@
 /// The tracker protocol, both sides: values in, bytes out. Source: BEP 3, 7, 15, 21, 23, 24, 31, 41, 48.
+module;
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <variant>
+#include <vector>
+
 export module shoal.announce;
-export import :error;          // errc
-export import :types;          // announce_request, announce_reply, scrape_reply, failure, limits
-export import :http_query;     // what a client asks by HTTP, written and read
-export import :http_reply;     // what a tracker answers by HTTP, written and read
-export import :udp_packet;     // the packets of both sides, written and read
-export import :connection_id;  // the proof of address that a UDP tracker asks for
-export import :udp_client;     // a client's conversation with a UDP tracker
+import shoal.core;
+
+namespace shoal::announce {
+/// Why a query, a packet or a reply was refused. All equal `condition::peer_fault`, but `timed_out` is `transient`.
+export enum class errc {
+    bad_escape = 1,   ///< A `%` without two hexadecimal digits after it.
+    too_long,         ///< A query or a reply beyond its limit.
+    bad_info_hash,    ///< No info-hash, or one that is not 20 bytes.
+    bad_peer_id,      ///< No peer id, or one that is not 20 bytes.
+    bad_port,         ///< No port, or one that is no number up to 65535.
+    bad_number,       ///< Something else than digits where a number belongs.
+    too_many_hashes,  ///< A scrape for more torrents than `scrape_hashes_max`.
+    bad_reply,        ///< A reply that is no dictionary, or says nothing.
+    bad_peers,        ///< A list of peers whose length or kind is wrong.
+    truncated,        ///< A packet that is too short for what it claims to be.
+    unknown_action,   ///< A packet of no known kind, or a connect without the protocol's number.
+    timed_out,        ///< No answer to the last of the retransmissions.
+};
+export std::error_code make_error_code(errc) noexcept;
+}  // namespace shoal::announce
+
+export template <>
+struct std::is_error_code_enum<shoal::announce::errc> : std::true_type {};
+
+export namespace shoal::announce {
+// Limits. What strangers send beyond them is cut or refused, as each says.
+
+/// Bytes of an HTTP query: 70 fully escaped info-hashes of a scrape have 5 KB.
+inline constexpr std::size_t query_bytes_max = 8 * 1024;
+/// Info-hashes in one scrape, by HTTP or UDP: as many as a packet within a usual MTU carries (BEP 15: "about 74").
+inline constexpr std::size_t scrape_hashes_max = 70;
+/// Bytes of an HTTP reply that a client reads; 200 peers in dictionaries have 20 KB.
+inline constexpr std::size_t reply_bytes_max = 1024 * 1024;
+/// Peers that a client takes from one reply; more are dropped. No swarm needs more at a time.
+inline constexpr std::size_t reply_peers_max = 500;
+/// Bytes of a text that a tracker sends (failure, warning); the rest is cut off.
+inline constexpr std::size_t reply_text_max = 1024;
+/// Bytes of a tracker id, which is sent back with each announce; a longer one is ignored.
+inline constexpr std::size_t tracker_id_max = 256;
+/// A client waits at least and at most this long between announces, whatever the tracker says.
+inline constexpr std::chrono::seconds interval_min{60};
+inline constexpr std::chrono::seconds interval_max{86'400};
+/// Bytes of `announce_reply::session`; a longer one is ignored.
+inline constexpr std::size_t session_path_max = 256;
+/// Where a tracker names no interval.
+inline constexpr std::chrono::seconds interval_default{1800};
+/// Bytes of path and query of a URL that are sent by UDP (BEP 41), so that a packet stays within a usual MTU.
+inline constexpr std::size_t url_data_max = 1024;
+
+/// What happened since the last announce. Source: BEP 3, "event"; `paused`: BEP 21.
+enum class event : std::uint8_t { none, started, stopped, completed, paused };
+
+/// `announce_request::left` of a client that does not know yet (magnet link): certainly not complete.
+inline constexpr std::uint64_t left_unknown = std::numeric_limits<std::int64_t>::max();
+
+/// What a peer tells a tracker. Source: BEP 3, "tracker GET requests"; BEP 15.
+struct announce_request {
+    info_hash torrent;
+    peer_id peer;
+    std::uint16_t port = 0;
+    std::uint64_t uploaded = 0;         ///< Bytes since `started`.
+    std::uint64_t downloaded = 0;       ///< Bytes since `started`.
+    std::uint64_t left = left_unknown;  ///< Bytes missing; 0 for a seeder. Up to `left_unknown`.
+    event what = event::none;
+    std::optional<std::uint32_t> peers_wanted;  ///< Nothing: as many as the tracker likes.
+    std::uint32_t key = 0;                      ///< Tells the peer from others behind its address; a secret.
+    std::optional<ip_address> ip;  ///< Where the peer says it is. A tracker must not believe strangers (class I2).
+    bool is_compact = true;        ///< BEP 23; else peers are listed as dictionaries.
+    bool no_peer_id = false;       ///< In dictionaries, leave the peer ids out.
+    std::string tracker_id;        ///< As the last reply gave it.
+};
+
+/// One peer that a tracker names.
+struct peer_address {
+    endpoint at;
+    std::optional<peer_id> id;
+    friend bool operator==(peer_address const&, peer_address const&) = default;
+};
+
+/// What a tracker answers. Numbers are absent where the tracker does not say.
+struct announce_reply {
+    std::chrono::seconds interval = interval_default;  ///< When to announce again.
+    std::optional<std::chrono::seconds> min_interval;  ///< Not to announce sooner than this.
+    std::optional<std::uint32_t> seeders;
+    std::optional<std::uint32_t> leechers;
+    std::optional<std::uint32_t> downloaded;  ///< How often the torrent was completed.
+    std::vector<peer_address> peers;
+    std::string warning;  ///< Remote text: escape it for display.
+    std::string tracker_id;
+    std::optional<ip_address> external_ip;  ///< How the tracker sees us. Source: BEP 24.
+    std::string session;  ///< Where a Shoal hub takes sessions; empty elsewhere. docs/hub-protocol.md.
+};
+
+/// The numbers of one torrent. Source: BEP 48.
+struct scrape_entry {
+    info_hash torrent;
+    std::uint32_t seeders = 0;
+    std::uint32_t leechers = 0;
+    std::uint32_t downloaded = 0;
+    friend bool operator==(scrape_entry const&, scrape_entry const&) = default;
+};
+struct scrape_reply {
+    std::vector<scrape_entry> torrents;
+    std::optional<std::chrono::seconds> min_interval;
+};
+
+/// How the reason of a Shoal hub begins that wants a passkey, or another one; `peer` ends with status 8 then.
+inline constexpr std::string_view not_permitted = "not permitted: announce by the URL with your passkey";
+
+/// A tracker's refusal. Source: BEP 3, "failure reason"; BEP 31.
+struct failure {
+    std::string reason;  ///< Remote text: escape it for display.
+    std::optional<std::chrono::minutes> retry_in;
+    bool is_final = false;  ///< "never": do not ask this tracker for this torrent again.
+};
+
+/// The bytes of `text` as they stand in a query: all but letters, digits and `-._~` as `%XX`.
+std::string percent_encoded(byte_view bytes);
+/// The bytes that `text` stands for. `+` is itself: in a query of BEP 3 it is no space.
+/// Fails with `errc::bad_escape`.
+result<std::string> percent_decoded(std::string_view text);
+
+/// The URL to get for an announce: `announce_url` with the parameters behind its own query, and no fragment.
+std::string announce_target(std::string_view announce_url, announce_request const& request);
+/// The scrape URL that belongs to an announce URL; nothing where the last part of its path does not start with
+/// `announce`. Source: BEP 48.
+std::optional<std::string> scrape_url(std::string_view announce_url);
+/// The URL to get for a scrape of `torrents`.
+std::optional<std::string> scrape_target(std::string_view announce_url, std::span<info_hash const> torrents);
+
+// A tracker that lets only its members in knows them by a passkey: a secret parameter of the announce URL, the one form
+// that every client can be given, by HTTP and by UDP (BEP 41).
+
+/// The passkey in a URL, a path with a query, or BEP 41's URL data; nothing where there is none.
+std::optional<std::string> passkey_of(std::string_view url);
+/// The URL as strangers and logs may see it.
+std::string without_passkey(std::string_view url);
+/// `url`, which has none, with the passkey of `from`, where that has one.
+std::string with_passkey_of(std::string_view from, std::string url);
+
+/// Reads the query of an announce, still percent-encoded, without its `?`.
+///
+/// `info_hash`, `peer_id` and `port` are needed. Of a key that is repeated the first counts; unknown keys and events
+/// are passed over; negative and too large byte counts are clamped (class I7). Fails with `bad_escape`, `too_long`,
+/// `bad_info_hash`, `bad_peer_id`, `bad_port`, `bad_number`.
+result<announce_request> parse_http_query(std::string_view raw_query);
+/// Reads the query of a scrape: each `info_hash` of it. None means all torrents, which a tracker may refuse.
+/// Fails with `bad_escape`, `too_long`, `bad_info_hash`, `too_many_hashes`.
+result<std::vector<info_hash>> parse_scrape_query(std::string_view raw_query);
+
+/// Reads the body of a reply to an announce: compact peers (BEP 23), IPv6 peers (BEP 7) and peers as dictionaries, also
+/// several forms at once.
+///
+/// The interval is clamped to `interval_min` and `interval_max`; peers with port 0, with a name instead of an address,
+/// or with an address that is nobody's are dropped, those beyond `reply_peers_max` too.
+/// Fails with `too_long`, `bad_reply`, `bad_peers`, or what `bencode::decode` says.
+result<std::variant<announce_reply, failure>> parse_http_reply(byte_view body);
+/// Reads the body of a reply to a scrape. Entries that do not name a torrent are dropped.
+result<std::variant<scrape_reply, failure>> parse_http_scrape_reply(byte_view body);
+
+/// The body for an announce. `asked` says in which form; peers of IPv6 go to `peers6` in the compact one.
+std::string encode_http_reply(announce_reply const& reply, announce_request const& asked);
+std::string encode_http_scrape_reply(scrape_reply const& reply);
+/// The body of a refusal. It goes with status 200: some clients do not read the body of another one.
+std::string encode_http_failure(failure const& why);
+}  // namespace shoal::announce
+
+// All numbers are big-endian. Source: BEP 15; the options behind an announce: BEP 41.
+export namespace shoal::announce {
+enum class udp_action : std::uint32_t { connect = 0, announce = 1, scrape = 2, error = 3 };
+/// What a connect request starts with, in place of a connection id.
+inline constexpr std::uint64_t udp_protocol_id = 0x41727101980;
+/// Bytes of a connect request and of its reply: an address that is not proven gets back no more than it sent.
+inline constexpr std::size_t udp_connect_size = 16;
+/// Bytes of an announce request without options.
+inline constexpr std::size_t udp_announce_size = 98;
+
+// Requests, as a tracker sees them.
+struct udp_connect {
+    std::uint32_t transaction = 0;
+};
+struct udp_announce {
+    std::uint64_t connection = 0;
+    std::uint32_t transaction = 0;
+    announce_request request;
+    std::string url_data;  ///< Path and query of the URL that the client was given; cut at `url_data_max`.
+};
+struct udp_scrape {
+    std::uint64_t connection = 0;
+    std::uint32_t transaction = 0;
+    std::vector<info_hash> torrents;  ///< The first `scrape_hashes_max`.
+    bool is_cut = false;              ///< There were more.
+};
+using udp_request = std::variant<udp_connect, udp_announce, udp_scrape>;
+
+/// Reads one request. Fails with `truncated`, `unknown_action`.
+result<udp_request> parse_udp_request(byte_view packet);
+
+void encode(byte_vector& out, udp_connect const& request);
+/// `url_data` is sent in as many options as it needs.
+void encode(byte_vector& out, udp_announce const& request);
+void encode(byte_vector& out, udp_scrape const& request);
+
+// Replies. `encode_...` append one packet to `out`.
+struct udp_connected {
+    std::uint32_t transaction = 0;
+    std::uint64_t connection = 0;
+};
+struct udp_announced {
+    std::uint32_t transaction = 0;
+    announce_reply reply;
+};
+struct udp_scraped {
+    std::uint32_t transaction = 0;
+    std::vector<scrape_entry> torrents;  ///< In the order of the request, without the names.
+};
+struct udp_error {
+    std::uint32_t transaction = 0;
+    std::string message;  ///< Remote text, cut at `reply_text_max`.
+};
+using udp_reply = std::variant<udp_connected, udp_announced, udp_scraped, udp_error>;
+
+/// The address family of a conversation: peers in announce replies are of the same.
+enum class udp_family : std::uint8_t { v4, v6 };
+
+/// Reads one reply. Intervals are clamped and peers dropped as in `parse_http_reply`.
+/// Fails with `truncated`, `unknown_action`, `bad_peers`.
+result<udp_reply> parse_udp_reply(byte_view packet, udp_family family);
+
+void encode_udp_connected(byte_vector& out, udp_connected const& reply);
+/// The header of an announce reply, and of `peers` those of the family, as many as fit in `bytes_max`.
+void encode_udp_announced(byte_vector& out, std::uint32_t transaction, announce_reply const& reply, udp_family family,
+                          std::size_t bytes_max);
+void encode_udp_scraped(byte_vector& out, std::uint32_t transaction, std::span<scrape_entry const> torrents);
+void encode_udp_error(byte_vector& out, std::uint32_t transaction, std::string_view message);
+
+/// A tracker honours a connection id this long after it gave it. Source: BEP 15, "two minutes".
+inline constexpr std::chrono::seconds connection_id_lifetime{120};
+
+/// Makes and checks the connection ids of a UDP tracker without remembering any.
+///
+/// An id is the second it was made in (16 bits) and a keyed hash of that second, the address and the port (48 bits).
+/// Only who receives packets at an address learns its id, so that nobody can announce in another's name or have replies
+/// sent there (class I1).
+class connection_ids {
+public:
+    /// `secret` is from a random device.
+    explicit connection_ids(siphash_key const& secret) noexcept : secret_(secret) {}
+
+    std::uint64_t make(endpoint const& client, time_point now) const noexcept;
+    /// Whether `id` was made for `client` no longer than `connection_id_lifetime` ago. Constant time.
+    bool accepts(std::uint64_t id, endpoint const& client, time_point now) const noexcept;
+
+private:
+    std::uint64_t id_of(endpoint const& client, std::uint16_t second) const noexcept;
+    siphash_key secret_;
+};
+
+/// A client uses a connection id this long. Source: BEP 15, "one minute".
+inline constexpr std::chrono::seconds udp_connection_lifetime{60};
+/// The first answer is awaited this long, each further one twice as long as the one before. Source: BEP 15, "time
+/// outs".
+inline constexpr std::chrono::seconds udp_timeout{15};
+/// Retransmissions before the tracker counts as gone: the last waits 15 * 2^8 s. A caller who has other trackers gives
+/// up sooner by its own deadline.
+inline constexpr unsigned udp_retransmissions_max = 8;
+
+/// The outcome of one request to a UDP tracker.
+using udp_outcome = std::variant<announce_reply, scrape_reply, failure, std::error_code>;
+
+/// A client's conversation with one UDP tracker at one address: connect, then announce or scrape, one request at a
+/// time, again and again until answered. The driver hands in only packets that came from the tracker's address.
+class udp_client {
+public:
+    /// `seed` is for transaction ids; a stranger who can guess it can forge answers.
+    udp_client(std::uint64_t seed, udp_family family) noexcept : seed_(seed), family_(family) {}
+
+    // Inputs. A new request replaces one that is still open.
+    /// `url_data`: path and query of the tracker's URL, for BEP 41; empty for none.
+    void announce(announce_request request, std::string url_data, time_point now);
+    void scrape(std::vector<info_hash> torrents, time_point now);
+    /// A packet from the tracker. What answers no open request is passed over (class J7).
+    void receive(byte_view packet, time_point now);
+    void wake(time_point now);  ///< `deadline()` has passed.
+
+    // Outputs.
+    /// The next packet to send; nothing when there is none.
+    std::optional<byte_vector> next_packet();
+    /// The outcome of the request, once.
+    std::optional<udp_outcome> take_outcome();
+    /// When to call `wake`; `time_point::max()` when nothing is awaited.
+    time_point deadline() const noexcept { return deadline_; }
+
+private:
+    struct announce_task {
+        announce_request request;
+        std::string url_data;
+    };
+    struct scrape_task {
+        std::vector<info_hash> torrents;
+    };
+    using open_request = std::variant<std::monostate, announce_task, scrape_task>;
+
+    void begin(open_request what, time_point now);
+    void transmit(time_point now);
+    void finish(udp_outcome outcome);
+    bool is_connected(time_point now) const noexcept { return now < connected_until_; }
+    std::uint32_t next_transaction() noexcept;
+
+    std::uint64_t seed_;
+    std::uint64_t transactions_ = 0;
+    udp_family family_;
+    open_request open_;
+    bool awaits_connection_ = false;
+    std::uint32_t transaction_ = 0;
+    std::uint64_t connection_ = 0;
+    time_point connected_until_ = time_point::min();
+    unsigned retransmissions_ = 0;
+    time_point deadline_ = time_point::max();
+    std::optional<byte_vector> packet_;
+    std::optional<udp_outcome> outcome_;
+};
+}  // namespace shoal::announce

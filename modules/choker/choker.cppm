@@ -3,15 +3,80 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 export module shoal.choker;
-export import :budget;  // bytes a second
-export import :uplink;  // whose blocks go out next
-import shoal.core;      // time_point
+import shoal.core; // time_point
 
 export namespace shoal::choker {
+/// Unused rate is saved up for this long. With a debt of one block on top, five seconds then never carry more than
+/// 1.03 of the limit, from 320 KiB/s upwards (the rest is for headers).
+inline constexpr auto burst_time = std::chrono::milliseconds{100};
+
+/// How many bytes may pass, so that the mean keeps to a rate: a token bucket.
+///
+/// May be overdrawn, best by less than a block, so that a whole block can be sent when some of it may; the debt is
+/// waited off. One budget serves
+/// many readers; who comes first is the caller's choice. Time never goes back: an earlier `now` counts as the last one.
+class rate_budget {
+public:
+    /// `bytes_per_second` 0 means unlimited. Starts empty but for one block, so that a restart is no burst.
+    rate_budget(std::uint64_t bytes_per_second, time_point now) noexcept;
+
+    /// Takes effect at once; what was saved up is cut to the new burst.
+    void set_rate(std::uint64_t bytes_per_second, time_point now) noexcept;
+    std::uint64_t rate() const noexcept { return rate_; }
+    /// The bytes that may pass now; 0 while in debt, the largest number when unlimited.
+    std::size_t available(time_point now) const noexcept;
+    /// These bytes passed. More than `available` puts the budget into debt.
+    void take(std::size_t bytes, time_point now) noexcept;
+    /// When `bytes` (or the burst, if that is less) will be available; `now` or earlier when they are.
+    time_point ready_at(std::size_t bytes, time_point now) const noexcept;
+    /// The most that is ever saved up, bytes: `burst_time` at the rate, but at least one block.
+    double burst() const noexcept;
+
+private:
+    double level_at(time_point now) const noexcept;
+
+    std::uint64_t rate_;
+    double level_;  // bytes; below 0 is debt
+    time_point updated_;
+};
+
+/// A peer that is unchoked and has asked for blocks.
+struct waiting_peer {
+    std::uint32_t id = 0;
+    /// Bytes it is believed to have: the larger of what it announced and what we gave it. The second keeps a peer that
+    /// hides its pieces from being served before all others for ever.
+    std::uint64_t progress = 0;
+    /// The next block it asked for follows, in the same piece, on the block it was sent last.
+    bool is_in_run = false;
+};
+
+/// Bytes sent to one peer without a break at most; a longer piece is sent in several turns.
+inline constexpr std::size_t run_max = 1024 * 1024;
+
+/// Whose blocks go out next when the upload is limited: whole runs of blocks to one peer after another, the peer that
+/// has least first. Without a limit let every session send as it can.
+///
+/// A piece can be passed on only when it is whole: a run in one go makes it whole in 1/n of the time that n runs side
+/// by side take, and who has least has the most to gain by it. docs/scheduling.md has what that brings.
+class uplink {
+public:
+    /// The one to send a block to now; nothing when nobody waits. Equals take turns.
+    ///
+    /// A seed serves all in turn: what it sends is rare, and a peer that hides its pieces would get all of it.
+    std::optional<std::uint32_t> next(std::span<waiting_peer const> waiting, bool seeding);
+    /// So much was sent to the peer that `next` named.
+    void sent(std::size_t bytes) noexcept { run_bytes_ += bytes; }
+
+private:
+    std::optional<std::uint32_t> last_;
+    std::size_t run_bytes_ = 0;
+};
+
 /// A connected peer, as it stands when a round is held.
 struct candidate {
     std::uint32_t id = 0;              ///< The caller's number for it; the picker's slot will do.

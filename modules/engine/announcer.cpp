@@ -30,7 +30,7 @@ import shoal.announce;
 import shoal.asio;
 import shoal.core;
 import shoal.net;
-import :limits;
+import :transfer;
 import :swarm;
 
 namespace shoal::engine {

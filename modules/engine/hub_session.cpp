@@ -22,10 +22,8 @@ import shoal.core;
 import shoal.metainfo;
 import shoal.net;
 import shoal.session;
-import :error;
-import :hub_session;
-import :limits;
 import :transfer;
+import :node;
 
 namespace shoal::engine {
 std::optional<std::string> session_url(std::string_view announce_url, std::string_view path) {

@@ -27,8 +27,7 @@ import shoal.core;
 import shoal.metainfo;
 import shoal.net;
 import shoal.wire;
-import :error;
-import :limits;
+import :transfer;
 import :swarm;
 
 namespace shoal::engine {

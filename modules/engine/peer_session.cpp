@@ -29,8 +29,7 @@ import shoal.net;
 import shoal.picker;
 import shoal.store;
 import shoal.wire;
-import :events;
-import :limits;
+import :transfer;
 import :swarm;
 
 namespace shoal::engine {

@@ -26,7 +26,7 @@ import shoal.metainfo;
 import shoal.net;
 import shoal.picker;
 import shoal.store;
-import :events;
+import :transfer;
 import :swarm;
 
 namespace shoal::engine {

@@ -26,9 +26,6 @@ import shoal.net;
 import shoal.picker;
 import shoal.store;
 import shoal.wire;
-import :error;
-import :events;
-import :limits;
 import :transfer;
 import :node;
 

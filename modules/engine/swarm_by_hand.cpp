@@ -26,9 +26,7 @@ import shoal.metainfo;
 import shoal.net;
 import shoal.picker;
 import shoal.store;
-import :error;
-import :events;
-import :limits;
+import :transfer;
 import :swarm;
 
 namespace shoal::engine {

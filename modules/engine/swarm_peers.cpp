@@ -29,9 +29,7 @@ import shoal.metainfo;
 import shoal.net;
 import shoal.picker;
 import shoal.wire;
-import :error;
-import :events;
-import :limits;
+import :transfer;
 import :swarm;
 
 namespace shoal::engine {

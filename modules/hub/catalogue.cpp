@@ -17,7 +17,6 @@ module;
 #include "core/try.hpp"
 
 module shoal.hub;
-import :catalogue_file;
 import :database;
 import :matching;
 import shoal.bencode;

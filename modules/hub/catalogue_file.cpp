@@ -17,7 +17,7 @@ module;
 #include <utility>
 
 module shoal.hub;
-import :catalogue_file;
+import :database;
 import shoal.core;
 
 namespace shoal::hub {

@@ -22,8 +22,7 @@ import shoal.announce;
 import shoal.core;
 import shoal.hash;
 import shoal.net;
-import :error;
-import :gate;
+import :service;
 
 namespace shoal::hub {
 namespace {

@@ -7,17 +7,10 @@ module;
 /// A tracker as a library: announces and scrapes over HTTP and UDP, sessions with Shoal peers, the catalogue, the
 /// monitor.
 export module shoal.hub;
-export import :error;       // errc
-export import :settings;    // settings, counters, log_function
-export import :gate;        // who may use the hub: members and their passkeys
-export import :meter;       // requests per address
-export import :service;     // what is answered to whom, without sockets
-export import :roster;      // who takes part in what, and the sessions' protocol, without sockets
-export import :clients;     // what a client calls itself
-export import :monitor;     // what the page and the API show, as JSON
-export import :catalogue;   // names, sizes, owners of what is shared; kept on disk
-export import :policy;      // whom a browser may call us by
-export import :page_files;  // the monitor page
+export import :service;    // settings, members, limits; what is answered to whom, without sockets
+export import :roster;     // who takes part in what, and the sessions' protocol, without sockets
+export import :monitor;    // the page, and what it and the API show, as JSON
+export import :catalogue;  // names, sizes, owners of what is shared; kept on disk
 import shoal.core;
 import shoal.net;
 

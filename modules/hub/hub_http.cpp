@@ -31,8 +31,8 @@ import shoal.asio;
 import shoal.core;
 import shoal.net;
 import shoal.session;
-import :gate;
-import :page_files;
+import :service;
+import :monitor;
 import :parts;
 
 namespace shoal::hub {

@@ -22,7 +22,6 @@ module;
 module shoal.hub;
 import shoal.core;
 import :monitor;
-import :objects;
 import :roster;
 
 namespace shoal::hub {

@@ -9,6 +9,7 @@ module;
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,6 +20,26 @@ import shoal.core;
 import :roster;
 
 export namespace shoal::hub {
+/// Whether a browser that names this `Host` talks to us on purpose: an IP address, `localhost`, or one of `names`. Any
+/// other name may be an attacker's that he lets point at us (DNS rebinding, class K1). Case and port do not matter.
+bool is_our_host(std::string_view host, std::vector<std::string> const& names);
+/// Whether a page of this `Origin` may ask: none (no page asks), or the one that we served under `host`.
+bool is_our_origin(std::string_view origin, std::string_view host);
+}  // namespace shoal::hub
+
+// The monitor page, compiled in: no path of a request ever reaches the file system.
+
+export namespace shoal::hub {
+/// One file of the page. All of it lasts as long as the program.
+struct page_file {
+    std::string_view path;          ///< As it is asked for, without the slash in front: "index.html", "page.js".
+    std::string_view content_type;  ///< For the header of that name.
+    std::string_view bytes;
+};
+
+/// The files of the page, `index.html` first. Made from `modules/hub/page` by `cmake/ShoalPage.cmake`.
+std::span<page_file const> page_files() noexcept;
+
 /// What is known of a shared torrent without asking the catalogue.
 struct shared_torrent {
     std::string name;
@@ -165,4 +186,29 @@ private:
     double announces_rate_ = 0;
     monitor_numbers numbers_;
 };
+}  // namespace shoal::hub
+
+// The objects of docs/api.md, one by one.
+
+namespace shoal::hub {
+/// Numbers of a stranger stay where every reader of JSON has them exact (class K10).
+inline constexpr std::uint64_t exact_max = (std::uint64_t{1} << 53) - 1;
+std::uint64_t exact(std::uint64_t number);
+
+std::string id_of(node_number number);
+std::string hex(info_hash const& hash);
+std::string peer_key(info_hash const& torrent, node_number of);
+std::string base64(byte_view bytes);
+
+boost::json::object node_object(roster const& nodes, node const& of, std::int64_t since_at);
+/// Null where the torrent is not shared, or where nobody takes part.
+boost::json::object torrent_object(info_hash const& hash, shared_torrent const* shared, membership const* active,
+                                   boost::json::value health);
+/// Copies in the swarm: what every piece has, and the share of pieces with one more. Null where nobody tells.
+boost::json::value copies_of(membership const& of);
+boost::json::object peer_object(info_hash const& torrent, node const& who, member const& of);
+/// Whom a member serves, by key.
+std::map<std::string, boost::json::object> transfers_of(roster const& nodes, info_hash const& torrent, node const& who,
+                                                        member const& of);
+boost::json::object log_object(log_line const& line);
 }  // namespace shoal::hub

@@ -11,20 +11,60 @@ module;
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
-/// What a running hub is made of. Only implementation units of this room import it.
 module shoal.hub:parts;
 import shoal.asio;
 import shoal.core;
 import shoal.net;
-import :archive;
 import :catalogue;
-import :gate;
 import :monitor;
 import :roster;
 import :service;
-import :settings;
+
+// The catalogue as coroutines use it: on the worker pool, one call at a time.
+
+namespace shoal::hub {
+class archive {
+public:
+    archive(net::environment& outside, asio::any_io_executor home) : outside_(outside), home_(std::move(home)) {}
+
+    void adopt(catalogue opened) { catalogue_.emplace(std::move(opened)); }
+    /// Runs `work` when it is its turn; what it refers to stays alive until the return, cancelled or not.
+    template <class Result>
+    net::task<Result> call(std::function<Result(catalogue&)> work) {
+        turn const mine{*this};
+        while (waiting_.front() != &mine.go) co_await mine.go->wait();
+        std::optional<Result> answer;
+        co_await net::on_pool(outside_.workers, [&] { answer.emplace(work(*catalogue_)); });
+        co_return std::move(*answer);
+    }
+
+private:
+    using go_signal = std::unique_ptr<net::signal>;
+    struct turn {
+        explicit turn(archive& of) : owner(of), go(std::make_unique<net::signal>(of.home_)) {
+            owner.waiting_.push_back(&go);
+        }
+        turn(turn const&) = delete;
+        turn& operator=(turn const&) = delete;
+        ~turn() {
+            owner.waiting_.remove(&go);
+            if (!owner.waiting_.empty()) (*owner.waiting_.front())->notify();
+        }
+        archive& owner;
+        go_signal go;
+    };
+
+    net::environment& outside_;
+    asio::any_io_executor home_;
+    std::optional<catalogue> catalogue_;
+    std::list<go_signal const*> waiting_;  // the first has its turn
+};
+}  // namespace shoal::hub
+
+// What a running hub is made of. Only implementation units of this room import it.
 
 namespace shoal::hub {
 /// One address, open for both protocols.

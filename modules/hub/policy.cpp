@@ -6,7 +6,7 @@ module;
 
 module shoal.hub;
 import shoal.core;
-import :policy;
+import :monitor;
 
 namespace shoal::hub {
 namespace {

@@ -267,4 +267,7 @@ private:
     std::vector<presence> presences_;
     time_point expired_at_{};
 };
+
+/// What a client calls itself by its peer id, `Transmission 3.00`; `unknown client` otherwise. Source: BEP 20.
+std::string client_of(peer_id const& id);
 }  // namespace shoal::hub

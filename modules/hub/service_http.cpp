@@ -13,7 +13,7 @@ import shoal.core;
 import shoal.net;
 import shoal.registry;
 import shoal.session;
-import :gate;
+import :service;
 
 namespace shoal::hub {
 namespace {

@@ -9,7 +9,7 @@ import shoal.announce;
 import shoal.core;
 import shoal.net;
 import shoal.registry;
-import :gate;
+import :service;
 
 namespace shoal::hub {
 void service::answer(net::datagram const& packet, time_point now, byte_vector& out) {

@@ -13,7 +13,6 @@ module;
 #include "core/try.hpp"
 
 module shoal.metainfo;
-import :content_hashing;
 import shoal.core;
 import shoal.bencode;
 

@@ -2,19 +2,129 @@ module;
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 export module shoal.net:seam;
 import shoal.asio;
 import shoal.core;
-import :task;
 
 export namespace shoal::net {
+/// Why the outside did not do as asked. System errors (refused, reset, no descriptors) keep their own codes.
+enum class errc {
+    closed = 1,            ///< The other side, or we, ended the connection.
+    timed_out,             ///< The deadline given by the caller passed first.
+    host_unknown,          ///< The name does not resolve.
+    refused_address,       ///< The caller's rule does not let us connect to this address.
+    bad_url,               ///< Not an http or https URL (for a web socket also ws or wss) that we can use.
+    tls_failed,            ///< The TLS handshake or the certificate was not good.
+    http_malformed,        ///< Not HTTP/1.0 or 1.1.
+    http_too_large,        ///< A line, the headers, or the body exceed their limit.
+    http_redirects,        ///< More redirects than allowed, or one that names no target.
+    web_socket_refused,    ///< The server did not agree to speak RFC 6455.
+    web_socket_malformed,  ///< Not RFC 6455, or text that is not UTF-8.
+    web_socket_too_large,  ///< A message exceeds the limit.
+    not_permitted,         ///< The server wants a credential, or another one (HTTP 401 and 403).
+};
+std::error_code make_error_code(errc) noexcept;
+
+/// What Asio reports, as the rest of the program sees it: eof is `errc::closed`, a name that does not resolve
+/// `errc::host_unknown`, system errors keep their number.
+std::error_code translate(boost::system::error_code const& code) noexcept;
+
+/// Whether this is how a cancelled coroutine ends: Asio's `operation_aborted`, thrown.
+bool is_cancellation(std::exception_ptr const& thrown) noexcept;
+}  // namespace shoal::net
+export template <>
+struct std::is_error_code_enum<shoal::net::errc> : std::true_type {};
+
+export namespace shoal::net {
+/// A coroutine. It starts when awaited or spawned; cancelled, it throws `operation_aborted` at its next `co_await`.
+template <class T>
+using task = asio::awaitable<T>;
+
+/// Tells one waiting task that there is something to do. A notice given before the wait is kept, several are one.
+///
+/// One waiter at a time. All calls come from the executor it was made with.
+class signal {
+public:
+    explicit signal(asio::any_io_executor const& executor);
+
+    /// Wakes the waiter, or lets the next wait return at once.
+    void notify();
+    /// Returns when notified since the last wait.
+    task<void> wait();
+    /// Takes a kept notice without waiting; false when there is none.
+    bool take() noexcept;
+
+    // For makers of clocks.
+    /// Sleeps until `wake`, `notify`, the system's time `until`, or cancellation; the caller looks which it was.
+    task<void> park(time_point until = time_point::max());
+    /// Ends a `park` without a notice.
+    void wake();
+
+private:
+    asio::steady_timer timer_;
+    bool raised_ = false;
+};
+
+/// Owns tasks: cancels them, and waits for their end. All calls come from its executor.
+///
+///     task_group sessions{executor};
+///     sessions.spawn("session 192.0.2.1:6881", run_session(...));
+///     ...
+///     sessions.cancel();
+///     co_await sessions.join();
+///
+/// A cancelled owner cannot `co_await` any more: let `in_task_group` own the group where anything but `join` is
+/// awaited between `spawn` and `join`.
+class task_group {
+public:
+    explicit task_group(asio::any_io_executor executor);
+    task_group(task_group const&) = delete;
+    task_group& operator=(task_group const&) = delete;
+    /// Every task must have ended.
+    ~task_group();
+
+    /// Starts `child` on the group's executor, not inside this call. `name` is for `on_failure`.
+    void spawn(std::string name, task<void> child);
+    /// Asks every task that was spawned so far to end. They run on until their next wait.
+    void cancel();
+    /// Returns when no task is left. When the awaiting task is cancelled meanwhile, the children are too, and the
+    /// awaiting task gets its cancellation at its next `co_await`.
+    task<void> join();
+
+    std::size_t size() const noexcept { return children_.size(); }
+    asio::any_io_executor const& executor() const noexcept { return executor_; }
+
+    /// Told of an exception that escaped from a task, other than the cancellation. Only that task has ended.
+    std::function<void(std::string_view name, std::exception_ptr const& why)> on_failure;
+
+private:
+    struct child {
+        std::string name;
+        asio::cancellation_signal cancelled;
+    };
+    void ended(std::list<child>::iterator which, std::exception_ptr const& why);
+
+    asio::any_io_executor executor_;
+    std::list<child> children_;
+    signal emptied_;
+};
+
+/// Runs `body` with a group on the current executor; when the body returns, throws or is cancelled, the group is
+/// cancelled and joined, and then the outcome of the body handed on. `body` and what it captures live until then.
+task<void> in_task_group(std::function<task<void>(task_group&)> body);
+
 /// Buffers that one gather or scatter call may name; more are ignored by that call. Asio and most drivers stop at 64.
 inline constexpr std::size_t buffers_max = 64;
 /// Bytes of the longest datagram that is received; longer ones are dropped. A UDP tracker's reply with 200 IPv6 peers
@@ -126,5 +236,64 @@ struct environment {
     net::network& network;
     net::random& random;
     net::worker_pool& workers;
+};
+}  // namespace shoal::net
+
+namespace shoal::net {
+template <class T>
+task<void> keep_result(task<result<T>> inner, std::optional<result<T>>& out) {
+    out.emplace(co_await std::move(inner));
+}
+}  // namespace shoal::net
+
+export namespace shoal::net {
+/// Runs `inner` and cancels it when `when` passes first. True when it ended by itself; what it throws is handed on.
+/// Either way `inner` has ended on return.
+task<bool> ends_before(clock& clock, time_point when, task<void> inner);
+
+/// The result of `inner`, or `errc::timed_out` when `when` passes first; `inner` has then been cancelled and has ended.
+template <class T>
+task<result<T>> with_deadline(clock& clock, time_point when, task<result<T>> inner) {
+    std::optional<result<T>> out;
+    if (!co_await ends_before(clock, when, keep_result(std::move(inner), out))) co_return errc::timed_out;
+    co_return std::move(*out);
+}
+
+/// Runs `inner` to its end even when the caller is cancelled meanwhile: its waits go on. The caller then gets its
+/// cancellation at its next `co_await`.
+task<void> uninterrupted(task<void> inner);
+
+/// Runs `work` on the pool and returns on the caller's executor; an exception of the work is handed on.
+///
+/// Cancellation does not end it: what the work refers to stays alive until the work is done.
+task<void> on_pool(worker_pool& pool, std::function<void()> work);
+
+/// How the real sockets are set up.
+struct socket_settings {
+    /// SO_SNDBUF and SO_RCVBUF of streams, bytes; 0 leaves it to the system, which adapts them.
+    int stream_buffer = 0;
+    /// SO_RCVBUF and SO_SNDBUF of datagram sockets, bytes: a burst of a thousand announces must wait somewhere.
+    int datagram_buffer = 1 << 20;
+};
+
+/// Threads of our own. Its end waits for all work that was queued.
+std::unique_ptr<worker_pool> make_worker_pool(std::size_t thread_count);
+
+/// The machine's time, sockets, randomness and threads.
+class system_environment {
+public:
+    /// Sockets live on `executor`, which one thread runs, and which outlives this object.
+    system_environment(asio::any_io_executor executor, std::size_t worker_count, socket_settings settings = {});
+    /// The same with a pool that several environments share.
+    system_environment(asio::any_io_executor executor, worker_pool& workers, socket_settings settings = {});
+    system_environment(system_environment const&) = delete;
+    system_environment& operator=(system_environment const&) = delete;
+    ~system_environment();
+
+    environment& get() noexcept;
+
+private:
+    struct parts;
+    std::unique_ptr<parts> parts_;
 };
 }  // namespace shoal::net

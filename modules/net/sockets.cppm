@@ -8,9 +8,7 @@ module;
 module shoal.net:sockets;
 import shoal.asio;
 import shoal.core;
-import :task;
 import :seam;
-import :system;
 
 // The parts that `system_environment` is put together from. Arguments as in `network`.
 namespace shoal::net {

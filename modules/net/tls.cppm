@@ -5,7 +5,6 @@ module;
 
 module shoal.net:tls;
 import shoal.core;
-import :task;
 import :seam;
 
 namespace shoal::net {

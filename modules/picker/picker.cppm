@@ -1,5 +1,6 @@
 /// Which block to ask of whom: rarest first, runs of blocks, end game, sequential order, deadlines.
 module;
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -7,12 +8,171 @@ module;
 #include <vector>
 
 export module shoal.picker;
-export import :types;     // peer_slot, settings, limits
-export import :rarity;    // pieces nobody has begun, rarest first
-export import :progress;  // the blocks of a piece somebody has begun
-import shoal.core;        // piece_index, block_ref, bitfield, time_point
+import shoal.core; // piece_index, block_ref, bitfield, time_point
 
 export namespace shoal::picker {
+/// A connected peer, as the caller numbers them: small, dense, reused after `remove_peer`.
+enum class peer_slot : std::uint32_t {};
+constexpr std::uint32_t to_number(peer_slot slot) noexcept {
+    return static_cast<std::uint32_t>(slot);
+}
+/// No peer at all.
+inline constexpr auto no_peer = peer_slot{0xffff'ffff};
+
+/// In which order fresh pieces are begun.
+enum class order {
+    rarest_first,  ///< The piece that the fewest peers have, random among equals.
+    sequential,    ///< The lowest index.
+};
+
+struct picker_settings {
+    std::uint32_t piece_length = 0;  ///< Bytes.
+    std::uint64_t total_size = 0;    ///< Bytes.
+    std::uint64_t seed = 0;          ///< For the choice among equals; differs from peer to peer, or all ask the same.
+    order policy = order::rarest_first;
+};
+
+/// Who sent a block.
+struct contribution {
+    peer_slot peer = no_peer;
+    block_ref block;
+};
+
+/// Slots above this are ignored: a torrent has far fewer connections, and the table of peers is dense.
+inline constexpr std::uint32_t peers_max = 1U << 16U;
+/// A claim of the hub above this (64 TiB) counts as this, so that sums over all peers do not overflow.
+inline constexpr std::uint64_t uploaded_max = std::uint64_t{1} << 46U;
+/// Peers that one block is asked of at most in the end game. Two would leave the end to the slower of two; each more
+/// costs every peer up to one round trip of wasted upload (docs/scheduling.md).
+inline constexpr std::size_t end_game_copies = 3;
+/// Fresh pieces looked at in exact order of rarity before a random sample is taken instead. A torrent of up to 256
+/// pieces is exact always; above, one look costs about 1 ns.
+inline constexpr std::size_t exact_scan_max = 256;
+/// Candidates in that sample.
+inline constexpr std::size_t sample_size = 32;
+
+/// Numbers that look random and follow from a seed. Source: Steele, Lea, Flood, "Fast splittable pseudorandom number
+/// generators" (SplitMix64).
+class random_sequence {
+public:
+    constexpr explicit random_sequence(std::uint64_t seed) noexcept : state_(seed) {}
+    constexpr std::uint64_t next() noexcept {
+        state_ += 0x9e37'79b9'7f4a'7c15U;
+        auto mixed = state_;
+        mixed = (mixed ^ (mixed >> 30U)) * 0xbf58'476d'1ce4'e5b9U;
+        mixed = (mixed ^ (mixed >> 27U)) * 0x94d0'49bb'1331'11ebU;
+        return mixed ^ (mixed >> 31U);
+    }
+    /// From 0 to `bound` - 1; `bound` must not be 0. The bias of at most `bound` in 2^32 does not matter here.
+    constexpr std::uint32_t below(std::uint32_t bound) noexcept {
+        return static_cast<std::uint32_t>(((next() >> 32U) * bound) >> 32U);
+    }
+
+private:
+    std::uint64_t state_;
+};
+
+/// How many peers have each piece, and those pieces that are *listed*, rarest first.
+///
+/// One array holds the listed pieces in buckets of equal availability; a piece that gets one more or less swaps to the
+/// border of its bucket and crosses it, in constant time. It lands at a random place of its new bucket, so that peers
+/// that hear the same announcements do not end up with the same order.
+class rarity_order {
+public:
+    /// No piece is listed, no peer has any.
+    rarity_order(std::uint32_t piece_count, std::uint64_t seed);
+
+    std::uint32_t availability(std::uint32_t piece) const noexcept { return availability_[piece]; }
+    bool is_listed(std::uint32_t piece) const noexcept { return ((listed_[piece / 64] >> (piece % 64)) & 1U) != 0; }
+    /// Constant time.
+    void increase(std::uint32_t piece);
+    /// Availability must not be 0. Constant time.
+    void decrease(std::uint32_t piece);
+    /// Linear in the highest availability.
+    void list(std::uint32_t piece);
+    void unlist(std::uint32_t piece);
+
+    /// The listed pieces, rarest first. Valid until the next change.
+    std::span<std::uint32_t const> rarest_first() const noexcept { return order_; }
+    /// How many listed pieces have availability 0: the first so many of `rarest_first()`.
+    std::uint32_t unavailable_count() const noexcept { return ends_.empty() ? 0 : ends_[0]; }
+    /// The same set as bits: piece i is bit i % 64 of word i / 64.
+    std::span<std::uint64_t const> words() const noexcept { return listed_; }
+
+private:
+    std::uint32_t bucket_begin(std::uint32_t bucket) const noexcept { return bucket == 0 ? 0 : ends_[bucket - 1]; }
+    void put(std::uint32_t at, std::uint32_t piece) noexcept;
+    void swap(std::uint32_t a, std::uint32_t b) noexcept;
+    void shuffle_in(std::uint32_t at, std::uint32_t bucket) noexcept;
+
+    random_sequence random_;
+    std::vector<std::uint32_t> availability_;  // by piece
+    std::vector<std::uint32_t> position_;      // by piece, in order_; meaningful for listed pieces
+    std::vector<std::uint32_t> order_;         // listed pieces, bucket after bucket
+    std::vector<std::uint32_t> ends_;          // by availability: where its bucket ends in order_
+    std::vector<std::uint64_t> listed_;
+};
+
+/// The blocks of one piece that was begun: which are free, of whom the others were asked, who sent those that are
+/// there.
+class piece_progress {
+public:
+    piece_progress(std::uint32_t piece, std::uint32_t block_count);
+
+    std::uint32_t piece() const noexcept { return piece_; }
+    std::uint32_t block_count() const noexcept { return static_cast<std::uint32_t>(blocks_.size()); }
+    /// Blocks that nobody was asked for and that are not there.
+    std::uint32_t free_count() const noexcept { return free_count_; }
+    std::uint32_t received_count() const noexcept { return received_count_; }
+    /// Requests outstanding for it, copies included.
+    std::uint32_t asked_count() const noexcept { return asked_count_; }
+    bool is_complete() const noexcept { return received_count_ == block_count(); }
+    /// Nothing is there and nothing outstanding.
+    bool is_untouched() const noexcept { return free_count_ == block_count(); }
+
+    /// To whom the block is outstanding; nobody for a free block and for one that is there.
+    std::span<peer_slot const> askers(std::uint32_t block) const noexcept {
+        return std::span{blocks_[block].askers}.first(blocks_[block].asker_count);
+    }
+    bool is_asked(std::uint32_t block, peer_slot peer) const noexcept;
+    bool is_received(std::uint32_t block) const noexcept { return blocks_[block].is_received; }
+    peer_slot sender(std::uint32_t block) const noexcept { return blocks_[block].sender; }
+
+    /// Asks `peer` for the first free block and says which it is; there must be one.
+    std::uint32_t ask_next(peer_slot peer) noexcept;
+    /// The block is neither there nor outstanding to `peer` or to `end_game_copies` others.
+    void ask(std::uint32_t block, peer_slot peer) noexcept;
+    /// False when it was not outstanding to `peer`.
+    bool give_back(std::uint32_t block, peer_slot peer) noexcept;
+    /// The block is there, outstanding to nobody any more. Appends the askers other than `peer` to `also_asked`.
+    void receive(std::uint32_t block, peer_slot peer, std::vector<peer_slot>& also_asked);
+    /// Gives back all that is outstanding to `peer` and forgets it as sender; says how many were outstanding.
+    std::uint32_t forget(peer_slot peer) noexcept;
+
+    /// How many peers were last given a block of this piece and are still at it.
+    std::uint32_t peers_at_it = 0;
+    /// While the piece has failed before: the one peer that may be asked, `no_peer` when there is none yet.
+    peer_slot sole = no_peer;
+    /// Where it stands in the list of pieces with free blocks, if it does.
+    std::uint32_t open_at = 0xffff'ffff;
+
+private:
+    struct block_state {
+        std::array<peer_slot, end_game_copies> askers{no_peer, no_peer, no_peer};
+        peer_slot sender = no_peer;
+        std::uint8_t asker_count = 0;
+        bool is_received = false;
+    };
+    void drop_asker(block_state& block, std::size_t at) noexcept;
+
+    std::uint32_t piece_;
+    std::uint32_t free_count_;
+    std::uint32_t received_count_ = 0;
+    std::uint32_t asked_count_ = 0;
+    std::uint32_t first_free_ = 0;  // no block before it is free
+    std::vector<block_state> blocks_;
+};
+
 /// The choice of blocks for one torrent.
 ///
 /// Every piece is in one of four states: *had*, *begun* (some block was asked for or has arrived), *fresh* (wanted,

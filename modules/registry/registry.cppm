@@ -1,18 +1,244 @@
+/// The tracker's peer sets: who is in which swarm, and whom to introduce to whom. A value: no clock, no socket.
 module;
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
-/// The tracker's peer sets: who is in which swarm, and whom to introduce to whom. A value: no clock, no socket.
 export module shoal.registry;
-export import :slot_index;  // positions by keyed hash
-export import :peer_set;    // the peers of one torrent and family
-export import :choice;      // random samples of fixed cost
 import shoal.core;
 
 namespace shoal::registry {
+/// What a block of `bytes` bytes takes on the heap (glibc: 8 bytes of header, steps of 16, at least 32).
+export constexpr std::size_t heap_bytes(std::size_t bytes) noexcept {
+    if (bytes == 0) return 0;
+    return bytes <= 24 ? 32 : (bytes + 8 + 15) / 16 * 16;
+}
+
+/// A hash table that holds only positions in an array that somebody else keeps: 4 bytes a slot.
+///
+/// Open addressing with linear probing. A slot is a position (22 bits) and a tag (10 bits of the hash), so that probing
+/// seldom looks into the array. The caller gives the hash of what stands at a position (`HashOf`) where entries move.
+export class slot_index {
+public:
+    /// Positions are below this. It is also what `find` returns for nothing.
+    static constexpr std::uint32_t none = (1U << 22) - 1;
+
+    /// The first position with this hash for which `is_it(position)` holds, or `none`.
+    template <class Predicate>
+    std::uint32_t find(std::uint64_t hash, Predicate&& is_it) const {
+        if (slots_.empty()) return none;
+        for (auto at = home(hash); slots_[at] != empty; at = next(at))
+            if (tag(slots_[at]) == tag_of(hash) && is_it(position(slots_[at]))) return position(slots_[at]);
+        return none;
+    }
+
+    /// Adds `where`, which is not in the table.
+    template <class HashOf>
+    void insert(std::uint64_t hash, std::uint32_t where, HashOf&& hash_of) {
+        if (size_ + 1 > load_max(slots_.size())) rebuild(slots_.size() * 2, hash_of);
+        place(hash, where);
+        ++size_;
+    }
+
+    /// Exchanges two positions of the table.
+    void exchange(std::uint64_t hash_a, std::uint32_t a, std::uint64_t hash_b, std::uint32_t b) {
+        auto const slot_a = slot(hash_a, a);
+        auto const slot_b = slot(hash_b, b);
+        slots_[slot_a] = tag_of(hash_a) | b;
+        slots_[slot_b] = tag_of(hash_b) | a;
+    }
+
+    /// Removes `where`. `hash_of` is still asked for the other positions only.
+    template <class HashOf>
+    void erase(std::uint64_t hash, std::uint32_t where, HashOf&& hash_of) {
+        auto hole = slot(hash, where);
+        for (auto at = next(hole); slots_[at] != empty; at = next(at)) {
+            auto const wanted = home(hash_of(position(slots_[at])));
+            if (((at - wanted) & mask()) < ((at - hole) & mask())) continue;  // it would stand before its home
+            slots_[hole] = slots_[at];
+            hole = at;
+        }
+        slots_[hole] = empty;
+        --size_;
+        if (slots_.size() > slots_min && size_ < slots_.size() / 8) rebuild(slots_.size() / 4, hash_of);
+    }
+
+    void clear() {
+        slots_ = {};
+        size_ = 0;
+    }
+    std::size_t size() const noexcept { return size_; }
+    /// Bytes on the heap.
+    std::size_t memory() const noexcept { return heap_bytes(slots_.capacity() * sizeof(std::uint32_t)); }
+    /// Bytes that the next `insert` adds to `memory()`.
+    std::size_t growth() const noexcept {
+        if (size_ + 1 <= load_max(slots_.size())) return 0;
+        return heap_bytes(sizeof(std::uint32_t) * (slots_.empty() ? slots_min : slots_.size() * 2)) - memory();
+    }
+
+private:
+    static constexpr std::uint32_t empty = ~0U;
+    static constexpr std::size_t slots_min = 16;
+
+    static std::size_t load_max(std::size_t slots) noexcept { return slots - slots / 4; }
+    static std::uint32_t tag_of(std::uint64_t hash) noexcept { return static_cast<std::uint32_t>(hash >> 54) << 22; }
+    static std::uint32_t tag(std::uint32_t slot) noexcept { return slot & ~none; }
+    static std::uint32_t position(std::uint32_t slot) noexcept { return slot & none; }
+    std::size_t mask() const noexcept { return slots_.size() - 1; }
+    std::size_t home(std::uint64_t hash) const noexcept { return hash & mask(); }
+    std::size_t next(std::size_t at) const noexcept { return (at + 1) & mask(); }
+
+    std::size_t slot(std::uint64_t hash, std::uint32_t where) const noexcept {
+        auto at = home(hash);
+        while (slots_[at] != (tag_of(hash) | where)) at = next(at);
+        return at;
+    }
+    void place(std::uint64_t hash, std::uint32_t where) {
+        auto at = home(hash);
+        while (slots_[at] != empty) at = next(at);
+        slots_[at] = tag_of(hash) | where;
+    }
+    template <class HashOf>
+    void rebuild(std::size_t slots, HashOf&& hash_of) {
+        std::vector<std::uint32_t> old(slots < slots_min ? slots_min : slots, empty);
+        old.swap(slots_);
+        for (auto const was : old)
+            if (was != empty) place(hash_of(position(was)), position(was));
+    }
+
+    std::vector<std::uint32_t> slots_;  // size is 0 or a power of two
+    std::uint32_t size_ = 0;
+};
+
+/// The peers of one torrent and one address family, seeders first.
+///
+/// 8 bytes an IPv4 peer and 20 an IPv6 peer, and 4 to 11 of index where there are more than `scan_max` peers.
+/// A peer is its address and port. Peers with one address stand in one run of the index, so that they can be counted.
+export template <std::size_t AddressSize>
+class peer_set {
+public:
+    using address_bytes = std::array<std::uint8_t, AddressSize>;
+    struct peer {
+        address_bytes address{};
+        std::uint16_t port = 0;
+        std::uint16_t seen : 15 = 0;       ///< When it last announced, in ticks modulo 2^15.
+        std::uint16_t is_counted : 1 = 0;  ///< Its `completed` has been counted.
+        bool is(address_bytes const& other, std::uint16_t other_port) const noexcept {
+            return port == other_port && address == other;
+        }
+    };
+    static constexpr std::uint32_t none = slot_index::none;
+    /// Sets up to this size are searched one by one: most torrents have a few peers and need no index.
+    static constexpr std::uint32_t scan_max = 8;
+
+    /// Where a peer stands, and the others of its address.
+    struct found {
+        std::uint32_t at = none;                 ///< The peer's position, or `none`.
+        std::uint32_t same_address = 0;          ///< Peers with this address, itself included.
+        std::uint32_t oldest_of_address = none;  ///< Of these, the one that was silent longest.
+    };
+    found find(siphash_key const& key, address_bytes const& address, std::uint16_t port, std::uint16_t now) const;
+
+    /// Adds a peer that is not in the set; gives its position. Positions of others may change.
+    std::uint32_t insert(siphash_key const& key, peer const& added, bool is_seeder);
+    /// Moves a peer among the seeders or out of them; gives its new position.
+    std::uint32_t set_seeder(siphash_key const& key, std::uint32_t at, bool is_seeder);
+    void erase(siphash_key const& key, std::uint32_t at);
+
+    peer& operator[](std::uint32_t at) noexcept { return peers_[at]; }
+    peer const& operator[](std::uint32_t at) const noexcept { return peers_[at]; }
+    bool is_seeder(std::uint32_t at) const noexcept { return at < seeders_; }
+    /// Seeders stand at 0 to `seeders()` - 1, leechers at the positions after them.
+    std::uint32_t seeders() const noexcept { return seeders_; }
+    std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(peers_.size()); }
+    /// Bytes on the heap.
+    std::size_t memory() const noexcept { return heap_bytes(peers_.capacity() * sizeof(peer)) + index_.memory(); }
+    /// Bytes that the next `insert` adds to `memory()`, about.
+    std::size_t growth() const noexcept;
+
+private:
+    std::uint64_t hash(siphash_key const& key, peer const& of) const noexcept;
+    void exchange(siphash_key const& key, std::uint32_t a, std::uint32_t b);
+    std::size_t next_capacity() const noexcept;
+    void build_index(siphash_key const& key);
+    bool is_indexed() const noexcept { return index_.size() != 0; }
+
+    std::vector<peer> peers_;
+    slot_index index_;
+    std::uint32_t seeders_ = 0;
+};
+
+/// True for addresses that stand for many machines or none in particular, so that they are not counted per address.
+export bool is_loopback(std::array<std::uint8_t, 4> const& address) noexcept;
+export bool is_loopback(std::array<std::uint8_t, 16> const& address) noexcept;
+
+/// Ticks between two moments on the ring of 2^15 ticks.
+export constexpr std::uint16_t ticks_between(std::uint16_t then, std::uint16_t now) noexcept {
+    return static_cast<std::uint16_t>((now - then) & 0x7fff);
+}
+
+extern template class peer_set<4>;
+extern template class peer_set<16>;
+
+/// Pseudo-random numbers from a seed (splitmix64): quick and fair, and no secret.
+export class dice {
+public:
+    explicit dice(std::uint64_t seed) noexcept : state_(seed) {}
+    std::uint64_t next() noexcept {
+        state_ += 0x9e3779b97f4a7c15U;
+        auto mixed = state_;
+        mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9U;
+        mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111ebU;
+        return mixed ^ mixed >> 31;
+    }
+    /// A number below `bound`, which is not 0.
+    std::uint32_t below(std::uint32_t bound) noexcept {
+        return static_cast<std::uint32_t>((next() >> 32) * bound >> 32);
+    }
+
+private:
+    std::uint64_t state_;
+};
+
+/// Visits `count` different numbers below `range` in O(`count`), each number with the same chance; all of them where
+/// `count` is not below `range`. One number is taken from each of `count` equal parts of a ring turned at random.
+export template <class Visit>
+void choose(dice& random, std::uint32_t range, std::uint32_t count, Visit&& visit) {
+    if (range == 0) return;
+    if (count > range) count = range;
+    auto const turn = random.below(range);
+    std::uint32_t begin = 0;
+    for (std::uint32_t part = 1; part <= count; ++part) {
+        auto const end = static_cast<std::uint32_t>(std::uint64_t{range} * part / count);
+        auto const at = std::uint64_t{turn} + begin + random.below(end - begin);
+        visit(static_cast<std::uint32_t>(at < range ? at : at - range));
+        begin = end;
+    }
+}
+
+/// Chooses up to `wanted` positions of `from` for an asker who stands at `self`, or at `none`. One who is complete gets
+/// leechers; anyone else gets seeders and leechers, half of each while there are enough of both.
+export template <class Set, class Visit>
+void choose_peers(dice& random, Set const& from, std::uint32_t self, bool is_complete, std::uint32_t wanted,
+                  Visit&& visit) {
+    auto take = [&](std::uint32_t first, std::uint32_t last, std::uint32_t count) {
+        auto const is_inside = first <= self && self < last;
+        choose(random, last - first - (is_inside ? 1 : 0), count, [&](std::uint32_t at) {
+            at += first;
+            visit(is_inside && at >= self ? at + 1 : at);
+        });
+    };
+    auto const leechers = from.size() - from.seeders() - (from.seeders() <= self && self < from.size() ? 1 : 0);
+    auto const seeders_least = wanted - std::min(wanted, leechers);
+    auto const seeders = is_complete ? 0 : std::min(from.seeders(), std::max(wanted / 2, seeders_least));
+    take(0, from.seeders(), seeders);
+    take(from.seeders(), from.size(), wanted - seeders);
+}
+
 /// What a registry holds at most. Where a bound is reached the least useful entry gives way, so that a flood of
 /// invented torrents or peers displaces itself before it displaces a real swarm.
 export struct limits {

@@ -17,7 +17,6 @@ module;
 module shoal.session;
 import shoal.bencode;
 import shoal.core;
-import :names;
 
 namespace shoal::session {
 namespace {

@@ -27,7 +27,6 @@ module;
 
 module shoal.store;
 import :disk;
-import :mapping;
 import shoal.core;
 import shoal.metainfo;
 

@@ -2,16 +2,102 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <random>
 #include <span>
 #include <string>
+#include <system_error>
 #include <unordered_map>
 #include <vector>
 
 export module shoal.store:files;
 import shoal.core;
 import shoal.metainfo;
+
+namespace shoal::store {
+/// Why the store refused or failed; other failures of the system come as codes of `std::system_category`.
+/// Each equals `condition::local_fault`, `window_lent` and `too_many_files` equal `condition::transient`.
+export enum class errc {
+    in_use = 1,    ///< Another process, or another store of this one, works on this journal or this content.
+    no_space,      ///< The disk or the user's quota is full. Nothing is lost; the call works again when there is space.
+    foreign_file,  ///< A file that is not this torrent's stands where one is to be written. It stays untouched.
+    not_a_file,    ///< A folder, device, pipe or socket where the torrent has a file.
+    symbolic_link,     ///< The path leads through a symbolic link, or out of the torrent's folder.
+    missing_file,      ///< The file is not there.
+    truncated_file,    ///< The file ends before the bytes that were asked for.
+    dead_page,         ///< A mapped page has lost its file: it was truncated, or its device is gone.
+    read_only,         ///< The store was opened for reading.
+    bad_block,         ///< Not a block of this piece: wrong begin or length. A caller's mistake.
+    window_lent,       ///< The block's window is lent: `reclaim` it before its bytes arrive another way.
+    piece_incomplete,  ///< `finish` before all blocks were written. A caller's mistake.
+    no_writer,         ///< `prepare` of a piece that nobody has begun. A caller's mistake.
+    already_held,      ///< The piece is verified; nothing may be written to it.
+    no_hash,           ///< The torrent has no hash for this piece: a v2 torrent without its piece layer.
+    too_many_files,    ///< The process or the machine is out of file descriptors or mappings.
+    sync_failed,       ///< The disk did not take what was written; the pieces concerned are read again from it.
+    disk_failing,      ///< `sync` failed several times in a row: the store takes no more data.
+    bad_journal,       ///< The journal is damaged, or not one of this torrent.
+    closed,            ///< The store has been closed.
+    changed_file,      ///< A file was changed by somebody else. A finished one is not written to again.
+};
+export std::error_code make_error_code(errc) noexcept;
+}  // namespace shoal::store
+export template <>
+struct std::is_error_code_enum<shoal::store::errc> : std::true_type {};
+
+export namespace shoal::store {
+/// Memory for one block, aligned to a page. Empty when default-made, moved from, or the pool's budget is used up.
+class block_buffer {
+public:
+    block_buffer() = default;
+    explicit operator bool() const noexcept { return memory_ != nullptr; }
+    /// `block_length` bytes, or none when empty.
+    mutable_byte_view bytes() const noexcept { return {memory_.get(), memory_ ? block_length : 0U}; }
+
+private:
+    friend class block_pool;
+    struct release {
+        void operator()(std::byte* memory) const noexcept;
+    };
+    std::unique_ptr<std::byte, release> memory_;
+};
+
+/// Lends block buffers within a byte budget, and keeps returned ones for the next. Not thread-safe: one home each.
+class block_pool {
+public:
+    /// Lends at most `budget` bytes, rounded down to whole blocks.
+    explicit block_pool(std::size_t budget) noexcept;
+
+    /// An empty buffer when the budget is used up: stop receiving until one comes back.
+    block_buffer take();
+    /// Every buffer comes back here: one that is destroyed elsewhere stays counted as lent.
+    void give(block_buffer buffer) noexcept;
+    std::size_t lent_bytes() const noexcept { return lent_ * block_length; }
+
+private:
+    std::size_t lent_max_;
+    std::size_t lent_ = 0;
+    std::vector<block_buffer> free_;  // last in, first out: the warmest memory first
+};
+}  // namespace shoal::store
+
+namespace shoal::store {
+/// Loads and stores to a mapped page raise SIGBUS when its file was truncated, its device is gone or the disk is full
+/// under a hole. From here on the calls below catch that; SIGBUS elsewhere goes on to the handler there was before.
+/// Idempotent; [start-up]. `chunk_store::open` calls it for mapped files.
+export void install_bus_guard();
+
+/// Copies `size` bytes, at least one side of which may be mapped; the ranges may overlap. False: a page is dead, and
+/// `to` holds some of the bytes. Needs `install_bus_guard`. [any thread]
+export bool guarded_copy(std::byte* to, std::byte const* from, std::size_t size) noexcept;
+
+/// Calls `work(context)`, which reads `bytes`. False: a page of `bytes` is dead, and `work` was left half-way, so it
+/// must not lock, allocate, or own what needs a destructor.
+bool guarded(byte_view bytes, void (*work)(void* context), void* context) noexcept;
+}  // namespace shoal::store
 
 export namespace shoal::store {
 /// A file of the torrent by its place in `layout::files()`.
@@ -120,4 +206,145 @@ inline constexpr std::size_t process_windows_max = 32 * 1024;
 /// folders with 0755, less the umask. Opens nothing yet.
 result<std::shared_ptr<back_end_files>> open_disk_files(std::shared_ptr<metainfo::torrent const> torrent,
                                                         disk_settings settings);
+
+/// What survives when the simulated machine loses power; outlives the `simulated_files` that work on it.
+class simulated_disk {
+public:
+    /// `seed` decides what a crash tears. `capacity` in bytes.
+    explicit simulated_disk(std::uint64_t seed, std::uint64_t capacity = UINT64_MAX);
+
+    /// Every call from the `n`-th on (1: the next) that touches the disk fails with this errno, `count` times.
+    void fail(std::uint64_t n, int error_number, std::uint64_t count = 1);
+    void set_capacity(std::uint64_t bytes);
+    /// Power is lost: of what was not synced, each 512-byte sector of each write is kept or dropped by chance.
+    /// Locks are gone; objects that were open fail with EIO from now on.
+    void crash();
+    /// Calls that touched the disk so far: a run can be repeated with a failure at each of them.
+    std::uint64_t calls() const;
+
+    // What a test does behind the store's back.
+    std::optional<byte_vector> content(std::string const& name) const;
+    void put(std::string const& name, byte_vector content);
+    void remove(std::string const& name);
+    std::vector<std::string> names() const;
+
+private:
+    friend class simulated_files;
+    struct write {
+        std::uint64_t offset;
+        byte_vector bytes;
+    };
+    struct file {
+        byte_vector now;              // what a read gives
+        byte_vector durable;          // as of the last sync
+        std::vector<write> unsynced;  // since then, in order
+        std::int64_t modified = 0;
+        bool is_durable = false;  // it existed at the last sync
+    };
+    result<void> touch(std::uint64_t epoch);  // counts a call, fails it where asked; under mutex_
+    std::uint64_t used() const;
+    void write_to(file& into, std::uint64_t offset, byte_view bytes);
+    void make_durable(file& what);
+
+    mutable std::mutex mutex_;
+    std::map<std::string, file> files_;
+    std::mt19937_64 random_;
+    std::uint64_t capacity_;
+    std::uint64_t calls_ = 0;
+    std::uint64_t fail_from_ = 0;
+    std::uint64_t fail_count_ = 0;
+    int fail_with_ = 0;
+    std::uint64_t epoch_ = 0;  // power cycles
+    std::int64_t clock_ = 1;   // each change takes a nanosecond
+    bool locked_ = false;
+};
+
+/// One torrent's files on a simulated disk, under `name` for file numbers: `0`, `0.part`, `journal`. Never maps.
+class simulated_files : public back_end_files {
+public:
+    explicit simulated_files(std::shared_ptr<simulated_disk> disk);
+    ~simulated_files() override;
+
+    result<void> lock() override;
+    void unlock() override;
+    result<std::optional<file_status>> status(file_number file) override;
+    result<void> read(file_number file, std::uint64_t offset, mutable_byte_view into) override;
+    result<void> open_for_writing(file_number file, adopting adopt, std::optional<std::uint64_t> reserve_size) override;
+    result<void> write(file_number file, std::uint64_t offset, std::span<byte_view const> buffers) override;
+    result<void> sync(std::span<file_number const> files) override;
+    result<void> complete(file_number file, std::uint64_t size) override;
+    void drop_cache(file_number file) override;
+    std::int64_t now() const override;
+    result<std::optional<byte_vector>> read_journal() override;
+    result<void> append_journal(byte_view record) override;
+    result<void> replace_journal(byte_view journal) override;
+    result<void> set_journal_aside() override;
+    bool has_journal() const noexcept override { return true; }
+
+private:
+    simulated_disk::file* find(file_number file);
+
+    std::shared_ptr<simulated_disk> disk_;
+    std::uint64_t epoch_ = 0;
+    bool holds_lock_ = false;
+};
 }  // namespace shoal::store
+
+/// The journal as bytes: a header, then records, each with a checksum over itself and all before it. No I/O.
+///
+///     header  "SHOALJNL", version u32, swarm hash (20), digest of the geometry (20), checksum (8)
+///     record  length of the payload u32, kind u8, payload, checksum (8)
+///     kinds   1 held: piece u32 each
+///             2 stamps: file u32, size u64, modified i64, latest i64 each
+///             3 all held: a wire bitfield, the first record only
+///
+/// Numbers are big-endian. A checksum is the first 8 bytes of SHA-1 over the checksum before and the record. Records
+/// only add claims, so that a journal cut anywhere claims nothing that was not true; to take a claim back it is
+/// rewritten.
+export namespace shoal::store::journal {
+inline constexpr std::uint32_t version = 1;
+/// Larger journals are refused: 2^21 pieces and 10^5 stamps take less than 3 MiB when rewritten.
+inline constexpr std::size_t size_max = 256 * 1024 * 1024;
+
+using checksum = identifier<8, struct checksum_tag>;
+
+/// How a file looked when the pieces in it were last recorded.
+struct stamp {
+    std::uint64_t size = 0;     ///< Bytes.
+    std::int64_t modified = 0;  ///< Nanoseconds since 1970.
+    /// As `modified`, or later where the store was writing to the file: until then the store may have changed it.
+    std::int64_t latest = 0;
+
+    bool is_settled() const noexcept { return latest == modified; }
+    /// Whether a file that looks like this now can be the one that was stamped, changed by nobody but the store.
+    bool covers(std::uint64_t size_now, std::int64_t modified_now) const noexcept {
+        return modified <= modified_now && modified_now <= latest &&
+               (is_settled() ? size_now == size : size_now >= size);
+    }
+    friend bool operator==(stamp const&, stamp const&) = default;
+};
+struct file_stamp {
+    std::uint32_t file = 0;
+    journal::stamp stamp;
+};
+
+/// What a journal claims.
+struct claims {
+    bitfield held;
+    std::vector<std::optional<stamp>> stamps;  ///< One for each file.
+    journal::checksum last;                    ///< The next record is chained to this.
+    bool torn = false;  ///< The last record is incomplete, as after a crash; it was left out. Rewrite before appending.
+};
+
+/// Reads a journal of this torrent. A file cut inside its last record, or with zeros in place of it, is `torn`; all
+/// else that is not as written fails with `errc::bad_journal`.
+result<claims> parse(byte_view bytes, metainfo::torrent const& of);
+
+/// A whole new journal; `last` is set to its last checksum.
+byte_vector compose(metainfo::torrent const& of, bitfield const& held, std::vector<std::optional<stamp>> const& stamps,
+                    checksum& last);
+
+// Records to append: each appends to `out` and moves `last` on.
+void append_held(byte_vector& out, checksum& last, std::vector<piece_index> const& pieces);
+void append_stamps(byte_vector& out, checksum& last, std::vector<file_stamp> const& stamps);
+}  // namespace shoal::store::journal

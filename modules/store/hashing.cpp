@@ -5,7 +5,7 @@ module;
 #include <optional>
 
 module shoal.store;
-import :hashing;
+import :state;
 import shoal.core;
 import shoal.hash;
 import shoal.metainfo;

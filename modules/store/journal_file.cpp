@@ -16,7 +16,7 @@ module;
 
 module shoal.store;
 import :disk;
-import :journal;
+import :files;
 import shoal.core;
 
 namespace shoal::store {

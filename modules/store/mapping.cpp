@@ -18,7 +18,7 @@ module;
 #include <vector>
 
 module shoal.store;
-import :mapping;
+import :disk;
 import shoal.core;
 
 namespace shoal::store {

@@ -4,6 +4,7 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -11,16 +12,239 @@ module;
 
 export module shoal.wire:connection;
 import shoal.core;
-import :limits;
-import :message;
-import :extension;
-import :event;
-import :budget;
-import :source;
-import :rate;
-import :queue;
-import :outbox;
-import :requests;
+import :protocol;
+
+export namespace shoal::wire {
+/// Bytes a second, smoothed over some seconds; right from the first second on.
+class rate_meter {
+public:
+    explicit rate_meter(time_point start) : start_(start), last_(start) {}
+    void add(std::uint64_t bytes, time_point now);
+    double at(time_point now) const;
+
+private:
+    time_point start_;
+    time_point last_;
+    double smoothed_ = 0;  // bytes a second at last_, too low while the meter is young
+};
+
+/// The largest of the samples of the last one to two `span`s.
+class recent_max {
+public:
+    void add(double sample, time_point now, duration span);
+    double value() const noexcept { return current_ > previous_ ? current_ : previous_; }
+
+private:
+    double current_ = 0;
+    double previous_ = 0;
+    time_point since_{};
+};
+
+/// How many blocks to keep in flight: what the path delivers in a round trip, and `pipeline_ahead` more.
+///
+/// Each block says how much arrived between its request and itself (a delivery rate), and how long it took. While the
+/// line is not full the rate follows the number of requests, so that the depth at least doubles each round trip.
+class pipeline {
+public:
+    /// A block of `length` bytes came that was asked at `asked`, when `delivered_then` bytes had been delivered.
+    void delivered(std::uint32_t length, time_point asked, std::uint64_t delivered_then, time_point now);
+    /// Bytes of all blocks so far.
+    std::uint64_t total() const noexcept { return total_; }
+    /// Blocks, `pipeline_min` at least. `most` bounds it.
+    std::size_t depth(std::size_t most, time_point now) const noexcept;
+
+private:
+    std::uint64_t total_ = 0;
+    time_point last_{};
+    recent_max rate_;      // bytes a second
+    double shortest_ = 0;  // seconds, of all round trips: a queue of our own requests must not count as distance
+};
+}  // namespace shoal::wire
+
+namespace shoal::wire {
+/// First in, first out, with access by position. Allocates only while it grows, so a steady flow allocates nothing.
+template <class Item>
+class queue {
+public:
+    bool empty() const noexcept { return size_ == 0; }
+    std::size_t size() const noexcept { return size_; }
+    /// `at` counts from the front and is below `size()`.
+    Item& operator[](std::size_t at) noexcept { return items_[(head_ + at) & (items_.size() - 1)]; }
+    Item const& operator[](std::size_t at) const noexcept { return items_[(head_ + at) & (items_.size() - 1)]; }
+    Item& front() noexcept { return (*this)[0]; }
+    Item const& front() const noexcept { return (*this)[0]; }
+    Item& back() noexcept { return (*this)[size_ - 1]; }
+
+    void push(Item item) {
+        if (size_ == items_.size()) grow();
+        ++size_;
+        back() = std::move(item);
+    }
+    Item pop() {
+        Item item = std::move(front());
+        head_ = (head_ + 1) & (items_.size() - 1);
+        --size_;
+        return item;
+    }
+    std::size_t capacity() const noexcept { return items_.size(); }
+    /// Forgets all items and gives the memory back.
+    void clear() { *this = queue{}; }
+
+private:
+    void grow() {
+        std::vector<Item> larger(items_.empty() ? 8 : items_.size() * 2);
+        for (std::size_t i = 0; i < size_; ++i) larger[i] = std::move((*this)[i]);
+        items_ = std::move(larger);
+        head_ = 0;
+    }
+
+    std::vector<Item> items_;  // a power of two of them
+    std::size_t head_ = 0;
+    std::size_t size_ = 0;
+};
+
+/// Bytes on their way to the socket: own messages, kept here, with the data of blocks, kept elsewhere, between them.
+/// Bytes stay in place until they were sent; what is added later never moves them.
+class outbox {
+public:
+    void add(byte_view message);
+    /// Adds a view of `data`, which stays in place until `blocks_sent()` has counted it. Not empty.
+    void add_block(byte_view data);
+
+    /// The next bytes for the socket, as many runs as there are and fit; returns how many.
+    std::size_t runs(std::span<byte_view> out) const;
+    /// What `sent` took off: bytes of blocks among the bytes given.
+    std::size_t sent(std::size_t count);
+
+    std::size_t own_size() const noexcept { return end_ - begin_; }  ///< Bytes of own messages not yet sent.
+    std::size_t size() const noexcept { return own_size() + block_bytes_; }
+    std::uint64_t blocks_sent() const noexcept { return blocks_sent_; }
+
+private:
+    static constexpr std::size_t chunk_size = 4096;  // 240 requests; what a quiet connection keeps
+    using chunk = std::array<std::byte, chunk_size>;
+    struct block {
+        std::uint64_t after = 0;  // place in the stream of own messages
+        byte_view data;
+    };
+
+    std::uint64_t begin_ = 0;  // places in the stream of own messages: sent, and added
+    std::uint64_t end_ = 0;
+    queue<std::unique_ptr<chunk>> chunks_;  // the first holds begin_
+    std::unique_ptr<chunk> spare_;
+    queue<block> blocks_;
+    std::size_t block_bytes_ = 0;
+    std::uint64_t blocks_sent_ = 0;
+};
+
+/// A request of ours that is not answered yet.
+struct open_request {
+    block_ref ref;
+    std::byte* destination = nullptr;  // nothing once cancelled or forgotten
+    time_point asked{};
+    std::uint64_t delivered_then = 0;  // bytes that blocks had brought when it was made
+    enum class state : std::uint8_t { done, cancelled, wanted } now = state::done;
+};
+
+/// Our requests in the order in which they were made. Answers mostly come in that order.
+class open_requests {
+public:
+    std::size_t wanted() const noexcept { return wanted_; }
+    std::size_t cancelled() const noexcept { return cancelled_; }
+    void add(open_request const& request);
+    /// The wanted request that a block answers. Constant time when answers come in order, else linear.
+    open_request const* wanted(block_ref const& ref) const { return find(ref, open_request::state::wanted); }
+    /// Takes the request out that a block answers: the wanted one, else a cancelled one.
+    std::optional<open_request> answer(block_ref const& ref);
+    /// The same for a reject: the cancelled one, else the wanted one.
+    std::optional<open_request> reject(block_ref const& ref);
+    /// Marks a wanted request as cancelled; false when there is none.
+    bool cancel(block_ref const& ref);
+    /// The wanted request at or after place `from`, and moves `from` behind it; nothing at the end.
+    open_request const* next_wanted(std::size_t& from) const;
+    /// Gives back what more requests once needed, when there are none.
+    void release_memory() {
+        if (rows_.empty()) rows_.clear();
+    }
+    /// Takes the first request out, wanted or cancelled; nothing when none is left.
+    std::optional<open_request> take_first();
+
+private:
+    open_request* find(block_ref const& ref, open_request::state in);
+    open_request const* find(block_ref const& ref, open_request::state in) const;
+    open_request remove(open_request& which);
+    void compact();
+
+    queue<open_request> rows_;  // the first is never done, at most half of a long row is
+    std::size_t wanted_ = 0;
+    std::size_t cancelled_ = 0;
+};
+}  // namespace shoal::wire
+
+export namespace shoal::wire {
+/// Messages that a peer may send, as a bucket that refills.
+class budget {
+public:
+    budget(budget_limit limit, time_point now) : limit_(limit), left_(limit.burst), last_(now) {}
+    /// Takes one message off; false when none is left.
+    bool take(time_point now);
+
+private:
+    budget_limit limit_;
+    double left_;
+    time_point last_;
+};
+
+/// Moves bytes to or from the destination of a block; false when that memory is dead. Ranges may overlap.
+using copy_function = bool (*)(std::byte* to, std::byte const* from, std::size_t count);
+/// `memmove`.
+bool plain_copy(std::byte* to, std::byte const* from, std::size_t count);
+}  // namespace shoal::wire
+
+namespace shoal::wire {
+/// A place that `prepare` named.
+struct aim {
+    enum class use : std::uint8_t {
+        own,          // memory of the connection
+        header,       // the same, and the header of a predicted block is expected here, its data in the next place
+        destination,  // memory of the caller, which may be dead
+    };
+    mutable_byte_view place;
+    use as = use::own;
+    block_ref expected{};  // of a header
+};
+
+/// Received bytes that do not stand where they should, in the order in which they came.
+class source {
+public:
+    /// `count` bytes in `places`.
+    source(std::span<aim const> places, std::size_t count, copy_function copy);
+    /// Bytes that are no destination.
+    source(byte_view bytes, copy_function copy);
+
+    std::size_t left() const noexcept { return left_; }
+    /// Moves the next `count` bytes, at most `left()`, to `to`; false when they cannot be read.
+    bool take(std::byte* to, std::size_t count);
+    void skip(std::size_t count);
+
+    enum class moved : std::uint8_t { all, target_dead, source_dead };
+    /// The same to a destination. All are taken in any case.
+    moved take_to_destination(std::byte* to, std::size_t count);
+    /// Whether writing `target` from here on in order would overwrite bytes before they were taken.
+    bool is_threatened_by(byte_view target) const;
+    /// Copies what is left to `spill` and goes on there; false when it cannot be read.
+    bool move_to(byte_vector& spill);
+
+private:
+    void next_place();
+
+    byte_view now_;  // rest of the place that is being read
+    bool guarded_ = false;
+    std::span<aim const> later_;
+    std::size_t left_ = 0;
+    copy_function copy_;
+};
+}  // namespace shoal::wire
 
 export namespace shoal::wire {
 /// The torrent has to be known: what a peer says before its metadata is there cannot be checked.
