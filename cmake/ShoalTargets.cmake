@@ -39,6 +39,7 @@ function(shoal_test name)
   list(TRANSFORM suite_USES PREPEND shoal::)
   add_executable(${name}_tests ${suite_SOURCES})
   target_link_libraries(${name}_tests PRIVATE ${suite_USES} ${suite_LINK} shoal::testing_main shoal::warnings)
+  target_precompile_headers(${name}_tests REUSE_FROM shoal_testing_headers)
   # A name that CTest hands over mangled (a semicolon splits it) would match no case and pass: that is a failure.
   set_property(GLOBAL APPEND PROPERTY SHOAL_TEST_PROGRAMS ${name}_tests)
   catch_discover_tests(${name}_tests TEST_PREFIX "${name}: " EXTRA_ARGS --warn NoTests

@@ -1,0 +1,1 @@
+// The headers that CMake compiles once for all suites come with this unit (CMakeLists.txt).
