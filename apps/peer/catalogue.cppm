@@ -58,10 +58,6 @@ private:
     net::environment& outside_;
 };
 
-/// What a TARGET of the command line means: a torrent file, its URL, or a name in the catalogue of the hub. A file that
-/// is no torrent may be the content that was fetched before by the same name. Throws `failure`.
-net::task<metainfo::torrent> torrent_of(std::string target, std::vector<std::string> trackers,
-                                        net::environment& outside);
 /// Fetches the URL of a torrent file. Throws `failure`.
 net::task<metainfo::torrent> fetch_torrent(net::environment& outside, std::string url);
 }  // namespace shoal::cli

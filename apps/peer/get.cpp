@@ -25,10 +25,6 @@ import :moving;
 
 namespace shoal::cli {
 namespace {
-/// Without a peer or a tracker that ever answered, `get` gives up after this long.
-constexpr auto unreachable_after = std::chrono::seconds{30};
-/// And after this long where a tracker wants a passkey: another one may still answer.
-constexpr auto kept_out_after = std::chrono::seconds{3};
 /// A full disk, or what else may pass, is waited for this long before `get` gives up; what is there can be resumed.
 constexpr auto disk_patience = std::chrono::seconds{30};
 /// Trackers have answered and nobody is known or can be connected to for this long: the user is told.
@@ -37,8 +33,17 @@ constexpr auto told_unconnected_after = std::chrono::seconds{30};
 
 using wall_clock = std::chrono::steady_clock;
 
-/// One for each file; empty when all are wanted. A pattern is matched against the path and against the name alone.
-std::vector<bool> wanted_files(metainfo::torrent const& content, std::vector<std::string> const& patterns) {
+/// One for each file; empty when all are wanted. A pattern is matched against the path and against the name alone. What
+/// the user asks for goes before what a magnet link does.
+std::vector<bool> wanted_files(found_target const& found, std::vector<std::string> const& patterns) {
+    auto const& content = *found.torrent;
+    auto const& files = content.content().files();
+    if (patterns.empty() && !found.select_only.empty()) {  // Source: BEP 53. Ranges may name files that are not there.
+        std::vector<bool> wanted(files.size());
+        for (auto const& [first, last] : found.select_only)
+            for (std::size_t i = first; i <= last && i < files.size(); ++i) wanted[i] = !files[i].pad;
+        return wanted;
+    }
     if (patterns.empty()) return {};
     std::vector<bool> wanted;
     for (auto const& file : content.content().files()) {
@@ -96,44 +101,59 @@ void tell_if_alone(output& out, watched& each, wall_clock::time_point now) {
 }
 
 /// Different trackers, of the torrents and of the options.
-std::size_t tracker_count(std::vector<std::shared_ptr<metainfo::torrent const>> const& contents,
-                          std::vector<std::string> const& given) {
+std::size_t tracker_count(std::vector<found_target> const& targets, std::vector<std::string> const& given) {
     std::set<std::string> all;
     for (auto const& url : given) all.insert(announce::without_passkey(url));
-    for (auto const& content : contents)
-        for (auto const& tier : content->trackers())
+    for (auto const& target : targets)
+        for (auto const& tier : target.torrent->trackers())
             for (auto const& url : tier) all.insert(announce::without_passkey(url));
     return all.size();
 }
 
+/// Unless it does already. Throws `failure`.
+void listen(mover& with, transfer_options const& options) {
+    if (with.listening) return;
+    if (auto const listening = with.listen(); !listening)
+        throw failure{exit_status::failed,
+                      "cannot listen on " + options.listen.to_string() + ": " + listening.error().message()};
+}
+
 net::task<int> get(mover& with, get_options const& options) {
     auto& out = with.out;
-    std::vector<std::shared_ptr<metainfo::torrent const>> contents;
+    std::vector<found_target> targets;
+    auto const asked_at = wall_clock::now();
     for (auto const& target : options.targets) {
-        auto found = co_await before_stop(with, torrent_of(target, options.transfer.trackers, with.outside()));
+        if (is_magnet(target)) listen(with, options.transfer);
+        auto const until = options.timeout ? asked_at + *options.timeout : wall_clock::time_point::max();
+        auto found = co_await before_stop(with, find_target(with, options.transfer, target, until));
         if (!found)
             co_return out.fail(exit_status::incomplete,
                                escaped(announce::without_passkey(target)) + ": stopped before it was found");
-        contents.push_back(std::make_shared<metainfo::torrent const>(*std::move(found)));
+        targets.push_back(*std::move(found));
     }
     auto const started = wall_clock::now();
-    if (auto const listening = with.listen(); !listening)
-        co_return out.fail(exit_status::failed, "cannot listen on " + options.transfer.listen.to_string() + ": " +
-                                                    listening.error().message());
+    listen(with, options.transfer);
     std::vector<std::shared_ptr<watched>> all;
-    for (auto const& content : contents) {
-        auto wanted = wanted_files(*content, options.select);
+    for (auto const& target : targets) {
+        auto const& content = target.torrent;
+        auto wanted = wanted_files(target, options.select);
         if (!wanted.empty() && std::ranges::none_of(wanted, [](bool is_wanted) { return is_wanted; }))
-            co_return out.fail(exit_status::not_found, escaped(content->name()) + ": no file matches --select");
+            co_return out.fail(
+                exit_status::not_found,
+                escaped(content->name()) + (options.select.empty() ? ": the magnet link names none of its files"
+                                                                   : ": no file matches --select"));
         auto added = with.add(content, options.directory,
-                              {.writable = true, .wanted_files = std::move(wanted), .sequential = options.sequential});
+                              {.writable = true,
+                               .wanted_files = std::move(wanted),
+                               .peers = target.peers,
+                               .sequential = options.sequential});
         if (!added)
             co_return out.fail(status_of(added.error()), escaped(content->name()) + ": " + added.error().message());
         all.push_back(added.value());
         out.event("start", {{"name", content->name()}, {"bytes", content->pieces().total_size()}});
     }
 
-    bool const has_one_tracker = tracker_count(contents, options.transfer.trackers) == 1;
+    bool const has_one_tracker = tracker_count(targets, options.transfer.trackers) == 1;
     wall_clock::time_point disk_failed_since{};
     for (;;) {
         std::error_code disk_trouble;
@@ -174,9 +194,6 @@ net::task<int> get(mover& with, get_options const& options) {
 int run_get(get_options const& options) {
     output out{options.transfer.output};
     if (asks_too_much(options.transfer, out)) return static_cast<int>(exit_status::failed);
-    for (auto const& target : options.targets)
-        if (target.starts_with("magnet:"))
-            return out.fail(exit_status::failed, "magnet links cannot be fetched yet: give a torrent file or a name");
     mover with{options.transfer, out};
     return with.run([&](mover& running) { return get(running, options); });
 }

@@ -167,6 +167,7 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
         options.storage.names = names_in(place, *content);
     options.storage.journal = journal_path(options_, *content, place);
     options.connect = options_.connect;
+    options.connect.insert(options.connect.end(), how.peers.begin(), how.peers.end());
     options.trackers = options_.trackers;
     options.members_only = how.members_only;
     options.wanted_files = std::move(how.wanted_files);

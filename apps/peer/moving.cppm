@@ -10,6 +10,7 @@ module;
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -33,6 +34,11 @@ bool asks_too_much(transfer_options const& options, output& out);
 /// Whether a tracker of the options is one for its members alone: its URL has a passkey.
 bool is_for_members(transfer_options const& options);
 
+/// Without a peer or a tracker that ever answered, a command that fetches gives up after this long.
+inline constexpr auto unreachable_after = std::chrono::seconds{30};
+/// And after this long where the one tracker wants a passkey: where there are more, another one may still answer.
+inline constexpr auto kept_out_after = std::chrono::seconds{3};
+
 /// The exit status that an error of the engine or the store deserves.
 exit_status status_of(std::error_code why);
 
@@ -50,8 +56,9 @@ struct watched {
 
 /// How a torrent is moved. The default serves what is there.
 struct moved_as {
-    bool writable = false;           ///< Fetches what is missing.
-    std::vector<bool> wanted_files;  ///< One for each file; empty: all.
+    bool writable = false;             ///< Fetches what is missing.
+    std::vector<bool> wanted_files;    ///< One for each file; empty: all.
+    std::vector<endpoint> peers = {};  ///< To try first, besides those of the options.
     bool sequential = false;
     bool by_hand = false;
     bool members_only = false;                       ///< Serves only whom the hub has named, from the start.
@@ -116,6 +123,20 @@ private:
     std::map<std::string, std::unique_ptr<engine::hub_session>> hubs_;  // by URL
     std::vector<std::shared_ptr<watched>> watched_;                     // events come until the node has stopped
 };
+
+/// What a TARGET of the command line means.
+struct found_target {
+    std::shared_ptr<metainfo::torrent const> torrent;
+    std::vector<endpoint> peers = {};                     ///< Of a magnet link: who was heard of.
+    std::vector<metainfo::index_range> select_only = {};  ///< Of a magnet link: the files it means; empty: all.
+};
+/// Finds a torrent file, its URL, a magnet link, or a name in the catalogue of the hub. A file that is no torrent may
+/// be the content that was fetched before by the same name. For a magnet link `with` listens already. Throws `failure`,
+/// with status 7 when `until` passes.
+net::task<found_target> find_target(
+    mover& with, transfer_options const& options, std::string target,
+    std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max());
+bool is_magnet(std::string_view target);
 
 template <class T>
 net::task<void> keep_value(net::task<T> work, std::optional<T>& out) {

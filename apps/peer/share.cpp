@@ -388,9 +388,10 @@ net::task<void> sharing::list_folders() {
 
 net::task<void> sharing::begin_to_fetch() {
     for (auto const& target : options_.fetch) {
-        auto const content = std::make_shared<metainfo::torrent const>(
-            co_await torrent_of(target, options_.transfer.trackers, with_.outside()));
-        auto added = with_.add(content, options_.directory, {.writable = true, .wanted_files = {}});
+        auto const found = co_await find_target(with_, options_.transfer, target);
+        auto const& content = found.torrent;
+        auto added =
+            with_.add(content, options_.directory, {.writable = true, .wanted_files = {}, .peers = found.peers});
         if (!added) throw failure{status_of(added.error()), escaped(content->name()) + ": " + added.error().message()};
         fetched_.push_back(std::move(added).value());
     }

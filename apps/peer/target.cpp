@@ -1,19 +1,26 @@
 module;
+#include <chrono>
 #include <coroutine>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
+#include <variant>
 #include <vector>
 
 module peer;
+import shoal.announce;
 import shoal.asio;
 import shoal.core;
+import shoal.engine;
 import shoal.metainfo;
 import shoal.net;
 import :catalogue;
 import :files;
+import :moving;
 
 namespace shoal::cli {
 namespace {
@@ -44,8 +51,7 @@ net::task<metainfo::torrent> fetch_by_name(hub_catalogue hub, std::string name) 
     co_return std::move(*torrent);
 }
 
-}  // namespace
-
+/// A torrent file, its URL, or a name in the catalogue.
 net::task<metainfo::torrent> torrent_of(std::string target, std::vector<std::string> trackers,
                                         net::environment& outside) {
     if (target.starts_with("http://") || target.starts_with("https://"))
@@ -70,5 +76,67 @@ net::task<metainfo::torrent> torrent_of(std::string target, std::vector<std::str
         if (no_torrent && why.status == exit_status::not_found) throw *no_torrent;
         throw;
     }
+}
+
+/// How the search for a magnet link goes.
+struct search_state {
+    bool was_reached = false, was_kept_out = false;
+    std::optional<result<engine::found_torrent>> found;
+};
+
+void on_event(output& out, search_state& state, engine::transfer_event const& happened) {
+    namespace event = engine::event;
+    if (std::holds_alternative<event::peer_joined>(happened)) {
+        state.was_reached = true;
+    } else if (auto const* announced = std::get_if<event::announced>(&happened)) {
+        state.was_reached = true;
+        out.event("announce", {{"url", announce::without_passkey(announced->url)}, {"peers", announced->peers}});
+    } else if (auto const* refused = std::get_if<event::announce_failed>(&happened)) {
+        state.was_kept_out = state.was_kept_out || refused->why.starts_with(announce::not_permitted);
+        out.note("tracker " + escaped(announce::without_passkey(refused->url)) + ": " + escaped(refused->why));
+    }
+}
+
+net::task<found_target> find_magnet(mover& with, transfer_options const& options, std::string target,
+                                    std::chrono::steady_clock::time_point until) {
+    using wall_clock = std::chrono::steady_clock;
+    auto const link = metainfo::parse_magnet(target);
+    if (!link) throw failure{exit_status::failed, "the magnet link cannot be used: " + link.error().message()};
+    auto const name = link.value().name.empty() ? to_hex(link.value().swarm_hash().view()) : link.value().name;
+    bool const has_one_tracker = link.value().trackers.size() + options.trackers.size() == 1;
+    search_state state;
+    with.out.note(escaped(name) + ": asking peers what it holds");
+    co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
+        engine::magnet_options how{options.connect, options.trackers, {}};
+        how.on_event = [&](engine::transfer_event const& happened) { on_event(with.out, state, happened); };
+        group.spawn("magnet link", keep_value(with.node().find(link.value(), std::move(how)), state.found));
+        auto const started = wall_clock::now();
+        while (!state.found) {
+            co_await with.wait(std::chrono::milliseconds{50});
+            auto const now = wall_clock::now();
+            if (now >= until)
+                throw failure{exit_status::incomplete, escaped(name) + ": nobody told what it holds in the time given"};
+            if (state.was_reached) continue;
+            if (state.was_kept_out && now - started >= (has_one_tracker ? kept_out_after : unreachable_after))
+                throw failure{exit_status::not_permitted, "the tracker wants the announce URL with your passkey"};
+            if (now - started >= unreachable_after)
+                throw failure{exit_status::unreachable, "no peer and no tracker could be reached"};
+        }
+    });
+    auto& found = *state.found;
+    if (!found) throw failure{status_of(found.error()), escaped(name) + ": " + found.error().message()};
+    co_return found_target{found.value().torrent, std::move(found.value().peers), link.value().select_only};
+}
+}  // namespace
+
+bool is_magnet(std::string_view target) {
+    return target.starts_with("magnet:");
+}
+
+net::task<found_target> find_target(mover& with, transfer_options const& options, std::string target,
+                                    std::chrono::steady_clock::time_point until) {
+    if (is_magnet(target)) co_return co_await find_magnet(with, options, std::move(target), until);
+    co_return found_target{std::make_shared<metainfo::torrent const>(
+        co_await torrent_of(std::move(target), options.trackers, with.outside()))};
 }
 }  // namespace shoal::cli

@@ -42,11 +42,13 @@ bool is_udp(std::string_view url) {
 }
 }  // namespace
 
-announcer::announcer(swarm& owner, std::vector<std::string> urls)
-    : swarm_(owner), urls_(std::move(urls)), news_(owner.node.home) {
+announced::~announced() = default;
+
+announcer::announcer(announced& owner, std::vector<std::string> urls)
+    : owner_(owner), node_(owner.at_node()), urls_(std::move(urls)), news_(node_.home) {
     // Source: BEP 12, "URLs within each tier will be processed in a randomly chosen order".
     for (auto left = urls_.size(); left > 1; --left)
-        std::swap(urls_[left - 1], urls_[owner.node.outside.random.next() % left]);
+        std::swap(urls_[left - 1], urls_[node_.outside.random.next() % left]);
 }
 
 void announcer::completed() {
@@ -55,7 +57,7 @@ void announcer::completed() {
 }
 
 net::task<void> announcer::run() {
-    auto& clock = swarm_.node.outside.clock;
+    auto& clock = node_.outside.clock;
     duration retry_after = announce_retry_after;
     for (;;) {
         auto next = clock.now();
@@ -69,7 +71,7 @@ net::task<void> announcer::run() {
             auto const reply = co_await announce(url, what);
             if (!reply) {
                 heed_refusal(url);
-                swarm_.tell(
+                owner_.tell(
                     event::announce_failed{url, refused_.reason.empty() ? reply.error().message() : refused_.reason});
                 continue;
             }
@@ -80,13 +82,12 @@ net::task<void> announcer::run() {
                         urls_.begin() + static_cast<std::ptrdiff_t>(i) + 1);  // the one that works first (BEP 12)
             std::vector<endpoint> peers;
             for (auto const& each : reply.value().peers) peers.push_back(each.at);
-            swarm_.add_peers(peers);
-            swarm_.tell(event::announced{url, peers.size(), reply.value().warning, reply.value().session});
+            owner_.add_peers(peers);
+            owner_.tell(event::announced{url, peers.size(), reply.value().warning, reply.value().session});
             auto const least = duration{reply.value().min_interval.value_or(announce::interval_min)};
             // Few peers while we need some: ask again as soon as the tracker lets us. The client side of `announce` has
             // kept both times at a minute or more (class A14).
-            bool const is_hungry = swarm_.wants_data() && swarm_.peer_count() < peers_enough;
-            auto const wait = is_hungry ? least : std::max<duration>(least, reply.value().interval);
+            auto const wait = owner_.is_hungry() ? least : std::max<duration>(least, reply.value().interval);
             next = is_completed_ ? clock.now() : clock.now() + wait;  // it knows of the start alone
             retry_after = announce_retry_after;
         }
@@ -108,7 +109,7 @@ void announcer::heed_refusal(std::string const& url) {
         ask_at_[url] = time_point::max();
         if (known_at_ == url) known_at_.clear();
     } else if (refused_.retry_in) {
-        ask_at_[url] = swarm_.node.outside.clock.now() + *refused_.retry_in;
+        ask_at_[url] = node_.outside.clock.now() + *refused_.retry_in;
     }
 }
 
@@ -124,22 +125,18 @@ net::task<void> announcer::farewell() {
 }
 
 announce::announce_request announcer::request_for(announce::event what) const {
-    announce::announce_request request;
-    request.torrent = swarm_.content->swarm_hash();
-    request.peer = swarm_.node.id;
-    request.port = swarm_.node.port;
-    request.uploaded = swarm_.uploaded;
-    request.downloaded = swarm_.downloaded;
-    request.left = swarm_.picker.bytes_left();
+    auto request = owner_.numbers();
+    request.peer = node_.id;
+    request.port = node_.port;
     request.what = what;
     // A seeder asks too: whom nobody can connect to connects to those who want something.
     request.peers_wanted = what == announce::event::stopped ? 0 : peers_wanted;
-    request.key = swarm_.node.key;
+    request.key = node_.key;
     return request;
 }
 
 net::task<result<announce::announce_reply>> announcer::announce(std::string url, announce::event what) {
-    auto& clock = swarm_.node.outside.clock;
+    auto& clock = node_.outside.clock;
     refused_ = {};
     auto request = request_for(what);
     if (auto const id = tracker_ids_.find(url); id != tracker_ids_.end()) request.tracker_id = id->second;
@@ -154,15 +151,15 @@ net::task<result<announce::announce_reply>> announcer::over_http(std::string url
     net::http_limits limits;
     limits.body_bytes = announce::reply_bytes_max;
     limits.total = announce_timeout;
-    limits.user_agent = swarm_.node.settings.client;
-    limits.connect_from = swarm_.node.settings.outgoing_from;
+    limits.user_agent = node_.settings.client;
+    limits.connect_from = node_.settings.outgoing_from;
     auto const target = announce::announce_target(url, request);
     // A tracker of this network may be one that the user runs; one from outside shall not send us there.
     limits.may_connect = [&target, from_here = false](ip_address const& address, std::string_view to) mutable {
         if (to == target) from_here = address.is_local();
         return to == target || from_here || !address.is_local();
     };
-    SHOAL_CO_TRY(auto got, co_await net::http_get(swarm_.node.outside, target, limits));
+    SHOAL_CO_TRY(auto got, co_await net::http_get(node_.outside, target, limits));
     SHOAL_CO_TRY(auto said, announce::parse_http_reply(as_bytes(got.body)));
     if (auto* refused = std::get_if<announce::failure>(&said)) {
         refused_ = *refused;
@@ -174,7 +171,7 @@ net::task<result<announce::announce_reply>> announcer::over_http(std::string url
 net::task<result<announce::announce_reply>> announcer::over_udp(std::string url, announce::announce_request request) {
     auto const parsed = boost::urls::parse_uri(url);
     if (!parsed || !parsed->has_port() || parsed->port_number() == 0) co_return make_error_code(errc::bad_tracker_url);
-    auto& outside = swarm_.node.outside;
+    auto& outside = node_.outside;
     SHOAL_CO_TRY(auto const addresses, co_await outside.network.resolve(parsed->encoded_host_address().decode()));
     std::string const path{parsed->encoded_target().data(), parsed->encoded_target().size()};
     auto const count = std::min(addresses.size(), udp_addresses_max);
@@ -187,10 +184,10 @@ net::task<result<announce::announce_reply>> announcer::over_udp(std::string url,
 
 net::task<result<announce::announce_reply>> announcer::over_udp_at(endpoint tracker, std::string path,
                                                                    announce::announce_request request) {
-    auto& outside = swarm_.node.outside;
+    auto& outside = node_.outside;
     bool const is_v4 = tracker.address.is_v4();
     endpoint local{is_v4 ? ip_address::v4({0, 0, 0, 0}) : ip_address::v6({}), 0};
-    if (auto const from = swarm_.node.settings.outgoing_from; from && from->is_v4() == is_v4) local.address = *from;
+    if (auto const from = node_.settings.outgoing_from; from && from->is_v4() == is_v4) local.address = *from;
     SHOAL_CO_TRY(auto socket, outside.network.open_datagram(local));
     announce::udp_client client{outside.random.next(), is_v4 ? announce::udp_family::v4 : announce::udp_family::v6};
     client.announce(std::move(request), path, outside.clock.now());

@@ -63,6 +63,24 @@ wire::handshake node_state::handshake_for(info_hash const& hash) const {
     return ours;
 }
 
+net::task<result<node_state::met_peer>> node_state::meet(endpoint to, wire::handshake ours) {
+    auto& clock = outside.clock;
+    auto from = settings.outgoing_from;
+    if (from && from->is_v4() != to.address.is_v4()) from.reset();  // of use to the other family only
+    SHOAL_CO_TRY(auto stream,
+                 co_await net::with_deadline(clock, clock.now() + connect_timeout, outside.network.connect(to, from)));
+    auto const hello = wire::encode(ours);
+    std::array<std::byte, wire::handshake_length> reply;
+    auto const exchange = [](net::stream& with, byte_view said, mutable_byte_view answer) -> net::task<result<void>> {
+        SHOAL_CO_TRY(co_await with.write_all(said));
+        co_return co_await with.read_all(answer);
+    };
+    SHOAL_CO_TRY(co_await net::with_deadline(clock, clock.now() + handshake_timeout, exchange(*stream, hello, reply)));
+    SHOAL_CO_TRY(auto const theirs, wire::parse_handshake(reply));
+    if (theirs.hash != ours.hash) co_return make_error_code(errc::unknown_info_hash);
+    co_return met_peer{std::move(stream), theirs};
+}
+
 net::task<void> node_state::accept(std::unique_ptr<net::listener> at) {
     for (;;) {
         auto stranger = co_await at->accept();

@@ -37,6 +37,17 @@ struct node_settings {
     std::function<void(std::string_view task, std::exception_ptr const& why)> on_failure = {};
 };
 
+/// How a magnet link is looked for.
+struct magnet_options {
+    std::vector<endpoint> connect = {};      ///< Peers to try first, besides those of the link.
+    std::vector<std::string> trackers = {};  ///< Besides those of the link.
+    transfer_observer on_event = {};         ///< Is told of trackers' answers, and of peers that are talked to.
+};
+struct found_torrent {
+    std::shared_ptr<metainfo::torrent const> torrent;
+    std::vector<endpoint> peers;  ///< Who was heard of on the way.
+};
+
 /// A peer: its identity, listeners, budgets and transfers.
 ///
 /// The environment and the executor have to outlive it and its transfers. `stop` has to be awaited before it is
@@ -54,6 +65,10 @@ public:
     /// `errc::already_added`, or `errc::stopped` once `stop` was called; errors of the store come from
     /// `transfer::checked`.
     result<std::shared_ptr<transfer>> add(std::shared_ptr<metainfo::torrent const>, transfer_options);
+    /// Fetches from peers what a magnet link names, and its trackers and peers with it. Goes on until it is found:
+    /// cancel it, by a deadline for example. Fails with `errc::v2_only`, `errc::stopped`, and when the torrent is none
+    /// that we read. At most `metadata_budget` bytes are kept. Source: BEP 9.
+    net::task<result<found_torrent>> find(metainfo::magnet link, magnet_options options);
     /// Stops every transfer and listener; at most `farewell_timeout` plus the time to write the journals.
     net::task<void> stop();
 

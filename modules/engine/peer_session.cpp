@@ -34,13 +34,18 @@ import :swarm;
 
 namespace shoal::engine {
 namespace {
-/// Under which id peers send us pings.
+/// Under which ids peers send us the messages of extensions.
 constexpr std::uint8_t own_ping_id = 1;
+constexpr std::uint8_t own_metadata_id = 2;
 
 template <class... Handlers>
 struct overloaded : Handlers... {
     using Handlers::operator()...;
 };
+
+std::uint32_t metadata_burst(metainfo::torrent const& of) {
+    return static_cast<std::uint32_t>(2 * (of.info_bytes().size() / wire::metadata_piece_length + 1));
+}
 
 wire::settings conversation_settings(swarm const& owner, wire::handshake const& theirs) {
     auto const& pieces = owner.content->pieces();
@@ -67,10 +72,15 @@ peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wi
       swarm_(owner),
       stream_(std::move(stream)),
       output_(owner.node.home),
-      pings_answered_({pings_burst, pings_per_second}, owner.node.now()) {
+      pings_answered_({pings_burst, pings_per_second}, owner.node.now()),
+      metadata_sent_({metadata_burst(*owner.content), metadata_pieces_per_second}, owner.node.now()) {
     if (theirs.extensions) {
         wire::extension_handshake_message ours;
         ours.m.emplace(wire::ping_extension, own_ping_id);
+        if (auto const size = owner.content->info_bytes().size(); size <= wire::metadata_size_max) {
+            ours.m.emplace(wire::metadata_extension, own_metadata_id);
+            ours.metadata_size = static_cast<std::uint32_t>(size);
+        }
         ours.v = owner.node.settings.client;
         if (owner.node.port != 0) ours.p = owner.node.port;
         ours.yourip = remote.address;
@@ -187,6 +197,7 @@ void peer_session::handle(wire::any_event& happened) {
                    },
                    [&](event::extension_message& message) {
                        if (message.id == own_ping_id) on_ping(message.payload);
+                       if (message.id == own_metadata_id) on_metadata(message.payload);
                    },
                    [&](event::cancelled_upload&) {},  // already with the socket
                    [](auto&) {},                      // choked, unchoked: `fill` looks; the rest is of no use yet
@@ -276,9 +287,9 @@ void peer_session::introduce() {
     swarm_.news();
 }
 
-std::uint8_t peer_session::ping_id() const noexcept {
+std::uint8_t peer_session::id_of(std::string_view extension) const {
     auto const& names = core.peer_extensions().m;
-    auto const at = names.find(std::string{wire::ping_extension});
+    auto const at = names.find(std::string{extension});
     return at == names.end() ? std::uint8_t{0} : at->second;
 }
 
@@ -286,7 +297,7 @@ std::uint64_t peer_session::send_ping(time_point now) {
     auto const ping = swarm_.node.outside.random.next();
     pings_[ping] = {now, std::nullopt};
     next_ping = now + ping_interval;
-    core.extension_message(ping_id(), wire::encode(wire::ping_message{false, ping}));
+    core.extension_message(id_of(wire::ping_extension), wire::encode(wire::ping_message{false, ping}));
     flush();
     return ping;
 }
@@ -305,9 +316,28 @@ void peer_session::on_ping(byte_view payload) {
             at->second.round_trip = now - at->second.sent;
         return;
     }
-    if (ping_id() == 0 || !pings_answered_.take(now)) return;
-    core.extension_message(ping_id(), wire::encode(wire::ping_message{true, ping->number}));
+    auto const id = id_of(wire::ping_extension);
+    if (id == 0 || !pings_answered_.take(now)) return;
+    core.extension_message(id, wire::encode(wire::ping_message{true, ping->number}));
     swarm_.tell(event::ping_received{address()});
+}
+
+/// Sends a piece of the info dictionary to who has a magnet link alone. Source: BEP 9.
+void peer_session::on_metadata(byte_view payload) {
+    using kind = wire::metadata_message::kind;
+    auto const asked = wire::parse_metadata_message(payload);
+    auto const id = id_of(wire::metadata_extension);
+    if (!asked || asked->what != kind::request || id == 0) return;
+    auto const info = swarm_.content->info_bytes();
+    auto const size = static_cast<std::uint32_t>(info.size());
+    auto const length = wire::metadata_piece_size(size, asked->piece);
+    wire::metadata_message answer{kind::reject, asked->piece};
+    if (length > 0 && metadata_sent_.take(swarm_.node.now())) {
+        answer.what = kind::data;
+        answer.total_size = size;
+        answer.data = info.subspan(std::size_t{asked->piece} * wire::metadata_piece_length, length);
+    }
+    core.extension_message(id, wire::encode(answer));
 }
 
 void peer_session::upload_begins(piece_index piece) {

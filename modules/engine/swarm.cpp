@@ -72,27 +72,35 @@ swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torren
             if (!wanted[i]) picker.set_wanted(piece_index{i}, false);
     }
     bytes_wanted_ = picker.bytes_left();
-    for (auto& tier : tiers()) announcers_.push_back(std::make_unique<announcer>(*this, std::move(tier)));
+    for (auto& tier : tiers_with(content->trackers(), options_.trackers))
+        announcers_.push_back(std::make_unique<announcer>(*this, std::move(tier)));
     add_peers(options_.connect);
 }
 
 swarm::~swarm() = default;
 
-/// The torrent's tiers and those of the options. A tracker that both name is announced to with the passkey of the
-/// options, where they have one: the torrent's may be that of whoever made it.
-std::vector<std::vector<std::string>> swarm::tiers() const {
-    auto all = content->trackers();
-    for (auto const& given : options_.trackers) {
+std::vector<std::vector<std::string>> tiers_with(std::vector<std::vector<std::string>> tiers,
+                                                 std::vector<std::string> const& given) {
+    for (auto const& each : given) {
         bool is_known = false;
-        for (auto& tier : all)
+        for (auto& tier : tiers)
             for (auto& url : tier)
-                if (announce::without_passkey(url) == announce::without_passkey(given)) {
-                    if (announce::passkey_of(given)) url = given;
+                if (announce::without_passkey(url) == announce::without_passkey(each)) {
+                    if (announce::passkey_of(each)) url = each;
                     is_known = true;
                 }
-        if (!is_known) all.push_back({given});
+        if (!is_known) tiers.push_back({each});
     }
-    return all;
+    return tiers;
+}
+
+announce::announce_request swarm::numbers() const {
+    announce::announce_request numbers;
+    numbers.torrent = content->swarm_hash();
+    numbers.uploaded = uploaded;
+    numbers.downloaded = downloaded;
+    numbers.left = picker.bytes_left();
+    return numbers;
 }
 
 void swarm::start() {

@@ -9,6 +9,7 @@ module;
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <unordered_map>
 #include <unordered_set>
@@ -88,11 +89,70 @@ struct node_state {
     /// Hands out the limited upload, block by block, to one session after another.
     net::task<void> share_upload();
     bool is_upload_limited() const noexcept { return settings.upload_limit != 0; }
+    /// Connects and exchanges handshakes, each within its time. Fails with `errc::unknown_info_hash` when the peer
+    /// answers for another torrent.
+    struct met_peer {
+        std::unique_ptr<net::stream> stream;
+        wire::handshake theirs;
+    };
+    net::task<result<met_peer>> meet(endpoint to, wire::handshake ours);
     /// The identity of this node towards a torrent.
     wire::handshake handshake_for(info_hash const& hash) const;
     net::task<void> stop();
     /// A transfer that has stopped is the node's no more; the caller may hold the last of it.
     std::shared_ptr<transfer> release(swarm const& stopped);
+};
+
+/// The tiers of a torrent and, each a tier of its own, the trackers that were given besides. A tracker that both name
+/// is announced to with the passkey of the given one, where it has one: the torrent's may be that of whoever made it.
+std::vector<std::vector<std::string>> tiers_with(std::vector<std::vector<std::string>> tiers,
+                                                 std::vector<std::string> const& given);
+
+/// What trackers are told of, and who hears their answers: a transfer, or the search for what it holds.
+class announced {
+public:
+    virtual ~announced();
+    virtual node_state& at_node() noexcept = 0;
+    /// Torrent, bytes moved and left. The announcer fills in who we are and what happened.
+    virtual announce::announce_request numbers() const = 0;
+    /// Few peers are there and more are needed.
+    virtual bool is_hungry() const = 0;
+    virtual void add_peers(std::vector<endpoint> const& peers) = 0;
+    virtual void tell(transfer_event const& happened) = 0;
+};
+
+/// Tells one tier of trackers about us and brings back peers. Source: BEP 3, 12, 15.
+class announcer {
+public:
+    /// `owner` outlives it.
+    announcer(announced& owner, std::vector<std::string> urls);
+    /// Announces until cancelled.
+    net::task<void> run();
+    /// Says that we leave, if the tracker knows us. The caller sets the deadline.
+    net::task<void> farewell();
+    /// The content is complete: announce that soon.
+    void completed();
+
+private:
+    net::task<result<announce::announce_reply>> announce(std::string url, announce::event what);
+    net::task<result<announce::announce_reply>> over_http(std::string url, announce::announce_request request);
+    net::task<result<announce::announce_reply>> over_udp(std::string url, announce::announce_request request);
+    net::task<result<announce::announce_reply>> over_udp_at(endpoint tracker, std::string path,
+                                                            announce::announce_request request);
+    announce::announce_request request_for(announce::event what) const;
+    void heed_refusal(std::string const& url);
+    /// When the tracker may be asked again, as it said itself when it refused.
+    time_point may_ask_at(std::string const& url) const;
+
+    announced& owner_;
+    node_state& node_;
+    std::vector<std::string> urls_;
+    std::map<std::string, std::string> tracker_ids_;  // by URL
+    std::string known_at_;                            // the URL that was told `started`
+    net::signal news_;
+    bool is_completed_ = false;
+    announce::failure refused_;                 // by the last announce; its reason is empty when it was not
+    std::map<std::string, time_point> ask_at_;  // by URL; the end of time: never
 };
 
 /// One connected peer of a swarm: a wire conversation, its socket, and the blocks under way.
@@ -123,7 +183,7 @@ public:
     bool is_introduced() const noexcept { return is_introduced_; }
     /// It has said what it has.
     bool has_told_pieces() const noexcept { return has_told_pieces_; }
-    bool answers_pings() const noexcept { return ping_id() != 0; }
+    bool answers_pings() const { return id_of(wire::ping_extension) != 0; }
     /// Sends a ping and gives its number.
     std::uint64_t send_ping(time_point now);
     std::optional<duration> round_trip(std::uint64_t ping) const;
@@ -178,8 +238,9 @@ private:
     std::optional<block_ref> next_upload();
     net::task<void> send_from_disk(std::span<block_ref const> blocks);
     void handle(wire::any_event& happened);
-    std::uint8_t ping_id() const noexcept;
     void on_ping(byte_view payload);
+    void on_metadata(byte_view payload);
+    std::uint8_t id_of(std::string_view extension) const;
     void upload_begins(piece_index piece);
     void upload_goes_on(block_ref const& sent);
     std::optional<pending> take_pending(block_ref block);
@@ -200,6 +261,7 @@ private:
     bool has_told_pieces_ = false;
     std::map<std::uint64_t, open_ping> pings_;  // by number
     wire::budget pings_answered_;
+    wire::budget metadata_sent_;
     std::vector<told_upload> told_uploads_;
 };
 
@@ -211,11 +273,14 @@ struct known_peer {
     time_point try_at{};
 };
 
+/// Wait before the next try after so many failures in a row and this one.
+duration back_off(unsigned failures) noexcept;
+
 /// One torrent being moved. Lives on the node's home executor.
-class swarm {
+class swarm final : public announced {
 public:
     swarm(std::shared_ptr<node_state> node, std::shared_ptr<metainfo::torrent const> content, transfer_options options);
-    ~swarm();
+    ~swarm() override;
 
     void start();
     net::task<void> stop();
@@ -223,7 +288,7 @@ public:
     net::task<result<void>> when_completed();
     transfer_status status() const;
     std::vector<peer_status> peers() const;
-    void add_peers(std::vector<endpoint> const& peers);
+    void add_peers(std::vector<endpoint> const& peers) override;
     void serve_members_only() noexcept { options_.members_only = true; }
     std::vector<endpoint> known_peers() const;
     void learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const& told);
@@ -259,7 +324,10 @@ public:
     void content_failed(piece_index piece, std::error_code why);
     void fill_all();
     std::vector<peer_session*> const& sessions() const noexcept { return sessions_; }  ///< By slot, with gaps.
-    void tell(transfer_event const& happened);
+    void tell(transfer_event const& happened) override;
+    node_state& at_node() noexcept override { return node; }
+    announce::announce_request numbers() const override;
+    bool is_hungry() const override { return wants_data() && peer_count() < peers_enough; }
     bool is_running() const noexcept {
         return !is_stopping_ && (state_ == transfer_state::downloading || state_ == transfer_state::seeding);
     }
@@ -306,7 +374,6 @@ private:
     /// Keeps a session in the table while its coroutine runs.
     class registration;
 
-    std::vector<std::vector<std::string>> tiers() const;
     net::task<void> wind_up();
 
     /// Starts a task, unless we are stopping: then nobody would cancel it.
@@ -415,37 +482,5 @@ private:
     std::map<endpoint, std::uint64_t> uploaded_told_;  // by a hub
     std::vector<net::signal*> waiting_;                // of `comes_true`
     std::vector<std::unique_ptr<announcer>> announcers_;
-};
-
-/// Tells one tier of trackers about us and brings back peers. Source: BEP 3, 12, 15.
-class announcer {
-public:
-    announcer(swarm& owner, std::vector<std::string> urls);
-    /// Announces until cancelled.
-    net::task<void> run();
-    /// Says that we leave, if the tracker knows us. The caller sets the deadline.
-    net::task<void> farewell();
-    /// The content is complete: announce that soon.
-    void completed();
-
-private:
-    net::task<result<announce::announce_reply>> announce(std::string url, announce::event what);
-    net::task<result<announce::announce_reply>> over_http(std::string url, announce::announce_request request);
-    net::task<result<announce::announce_reply>> over_udp(std::string url, announce::announce_request request);
-    net::task<result<announce::announce_reply>> over_udp_at(endpoint tracker, std::string path,
-                                                            announce::announce_request request);
-    announce::announce_request request_for(announce::event what) const;
-    void heed_refusal(std::string const& url);
-    /// When the tracker may be asked again, as it said itself when it refused.
-    time_point may_ask_at(std::string const& url) const;
-
-    swarm& swarm_;
-    std::vector<std::string> urls_;
-    std::map<std::string, std::string> tracker_ids_;  // by URL
-    std::string known_at_;                            // the URL that was told `started`
-    net::signal news_;
-    bool is_completed_ = false;
-    announce::failure refused_;                 // by the last announce; its reason is empty when it was not
-    std::map<std::string, time_point> ask_at_;  // by URL; the end of time: never
 };
 }  // namespace shoal::engine

@@ -33,12 +33,10 @@ import :transfer;
 import :swarm;
 
 namespace shoal::engine {
-namespace {
-duration back_off(unsigned failures) {
+duration back_off(unsigned failures) noexcept {
     auto const doubled = reconnect_after * (1 << std::min(failures, 10u));
     return std::min<duration>(doubled, reconnect_after_max);
 }
-}  // namespace
 
 class swarm::registration {
 public:
@@ -239,27 +237,10 @@ net::task<std::error_code> swarm::converse_with(endpoint to) {
         ~connecting() { over(); }
     };
     connecting counted{connecting_};
-    auto& clock = node.outside.clock;
-    auto from = node.settings.outgoing_from;
-    if (from && from->is_v4() != to.address.is_v4()) from.reset();  // of use to the other family only
-    auto opened =
-        co_await net::with_deadline(clock, clock.now() + connect_timeout, node.outside.network.connect(to, from));
-    if (!opened) co_return opened.error();
-    auto stream = std::move(opened.value());
-    auto const ours = wire::encode(node.handshake_for(content->swarm_hash()));
-    std::array<std::byte, wire::handshake_length> reply;
-    auto const exchange = [](net::stream& with, byte_view hello, mutable_byte_view answer) -> net::task<result<void>> {
-        SHOAL_CO_TRY(co_await with.write_all(hello));
-        co_return co_await with.read_all(answer);
-    };
-    auto const exchanged =
-        co_await net::with_deadline(clock, clock.now() + handshake_timeout, exchange(*stream, ours, reply));
-    if (!exchanged) co_return exchanged.error();
-    auto const theirs = wire::parse_handshake(reply);
-    if (!theirs) co_return theirs.error();
-    if (theirs.value().hash != content->swarm_hash()) co_return make_error_code(errc::unknown_info_hash);
+    auto met = co_await node.meet(to, node.handshake_for(content->swarm_hash()));
+    if (!met) co_return met.error();
     counted.over();
-    co_return co_await run_session(std::move(stream), theirs.value(), to, true);
+    co_return co_await run_session(std::move(met.value().stream), met.value().theirs, to, true);
 }
 
 void swarm::adopt(std::unique_ptr<net::stream> stream, wire::handshake const& theirs) {

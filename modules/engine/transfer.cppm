@@ -80,6 +80,11 @@ inline constexpr std::size_t fetches_max = 64;
 /// Pieces under way to one peer of which the end is told; peers ask for one or two at a time.
 inline constexpr std::size_t uploads_told_max = 64;
 
+/// Bytes of info dictionaries that peers say they will send, for one magnet link at once (class D1).
+inline constexpr std::uint64_t metadata_budget = 64u << 20;
+/// Pieces of the info dictionary sent to one peer: twice the whole at once, and so many more each second.
+inline constexpr std::uint32_t metadata_pieces_per_second = 16;
+
 /// Memory for blocks that were asked for or wait to be written, for the whole node.
 inline constexpr std::size_t receive_budget = 24u << 20;
 /// Memory for blocks read from disk for peers, for the whole node; blocks sent from the mapping cost none.

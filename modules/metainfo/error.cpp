@@ -48,6 +48,8 @@ public:
                 return "this is not a magnet link";
             case errc::bad_info_hash:
                 return "the info-hash of the magnet link is malformed";
+            case errc::other_torrent:
+                return "this is not the torrent that the magnet link names";
             case errc::no_info_hash:
                 return "the magnet link has no BitTorrent info-hash";
             case errc::bad_source:

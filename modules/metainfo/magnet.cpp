@@ -9,8 +9,12 @@ module;
 #include <utility>
 #include <vector>
 
+#include "core/try.hpp"
+
 module shoal.metainfo;
+import shoal.bencode;
 import shoal.core;
+import shoal.hash;
 
 namespace shoal::metainfo {
 namespace {
@@ -214,5 +218,28 @@ magnet magnet_of(torrent const& of) {
         for (auto const& url : tier) append(link.trackers, url);
     for (auto const& url : of.web_seeds()) append(link.web_seeds, url);
     return link;
+}
+
+result<torrent> torrent_of(magnet const& link, byte_view info, limits const& within) {
+    if (link.info_hash_v1 && hash::sha1_of(info) != *link.info_hash_v1) return errc::other_torrent;
+    if (link.info_hash_v2 && hash::sha256_of(info) != *link.info_hash_v2) return errc::other_torrent;
+    bencode::encoder out;
+    out.dictionary();
+    if (!link.trackers.empty()) {
+        out.key("announce-list").list();
+        for (auto const& url : link.trackers) out.list().text(url).end();
+        out.end();
+    }
+    out.key("info").encoded(info);
+    if (!link.web_seeds.empty()) {
+        out.key("url-list").list();
+        for (auto const& url : link.web_seeds) out.text(url);
+        out.end();
+    }
+    auto const whole = out.end().take();
+    SHOAL_TRY(auto made, parse_torrent(whole, within));
+    // Bytes that close the dictionary early would make another one of what follows.
+    if (made.info_bytes().size() != info.size()) return errc::not_a_torrent;
+    return made;
 }
 }  // namespace shoal::metainfo

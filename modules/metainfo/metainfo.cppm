@@ -401,6 +401,10 @@ result<magnet> parse_magnet(std::string_view link);
 std::string to_string(magnet const& link);
 /// The link that names this torrent and its trackers.
 magnet magnet_of(torrent const& of);
+/// The torrent that `link` names, from its info dictionary as peers sent it. Trackers, each a tier of its own, and web
+/// seeds are those of the link. Fails with `other_torrent` when `info` has another info-hash, and as `parse_torrent`.
+/// Source: BEP 9.
+result<torrent> torrent_of(magnet const& link, byte_view info, limits const& within = {});
 }  // namespace shoal::metainfo
 
 // Internal: the content of a torrent that is made, read and hashed on several threads.
@@ -441,6 +445,7 @@ export enum class errc {
     hybrid_mismatch,      ///< The v1 and v2 halves differ in files, sizes or alignment.
     not_a_magnet,         ///< No `magnet:?`.
     bad_info_hash,        ///< An info-hash that is neither hexadecimal nor base32, or has the wrong length.
+    other_torrent,        ///< An info dictionary that is not the one that the magnet link names.
     no_info_hash,         ///< A magnet link without a BitTorrent info-hash.
     bad_source,           ///< A name that cannot be shared, two files of one name, no file, or nothing in them.
     bad_options,          ///< A piece length that is no power of two, below 16 KiB, or gives more pieces than `limits`.

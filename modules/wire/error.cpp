@@ -43,6 +43,10 @@ public:
                 return "the peer was silent for too long";
             case errc::stalled:
                 return "the peer took no bytes for too long";
+            case errc::no_metadata:
+                return "the peer does not send what the torrent holds";
+            case errc::bad_metadata:
+                return "the peer sent a wrong description of the torrent";
             case errc::dead_destination:
                 return "memory given for a block cannot be used any more";
         }
