@@ -210,7 +210,7 @@ std::vector<endpoint> registry::state::choose_for(torrent const& in, std::uint32
     peers.reserve(std::min(wanted, in.size()));
     auto const give_from = [&](auto const& set, std::uint32_t asker) {
         auto const missing = wanted - static_cast<std::uint32_t>(peers.size());
-        choose_peers(random_, set, asker, from.is_complete, missing,
+        choose_peers(random_, set, asker, from.is_complete, from.what == event::started ? seeders_at_start : 0, missing,
                      [&](std::uint32_t at) { peers.push_back(endpoint_of(set[at])); });
     };
     auto const is_v4 = from.peer.address.is_v4();

@@ -220,11 +220,16 @@ void choose(dice& random, std::uint32_t range, std::uint32_t count, Visit&& visi
     }
 }
 
+/// Seeders given to one who says at its start that nothing is left: it may have a magnet link alone, and not know how
+/// much there is (aria2 does so). One who is complete loses a few connections by it.
+inline constexpr std::uint32_t seeders_at_start = 5;
+
 /// Chooses up to `wanted` positions of `from` for an asker who stands at `self`, or at `none`. One who is complete gets
-/// leechers; anyone else gets seeders and leechers, half of each while there are enough of both.
+/// leechers, and up to `seeders_max` seeders where there are not enough; anyone else gets seeders and leechers, half of
+/// each while there are enough of both.
 export template <class Set, class Visit>
-void choose_peers(dice& random, Set const& from, std::uint32_t self, bool is_complete, std::uint32_t wanted,
-                  Visit&& visit) {
+void choose_peers(dice& random, Set const& from, std::uint32_t self, bool is_complete, std::uint32_t seeders_max,
+                  std::uint32_t wanted, Visit&& visit) {
     auto take = [&](std::uint32_t first, std::uint32_t last, std::uint32_t count) {
         auto const is_inside = first <= self && self < last;
         choose(random, last - first - (is_inside ? 1 : 0), count, [&](std::uint32_t at) {
@@ -234,7 +239,9 @@ void choose_peers(dice& random, Set const& from, std::uint32_t self, bool is_com
     };
     auto const leechers = from.size() - from.seeders() - (from.seeders() <= self && self < from.size() ? 1 : 0);
     auto const seeders_least = wanted - std::min(wanted, leechers);
-    auto const seeders = is_complete ? 0 : std::min(from.seeders(), std::max(wanted / 2, seeders_least));
+    auto const others = from.seeders() - (self < from.seeders() ? 1 : 0);
+    auto const seeders = is_complete ? std::min({others, seeders_least, seeders_max})
+                                     : std::min(from.seeders(), std::max(wanted / 2, seeders_least));
     take(0, from.seeders(), seeders);
     take(from.seeders(), from.size(), wanted - seeders);
 }
@@ -289,7 +296,8 @@ export struct swarm {
     std::uint32_t downloaded = 0;  ///< Peers that said `completed`, each counted once.
 };
 export struct outcome {
-    std::vector<endpoint> peers;  ///< Random, without the asker; only leechers for one who is complete.
+    std::vector<endpoint>
+        peers;  ///< Random, without the asker; for one who is complete leechers, few seeders at its start.
     swarm counts;
     bool is_stored = false;  ///< False for `stopped`, port 0, and where the bounds left no room.
 };

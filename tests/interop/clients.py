@@ -20,7 +20,7 @@ def output_of(*command):
 
 
 class Client:
-    """A running client; `torrent` is a path, `data` the folder that holds or gets the content's root folder."""
+    """A running client; `torrent` is a path or a magnet link, `data` the folder that holds or gets the content's root folder."""
 
     name = "?"
     udp = True  # announces over UDP
@@ -108,7 +108,10 @@ class Transmission(Client):
 
     def started(self):
         wait_until("transmission answers", lambda: self.call("session-get") is not None, START_SECONDS, self.process)
-        self.call("torrent-add", metainfo=base64.b64encode(self.torrent.read_bytes()).decode())
+        if isinstance(self.torrent, str):
+            self.call("torrent-add", filename=self.torrent)
+        else:
+            self.call("torrent-add", metainfo=base64.b64encode(self.torrent.read_bytes()).decode())
         if self.role == "seed":
             self.call("torrent-verify")
 

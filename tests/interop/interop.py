@@ -50,13 +50,13 @@ class Transfers:
         for address in isolated.PEERS:
             self.addresses.put(address)
 
-    def run(self, seeder, leecher, tracker_class, scheme, kind, direct=False):
-        """`direct`: the leecher is told of the seeder and of no tracker."""
+    def run(self, seeder, leecher, tracker_class, scheme, kind, how="torrent"):
+        """`how` the leecher knows: by the "torrent", by its "magnet" link, or "direct" of the seeder and of no tracker."""
         folder = self.work / "transfers" / str(next(self.count))
         addresses = self.addresses.get(), self.addresses.get()
         running = []
         try:
-            self._transfer(folder, addresses, running, seeder, leecher, tracker_class, scheme, kind, direct)
+            self._transfer(folder, addresses, running, seeder, leecher, tracker_class, scheme, kind, how)
         finally:
             for each in reversed(running):
                 each.stop()
@@ -64,7 +64,7 @@ class Transfers:
             for address in addresses:
                 self.addresses.put(address)
 
-    def _transfer(self, folder, addresses, running, seeder, leecher, tracker_class, scheme, kind, direct):
+    def _transfer(self, folder, addresses, running, seeder, leecher, tracker_class, scheme, kind, how):
         tracker = tracker_class(folder / "tracker", self.info_hash.values())
         running.append(tracker)
         torrent = torrents.create(self.payload.root, folder / f"{kind}.torrent", kind, tracker.announce(scheme))
@@ -76,7 +76,9 @@ class Transfers:
                    lambda: tracker.peers(self.info_hash[kind])[0] > 0, clients.START_SECONDS, seed.process,
                    tracker.process)
         connect = None
-        if direct:
+        if how == "magnet":
+            torrent = torrents.magnet(torrent)
+        if how == "direct":
             torrent = torrents.create(self.payload.root, folder / "plain.torrent", kind)
             connect = f"{addresses[0]}:{port}"
         got = leecher("get", torrent, folder / "got", folder / "get", addresses[1], isolated.free_port(), connect)
@@ -128,7 +130,10 @@ def transfer_row(report, transfers, columns, seeder, leecher):
         possible = (other.udp or scheme == "http") and (other.hybrid or kind == "v1")
         row.append(report.start(f"{name} by shoal {scheme} {kind}", transfers.run, seeder, leecher, trackers.Shoal, scheme,
                                 kind) if possible else "n.a.")
-    row.append(report.start(f"{name} direct", transfers.run, seeder, leecher, trackers.Shoal, "http", "v1", direct=True)
+    for kind in ("v1", "hybrid"):
+        row.append(report.start(f"{name} by magnet link {kind}", transfers.run, seeder, leecher, trackers.Shoal, "http", kind,
+                                how="magnet") if other.hybrid or kind == "v1" else "n.a.")
+    row.append(report.start(f"{name} direct", transfers.run, seeder, leecher, trackers.Shoal, "http", "v1", how="direct")
                if leecher is clients.Shoal else "n.a.")
     return row
 
@@ -177,7 +182,7 @@ def main():
     table("Torrents: made by the row, read by the column, with equal info-hashes", ["made by", *checks.readers],
           torrent_rows)
     table("Transfers of 64 MiB between peers that find each other through Shoal's tracker, or by --connect",
-          ["seeder → leecher", *(f"{scheme} {kind}" for scheme, kind in columns), "direct v1"], transfer_rows)
+          ["seeder → leecher", *(f"{scheme} {kind}" for scheme, kind in columns), "magnet v1", "magnet hybrid", "direct v1"], transfer_rows)
     table("Shoal's peers through other trackers, hybrid", ["tracker", "http", "udp"], tracker_rows)
     table("The console with other clients, v1", ["client", "commands, and fetched from", "fetches from the console"],
           console_rows)

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import subprocess
+import urllib.parse
 
 import clients
 import metainfo
@@ -56,6 +57,15 @@ def create(source, torrent, kind, *announce):
 
 def show(torrent):
     return json.loads(run(PEER, "show", torrent, "--json"))
+
+
+def magnet(torrent):
+    """The link that names it and its trackers."""
+    v1, v2 = metainfo.info_hashes(torrent)
+    names = [f"xt=urn:btih:{v1}"] if v1 else []
+    names += [f"xt=urn:btmh:1220{v2}"] if v2 else []
+    trackers = (url for tier in show(torrent)["trackers"] for url in tier)
+    return "magnet:?" + "&".join(names + ["tr=" + urllib.parse.quote(url, safe="") for url in trackers])
 
 
 def swarm_hash(torrent):

@@ -56,6 +56,17 @@ TEST_CASE("a seeder is given leechers only", "[registry]") {
     CHECK(hub.announce(v4(3), false, event::none).peers.size() == 2);
 }
 
+TEST_CASE("who says at its start that nothing is left gets a few seeders where there is nobody else", "[registry]") {
+    tracker hub;
+    for (std::uint32_t each = 1; each <= 20; ++each) hub.announce(v4(each), true);
+    auto const given = hub.announce(v4(50), true).peers;
+    CHECK(given.size() == 5);
+    CHECK(std::ranges::find(given, v4(50)) == given.end());
+    CHECK(hub.announce(v4(50), true, event::none).peers.empty());
+    for (std::uint32_t each = 100; each < 150; ++each) hub.announce(v4(each), false);
+    for (auto const& at : hub.announce(v4(51), true).peers) CHECK(at >= v4(100));
+}
+
 TEST_CASE("a leecher gets seeders and other leechers, half of each while there are enough", "[registry]") {
     tracker hub;
     for (std::uint32_t i = 0; i < 200; ++i) hub.announce(v4(i), i < 150);
