@@ -116,7 +116,8 @@ void add_transfer(CLI::App& app, transfer_options& into) {
     add(app, "--peers-max", into.peers_max, number_within(1, 65'535), "N", "Connected peers per torrent");
     app.add_flag_callback("--no-dht", [&into] { into.dht = false; }, "Accepted; there is no DHT yet");
     app.add_flag_callback("--no-lsd", [&into] { into.lsd = false; }, "Accepted; there is no local discovery yet");
-    app.add_flag_callback("--no-pex", [&into] { into.pex = false; }, "Accepted; there is no peer exchange yet");
+    app.add_flag_callback(
+        "--no-pex", [&into] { into.pex = false; }, "Tell peers of no others, and hear of none from them");
     app.add_flag_callback("--no-utp", [&into] { into.utp = false; }, "Accepted; there is no uTP yet");
     std::map<std::string, encryption> const modes{
         {"prefer", encryption::prefer}, {"require", encryption::require}, {"off", encryption::off}};

@@ -175,6 +175,7 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
     options.by_hand = how.by_hand;
     options.is_hashed = how.is_hashed;
     options.peers_max = options_.peers_max;
+    options.peer_exchange = options_.pex;
     options.on_event = [this, which = added.get()](engine::transfer_event const& happened) {
         on_event(*which, happened);
     };

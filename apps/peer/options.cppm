@@ -28,9 +28,9 @@ struct transfer_options {
     std::uint64_t upload_limit = 0;     ///< Bytes a second, 0 for none.
     std::uint64_t download_limit = 0;   ///< Bytes a second, 0 for none.
     std::uint32_t peers_max = 200;      ///< Connected peers per torrent.
-    bool dht = true;                    ///< These four are accepted before the parts exist.
+    bool pex = true;                    ///< Peers tell each other of peers.
+    bool dht = true;                    ///< These three are accepted before the parts exist.
     bool lsd = true;
-    bool pex = true;
     bool utp = true;
     cli::encryption encryption = cli::encryption::prefer;
     std::filesystem::path state;  ///< Journals and the like; never empty after parsing.

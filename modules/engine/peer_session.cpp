@@ -11,6 +11,7 @@ module;
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <system_error>
@@ -37,6 +38,7 @@ namespace {
 /// Under which ids peers send us the messages of extensions.
 constexpr std::uint8_t own_ping_id = 1;
 constexpr std::uint8_t own_metadata_id = 2;
+constexpr std::uint8_t own_exchange_id = 3;
 
 template <class... Handlers>
 struct overloaded : Handlers... {
@@ -81,6 +83,7 @@ peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wi
             ours.m.emplace(wire::metadata_extension, own_metadata_id);
             ours.metadata_size = static_cast<std::uint32_t>(size);
         }
+        if (owner.exchanges_peers()) ours.m.emplace(wire::exchange_extension, own_exchange_id);
         ours.v = owner.node.settings.client;
         if (owner.node.port != 0) ours.p = owner.node.port;
         ours.yourip = remote.address;
@@ -198,6 +201,7 @@ void peer_session::handle(wire::any_event& happened) {
                    [&](event::extension_message& message) {
                        if (message.id == own_ping_id) on_ping(message.payload);
                        if (message.id == own_metadata_id) on_metadata(message.payload);
+                       if (message.id == own_exchange_id) on_exchange(message.payload);
                    },
                    [&](event::cancelled_upload&) {},  // already with the socket
                    [](auto&) {},                      // choked, unchoked: `fill` looks; the rest is of no use yet
@@ -340,6 +344,43 @@ void peer_session::on_metadata(byte_view payload) {
     core.extension_message(id, wire::encode(answer));
 }
 
+void peer_session::on_exchange(byte_view payload) {
+    auto const now = swarm_.node.now();
+    if (now < exchange_due_) return;
+    auto const said = wire::parse_exchange(payload);
+    if (!said) return;
+    exchange_due_ = now + exchange_heard_interval;
+    swarm_.hear_of(said->added, remote.address);
+}
+
+/// Tells the peer who has come and gone since it was told last. Source: BEP 11.
+void peer_session::tell_of_peers(time_point now) {
+    auto const id = id_of(wire::exchange_extension);
+    if (id == 0 || now < next_exchange_ || !swarm_.exchanges_peers()) return;
+    wire::exchange_message news;
+    std::set<endpoint> there;
+    for (auto const* other : swarm_.sessions()) {
+        if (!other || other == this || other->listens_at.port == 0) continue;
+        auto const at = other->listens_at;
+        if (at.address.is_local() && !remote.address.is_local()) continue;  // means something else there
+        there.insert(at);
+        if (told_peers_.contains(at) || news.added.size() >= wire::exchanged_max) continue;
+        news.added.push_back({at, swarm_.picker.is_seed(other->slot), other->outgoing});
+    }
+    for (auto at = told_peers_.begin(); at != told_peers_.end() && news.dropped.size() < wire::exchanged_max;) {
+        if (there.contains(*at)) {
+            ++at;
+            continue;
+        }
+        news.dropped.push_back({*at});
+        at = told_peers_.erase(at);
+    }
+    if (news.added.empty() && news.dropped.empty()) return;
+    for (auto const& each : news.added) told_peers_.insert(each.at);
+    next_exchange_ = now + wire::exchange_interval;
+    core.extension_message(id, wire::encode(news));
+}
+
 void peer_session::upload_begins(piece_index piece) {
     if (std::ranges::find(told_uploads_, piece, &told_upload::piece) != told_uploads_.end()) return;
     if (told_uploads_.size() >= uploads_told_max) told_uploads_.erase(told_uploads_.begin());
@@ -372,6 +413,7 @@ void peer_session::tick(time_point now) {
         while (auto happened = core.next_event()) handle(*happened);
     }
     if (now - connected_since >= introduction_patience) introduce();
+    tell_of_peers(now);
     fill();
     flush();
 }

@@ -7,6 +7,7 @@ module;
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -240,6 +241,8 @@ private:
     void handle(wire::any_event& happened);
     void on_ping(byte_view payload);
     void on_metadata(byte_view payload);
+    void on_exchange(byte_view payload);
+    void tell_of_peers(time_point now);
     std::uint8_t id_of(std::string_view extension) const;
     void upload_begins(piece_index piece);
     void upload_goes_on(block_ref const& sent);
@@ -262,6 +265,9 @@ private:
     std::map<std::uint64_t, open_ping> pings_;  // by number
     wire::budget pings_answered_;
     wire::budget metadata_sent_;
+    std::set<endpoint> told_peers_;  // of whom it knows by us
+    time_point next_exchange_{};     // ours
+    time_point exchange_due_{};      // its next one is heeded from then on
     std::vector<told_upload> told_uploads_;
 };
 
@@ -270,6 +276,7 @@ struct known_peer {
     unsigned failures = 0;
     bool is_busy = false;  ///< Connected or being connected.
     bool is_banned = false;
+    bool is_hearsay = false;  ///< Only peers told of it.
     time_point try_at{};
 };
 
@@ -289,6 +296,12 @@ public:
     transfer_status status() const;
     std::vector<peer_status> peers() const;
     void add_peers(std::vector<endpoint> const& peers) override;
+    /// A peer at `told_by` says that these take part. Who is told by others than trackers and hubs is no member.
+    void hear_of(std::vector<wire::exchanged_peer> const& peers, ip_address const& told_by);
+    /// Whether peers are told of peers.
+    bool exchanges_peers() const noexcept {
+        return options_.peer_exchange && !options_.by_hand && !options_.members_only && !content->is_private();
+    }
     void serve_members_only() noexcept { options_.members_only = true; }
     std::vector<endpoint> known_peers() const;
     void learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const& told);

@@ -140,7 +140,21 @@ void swarm::add_peers(std::vector<endpoint> const& peers) {
     for (auto const& each : peers) {
         if (each.port == 0 || each.address.is_unspecified() || each.address.is_multicast()) continue;
         if (known_.size() >= known_peers_max && !known_.contains(each)) return;
-        known_.try_emplace(each);
+        known_[each].is_hearsay = false;
+    }
+    if (was_checked_ && !is_stopping_) connect_more(node.now());
+}
+
+void swarm::hear_of(std::vector<wire::exchanged_peer> const& peers, ip_address const& told_by) {
+    if (!exchanges_peers()) return;
+    auto hearsay = static_cast<std::size_t>(
+        std::ranges::count_if(known_, [](auto const& each) { return each.second.is_hearsay; }));
+    for (auto const& [at, is_seed, is_reachable] : peers) {
+        if (at.port < hearsay_port_min || at.address.is_unspecified() || at.address.is_multicast()) continue;
+        if (at.address.is_local() && !told_by.is_local()) continue;  // nobody from outside knows who is here
+        if (is_seed && is_upload_only()) continue;
+        if (hearsay >= hearsay_max || known_.size() >= known_peers_max) break;
+        if (known_.try_emplace(at, known_peer{.is_hearsay = true}).second) ++hearsay;
     }
     if (was_checked_ && !is_stopping_) connect_more(node.now());
 }
@@ -223,7 +237,12 @@ net::task<void> swarm::connect(endpoint to, attempt outcome) {
     } else {
         ++known->second.failures;
         known->second.try_at = now + back_off(known->second.failures - 1);
-        if (known->second.failures > connect_failures_max) known_.erase(known);
+        if (known->second.is_hearsay && known->second.failures >= hearsay_tries_max) {
+            known->second.failures = 0;
+            known->second.try_at = now + hearsay_rest;
+        } else if (known->second.failures > connect_failures_max) {
+            known_.erase(known);
+        }
     }
 }
 

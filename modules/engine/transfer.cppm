@@ -80,6 +80,16 @@ inline constexpr std::size_t fetches_max = 64;
 /// Pieces under way to one peer of which the end is told; peers ask for one or two at a time.
 inline constexpr std::size_t uploads_told_max = 64;
 
+/// A peer may tell us of others so often: the minute of BEP 11, and slack for its clock.
+inline constexpr auto exchange_heard_interval = 45s;
+/// Addresses that peers told us of; trackers, hubs and the user have the other half of `known_peers_max` (class D5).
+inline constexpr std::size_t hearsay_max = known_peers_max / 2;
+/// Whoever peers told us of is tried so often, and then left alone so long: he may be a victim, and no peer at all.
+inline constexpr unsigned hearsay_tries_max = 3;
+inline constexpr auto hearsay_rest = 1h;
+/// Ports below are not connected to on hearsay: no peer listens there, and others do.
+inline constexpr std::uint16_t hearsay_port_min = 1024;
+
 /// Bytes of info dictionaries that peers say they will send, for one magnet link at once (class D1).
 inline constexpr std::uint64_t metadata_budget = 64u << 20;
 /// Pieces of the info dictionary sent to one peer: twice the whole at once, and so many more each second.
@@ -247,6 +257,8 @@ struct transfer_options {
     bool sequential = false;                       ///< Pieces in order instead of rarest first.
     bool is_hashed = false;                        ///< The caller has just hashed the content: nothing is read again.
     bool by_hand = false;                          ///< See `transfer::set_automatic`.
+    /// Tells peers of peers, and hears of them (BEP 11): unless the torrent is private, `by_hand` or `members_only`.
+    bool peer_exchange = true;
     /// Serves only addresses that a tracker or a hub has named, or `connect`: for trackers that let members alone in. A
     /// member whom we have not heard of yet is heard of within `naming_patience`.
     bool members_only = false;  ///< See also `transfer::serve_members_only`.

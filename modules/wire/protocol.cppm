@@ -9,6 +9,7 @@ module;
 #include <string_view>
 #include <system_error>
 #include <variant>
+#include <vector>
 
 export module shoal.wire:protocol;
 import shoal.core;
@@ -178,6 +179,29 @@ struct ping_message {
 std::array<std::byte, ping_length> encode(ping_message const& from) noexcept;
 /// Nothing unless the payload is a question or an answer of just that length.
 std::optional<ping_message> parse_ping(byte_view payload) noexcept;
+
+/// The name in `m` of the extension by which peers tell each other of peers. Source: BEP 11.
+inline constexpr std::string_view exchange_extension = "ut_pex";
+/// Peers of a message, added and dropped each; further ones are left out.
+inline constexpr std::size_t exchanged_max = 50;
+/// Between two messages of ours to one peer.
+inline constexpr duration exchange_interval = std::chrono::minutes{1};
+
+struct exchanged_peer {
+    endpoint at;
+    bool is_seed = false;       ///< It wants no data.
+    bool is_reachable = false;  ///< The sender has connected to it.
+    friend bool operator==(exchanged_peer const&, exchanged_peer const&) = default;
+};
+struct exchange_message {
+    std::vector<exchanged_peer> added = {};
+    std::vector<exchanged_peer> dropped = {};  ///< Without flags.
+    friend bool operator==(exchange_message const&, exchange_message const&) = default;
+};
+byte_vector encode(exchange_message const& from);
+/// Lenient: a list with half a peer at its end is left out, and so are peers with port 0. Nothing unless `payload` is a
+/// dictionary.
+std::optional<exchange_message> parse_exchange(byte_view payload);
 }  // namespace shoal::wire
 
 /// What a connection tells its driver. Indices and ranges are checked: they lie inside the torrent.

@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.parse
 
 from outside import (CLEAN, DONE, FAILED, INCOMPLETE, MISMATCH, NOT_FOUND, NOT_WRITABLE, PATIENCE, UNREACHABLE,
                      ProgramTest, bencode)
@@ -87,6 +88,43 @@ class Transfer(ProgramTest):
                 shutil.rmtree(self.out)
                 shutil.rmtree(self.folder / "get-state")
         self.assertEqual(tracker.end(signal.SIGTERM), DONE)
+
+    def magnet(self, torrent, **more):
+        """Its link as `create` prints it, without the tracker of the torrent."""
+        shown = json.loads(subprocess.run([PEER, "show", torrent, "--json"], env=CLEAN, capture_output=True, check=True).stdout)
+        return "magnet:?" + "&".join(f"{key.replace('_', '.')}={value}" for key, value in
+                                     {"xt": "urn:btih:" + shown["info_hash_v1"], **more}.items())
+
+    def test_a_magnet_link_is_enough_to_fetch(self):
+        _, address = self.seed()
+        get = self.get(torrent=self.magnet(self.torrent, x_pe=address))
+        self.assertEqual(get.end(), DONE, get.seen)
+        self.assertTrue(self.same())
+        shutil.rmtree(self.out)
+        get = self.get("--connect", address, torrent=self.magnet(self.torrent, so="9,1-1"))
+        self.assertEqual(get.end(), DONE, get.seen)
+        self.assertEqual([path.name for path in self.out.rglob("*") if path.is_file()], ["large.bin"])
+
+    def test_a_magnet_link_is_enough_where_a_tracker_knows_the_swarm(self):
+        tracker = self.start(TRACKER, "--listen", "127.0.0.1:0", "--data", self.folder / "tracker")
+        line = tracker.wait_for("listening")
+        url = next(word for word in line.split() if word.startswith("http://127.0.0.1"))
+        url = url if url.endswith("/announce") else url + "/announce"
+        seed, _ = self.seed("--tracker", url)
+        seed.wait_for('"announce"')
+        get = self.get(torrent=self.magnet(self.torrent, tr=urllib.parse.quote(url, safe="")))
+        self.assertEqual(get.end(), DONE, get.seen)
+        self.assertTrue(self.same())
+        self.assertIn(url.encode(), get.seen.replace(b"\\/", b"/"))  # the torrent has the tracker of the link
+
+    def test_what_a_magnet_link_lacks_is_said_in_so_many_words(self):
+        for link, status, words in ((self.magnet(self.torrent) + "0", FAILED, b"info-hash"),
+                                    ("magnet:?xt=urn:btmh:1220" + "ab" * 32, FAILED, b"v2 only"),
+                                    (self.magnet(self.torrent, x_pe="127.0.0.1:1"), INCOMPLETE, b"nobody told")):
+            with self.subTest(link=link):
+                get = self.get("--timeout", "1s", torrent=link)
+                self.assertEqual(get.end(), status, get.seen)
+                self.assertIn(words, get.seen)
 
     def test_a_signal_ends_a_get_with_status_7_and_it_goes_on_from_there(self):
         _, address = self.seed("--upload-limit", "2MB")

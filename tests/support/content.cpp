@@ -94,6 +94,7 @@ content make_content(std::vector<std::pair<std::string, std::size_t>> const& fil
     options.format = with.format;
     options.piece_length = with.piece_length;
     options.threads = 1;
+    options.is_private = with.is_private;
     for (auto const& each : with.trackers) options.trackers.push_back({each});
     content made;
     auto const encoded = metainfo::make_torrent(source, options).value();

@@ -33,6 +33,7 @@ struct content_settings {
     std::uint64_t seed = 1;  ///< Of the bytes.
     std::vector<std::string> trackers = {};
     std::string name = "content";
+    bool is_private = false;
 };
 
 /// Makes a torrent of files with these paths and sizes, filled with random bytes. A single path without a slash makes
