@@ -110,7 +110,7 @@ void chunk_store::reclaim(block_ref block) {
 
 std::optional<resident_bytes> chunk_store::view(block_ref block) {
     auto& state = *state_;
-    if (!is_held(block.piece) || state.closed) return std::nullopt;
+    if (!is_held(block.piece) || is_doubtful(block.piece) || state.closed) return std::nullopt;
     auto const& content = state.torrent->content();
     auto const offset = state.torrent->pieces().offset_of(block);
     auto const file = content.file_at(offset);
@@ -123,7 +123,9 @@ std::optional<resident_bytes> chunk_store::view(block_ref block) {
 
 result<void> chunk_store::read(block_ref block, mutable_byte_view into) {
     if (state_->closed) return errc::closed;
+    if (is_doubtful(block.piece)) return errc::doubtful_piece;
     SHOAL_TRY(state_->read(block, into));
+    if (is_doubtful(block.piece)) return errc::doubtful_piece;  // the disk failed just now
     if (is_held(block.piece))
         state_->for_each_range(block, [&](metainfo::file_range const& range, std::uint32_t) {
             if (range.length == block.length && state_->is_real(range.file))
@@ -196,6 +198,11 @@ bool chunk_store::is_journal_behind() const {
 std::vector<piece_index> chunk_store::take_lost() {
     std::lock_guard const lock(state_->mutex);
     return std::exchange(state_->given_up, {});
+}
+
+bool chunk_store::is_doubtful(piece_index piece) const {
+    std::lock_guard const lock(state_->mutex);
+    return state_->doubtful.test(piece);
 }
 
 bool chunk_store::is_held(piece_index piece) const {

@@ -143,7 +143,9 @@ public:
     /// calls on them answer EFAULT if their file is truncated meanwhile; for loads use `guarded_copy`. Nothing: use
     /// `read`, which also brings them in for the next `view`. [home]
     std::optional<resident_bytes> view(block_ref block);
-    /// Reads bytes of a piece; `into` has the size of `block`. [pool] Fails with `missing_file`, `truncated_file`...
+    /// Reads bytes of a piece; `into` has the size of `block`. [pool] Fails with `missing_file`, `truncated_file`...,
+    /// and with `doubtful_piece` after a sync that failed, until the piece was read again: then the system may show
+    /// other bytes than were written.
     result<void> read(block_ref block, mutable_byte_view into);
 
     // Durability
@@ -178,6 +180,8 @@ public:
     // Facts. [any thread]
 
     bool is_held(piece_index piece) const;
+    /// Held, and not given to anybody until the next `sync`: see `read`.
+    bool is_doubtful(piece_index piece) const;
     bitfield held() const;
     /// All pieces of the file are held and it has its final name. Pad files are complete.
     bool is_complete(file_number file) const;

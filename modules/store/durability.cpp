@@ -115,23 +115,24 @@ std::vector<journal::file_stamp> store_state::stamps_of(std::vector<file_number>
 }
 
 result<void> store_state::recheck_suspects() {
-    std::vector<piece_index> doubtful;
+    std::vector<piece_index> doubted;
     {
         std::lock_guard const lock(mutex);
-        doubtful = std::exchange(suspects, {});
+        doubted = std::exchange(suspects, {});
     }
-    while (!doubtful.empty()) {
-        auto const piece = doubtful.back();
+    while (!doubted.empty()) {
+        auto const piece = doubted.back();
         for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
             if (is_real(range.file)) files->drop_cache(range.file);
         });
         auto const right = is_right_on_disk(piece);
         std::lock_guard const lock(mutex);
         if (!right) {
-            suspects.insert(suspects.end(), doubtful.begin(), doubtful.end());
+            suspects.insert(suspects.end(), doubted.begin(), doubted.end());
             return right.error();
         }
-        doubtful.pop_back();
+        doubted.pop_back();
+        doubtful.set(piece, false);
         if (!held.test(piece)) continue;
         if (right.value()) {
             mark_dirty(whole(piece));
@@ -164,8 +165,7 @@ result<void> store_state::sync() {
     }
     if (batch.empty() && dirty.empty() && !withdrawn) return success();
 
-    auto const put_back = [&](std::vector<piece_index>& pieces) {  // under mutex
-        pieces.insert(pieces.end(), batch.begin(), batch.end());
+    auto const put_back = [&] {  // under mutex
         for (auto const file : dirty) file_states[file].dirty = true;
         unsynced_bytes += bytes;
     };
@@ -173,10 +173,10 @@ result<void> store_state::sync() {
         if (auto const synced = files->sync(dirty); !synced) {
             // The system may have marked the pages clean: what a read shows now proves nothing about the disk.
             std::lock_guard const lock(mutex);
-            put_back(suspects);
+            put_back();
+            for (auto const piece : batch) suspect(piece);
             // And what was finished meanwhile: it was written before the failure.
-            suspects.insert(suspects.end(), unsynced.begin(), unsynced.end());
-            unsynced.clear();
+            for (auto const piece : std::exchange(unsynced, {})) suspect(piece);
             for (auto const& [piece, receiving] : progress) receiving->suspect = true;
             return failed(synced.error());
         }
@@ -192,7 +192,8 @@ result<void> store_state::sync() {
     }
     if (auto const recorded = record(batch, seen); !recorded) {
         std::lock_guard const lock(mutex);
-        put_back(unsynced);
+        put_back();
+        unsynced.insert(unsynced.end(), batch.begin(), batch.end());
         return recorded.error();
     }
     std::lock_guard const lock(mutex);

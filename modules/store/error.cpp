@@ -46,6 +46,8 @@ public:
                 return "too many open files or mappings";
             case errc::sync_failed:
                 return "the disk did not take the data that was written";
+            case errc::doubtful_piece:
+                return "the disk may have lost the piece: it is read again first";
             case errc::disk_failing:
                 return "the disk fails again and again";
             case errc::bad_journal:
@@ -59,7 +61,7 @@ public:
     }
     std::error_condition default_error_condition(int value) const noexcept override {
         auto const code = static_cast<errc>(value);
-        auto const passes = code == errc::window_lent || code == errc::too_many_files;
+        auto const passes = code == errc::window_lent || code == errc::too_many_files || code == errc::doubtful_piece;
         return make_error_condition(passes ? condition::transient : condition::local_fault);
     }
 };

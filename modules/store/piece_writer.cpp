@@ -176,7 +176,7 @@ result<bool> piece_writer::finish() {
         store_.hold(progress.piece);
         if (progress.suspect) {
             store_.unsynced.pop_back();
-            store_.suspects.push_back(progress.piece);
+            store_.suspect(progress.piece);
         }
     } else {
         progress.written.assign(progress.written.size(), false);

@@ -26,6 +26,7 @@ store_state::store_state(std::shared_ptr<metainfo::torrent const> of, store_sett
       stamps(torrent->content().files().size()),
       held(torrent->pieces().piece_count()),
       durable(torrent->pieces().piece_count()),
+      doubtful(torrent->pieces().piece_count()),
       file_states(torrent->content().files().size()) {
     auto const& all = torrent->content().files();
     for (file_number file = 0; file < all.size(); ++file) {
@@ -57,6 +58,7 @@ void store_state::hold(piece_index piece) {
 void store_state::give_up(piece_index piece, bool by_others) {
     if (!held.set(piece, false)) return;
     durable.set(piece, false);
+    doubtful.set(piece, false);
     claims_withdrawn = true;
     for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
         if (!is_real(range.file)) return;
@@ -77,6 +79,11 @@ void store_state::give_up_file(file_number file) {
         given_up.push_back(piece_index{number});
     }
     file_states[file].seen.reset();
+}
+
+void store_state::suspect(piece_index piece) {
+    suspects.push_back(piece);
+    doubtful.set(piece, true);
 }
 
 void store_state::note_wrong(piece_index piece) {

@@ -119,6 +119,7 @@ struct store_state {
     bitfield durable;
     std::vector<piece_index> unsynced;  // held, and not durable
     std::vector<piece_index> suspects;  // held, but a sync failed: to be read again from the disk
+    bitfield doubtful;                  // the suspects, until that has been done
     std::vector<file_state> file_states;
     std::vector<file_number> completable;  // all pieces held, without their final name
     std::unordered_map<piece_index, std::shared_ptr<piece_progress>> progress;
@@ -146,6 +147,7 @@ struct store_state {
     void give_up(piece_index piece, bool by_others);  // by_others: somebody changed its files, not our own disk
     void give_up_file(file_number file);              // somebody changed it; says so in given_up
     void note_wrong(piece_index piece);
+    void suspect(piece_index piece);  // nobody is given it until it was read again
     void mark_dirty(block_ref written);
     bool has_final_name(file_number file) const;
 

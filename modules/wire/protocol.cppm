@@ -30,10 +30,10 @@ enum class errc {
     flood,                    ///< More idle messages than a sound client sends.
     never_reads,              ///< Answers pile up and the peer does not read them.
     bad_extension_handshake,  ///< An extension handshake that is no dictionary or breaks a bound.
-    silent,                   ///< Nothing was received for a long time (`condition::transient`).
-    stalled,                  ///< The peer takes no more bytes (`condition::transient`).
     no_metadata,              ///< The peer does not send the info dictionary.
     bad_metadata,             ///< What it sends of the info dictionary cannot be right.
+    silent,                   ///< Nothing was received for a long time (`condition::transient`).
+    stalled,                  ///< The peer takes no more bytes (`condition::transient`).
     dead_destination,         ///< Memory given for a block cannot be used any more (`condition::local_fault`).
 };
 std::error_code make_error_code(errc) noexcept;

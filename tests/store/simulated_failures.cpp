@@ -143,6 +143,32 @@ TEST_CASE("when a sync fails the pieces are read again from the disk, and lost o
     CHECK(after->check_piece(piece_index{1}).value());
 }
 
+TEST_CASE("when a sync fails nobody is given what may be lost, until it was read again", "[store]") {
+    auto const content = small_sample();
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    auto const into = open_on(disk, content);
+    REQUIRE(into->load());
+    REQUIRE(receive(*into, content, 0).value());
+    REQUIRE(into->sync());
+    REQUIRE(receive(*into, content, 1).value());
+    auto const first = content.torrent->pieces().block_at(piece_index{0}, 0);
+    auto const second = content.torrent->pieces().block_at(piece_index{1}, 0);
+    byte_vector place(second.length);
+    REQUIRE(into->read(second, place));
+    disk->fail(1, EIO);
+    CHECK_FALSE(into->sync());
+    CHECK(into->is_held(piece_index{1}));
+    CHECK(into->is_doubtful(piece_index{1}));
+    CHECK_FALSE(into->view(second));
+    CHECK(into->read(second, place).error() == store::errc::doubtful_piece);
+    CHECK(is(into->read(second, place).error(), condition::transient));
+    CHECK(into->read(first, mutable_byte_view{place}.first(first.length)));
+    REQUIRE(into->sync());
+    CHECK_FALSE(into->is_doubtful(piece_index{1}));
+    REQUIRE(receive(*into, content, 1).value());
+    CHECK(into->read(second, place));
+}
+
 TEST_CASE("pieces that were only checked and could not be synced are still to be recorded", "[store]") {
     auto const content = small_sample();
     auto const disk = std::make_shared<store::simulated_disk>(1);

@@ -41,10 +41,12 @@ const margin = "300px 0px";
 /** A table that is sorted by its headings. Draws those rows only that are near: thousands would make every update slow. */
 export function Table<Row>({ caption, columns, rows, key_of, order: initial, step, empty, selected, select, first }: Shown<Row>) {
   const [order, set_order] = useState(initial);
-  const page = useNarrow() ? Math.ceil(step / 6) : step;
+  const narrow = useNarrow();
+  const page = narrow ? Math.ceil(step / 6) : step;
   const [more, set_more] = useState(0);
   const limit = page * 2 ** more;
-  const row_height = useRef(28);
+  const row_height = useRef<Guess>({ narrow, pixels: 0 });
+  if (row_height.current.narrow !== narrow) row_height.current = { narrow, pixels: 0 };
   if (rows.length === 0) return <div class="empty">{empty}</div>;
 
   const by = columns.find((column) => column.id === order.column)?.value;
@@ -128,6 +130,15 @@ export function Table<Row>({ caption, columns, rows, key_of, order: initial, ste
 }
 
 /**
+ * How tall a row is that was never drawn: as those that were measured first, for as long as the page is as wide. Were it
+ * to follow what is drawn, every change would move all rows below, other rows would come near, and so on for ever.
+ */
+interface Guess {
+  narrow: boolean;
+  pixels: number;
+}
+
+/**
  * Some rows of a long table: drawn while they are near what is looked at, and else an empty row as tall as they are.
  *
  * The browser tells when they come and go, so nothing is computed while a person scrolls, and it does not matter who
@@ -137,8 +148,7 @@ function Block({ count, always, row_height, children }: {
   count: number;
   /** Drawn wherever it is: the first rows, since a table without rows is none, and all of a short table. */
   always: boolean;
-  /** Of the rows drawn last, in pixels: a guess for those that were never drawn. */
-  row_height: { current: number };
+  row_height: { current: Guess };
   children: () => ComponentChildren;
 }) {
   const body = useRef<HTMLTableSectionElement>(null);
@@ -155,12 +165,14 @@ function Block({ count, always, row_height, children }: {
     return () => observer.disconnect();
   }, [always]);
   useLayoutEffect(() => {
-    if (always || near) own_height.current = row_height.current = body.current!.offsetHeight / count;
+    if (!always && !near) return;
+    own_height.current = body.current!.offsetHeight / count;
+    row_height.current.pixels ||= own_height.current;
   }, [always || near, count]);
   if (always || near) return <tbody role="rowgroup" ref={body}>{children()}</tbody>;
   return (
     <tbody role="rowgroup" ref={body} aria-hidden="true">
-      <tr class="left-out" style={{ height: `${count * (own_height.current || row_height.current)}px` }}><td /></tr>
+      <tr class="left-out" style={{ height: `${count * (own_height.current || row_height.current.pixels || 28)}px` }}><td /></tr>
     </tbody>
   );
 }
