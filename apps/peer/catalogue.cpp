@@ -39,7 +39,10 @@ std::string percent_encoded(std::string_view text) {
 
 std::uint64_t number_of(json::object const& from, std::string_view name) {
     auto const* found = from.if_contains(name);
-    return found && found->is_number() ? found->to_number<std::uint64_t>() : 0;
+    if (!found || !found->is_number()) return 0;
+    boost::json::error_code is_none;  // negative, or a fraction
+    auto const number = found->to_number<std::uint64_t>(is_none);
+    return is_none ? 0 : number;
 }
 std::string text_of(json::object const& from, std::string_view name) {
     auto const* found = from.if_contains(name);
@@ -85,9 +88,16 @@ std::string near_names(listing const& of) {
     return text;
 }
 
+bool is_web_url(std::string_view text) {
+    auto const begins_with = [text](std::string_view scheme) {
+        return equal_without_case(text.substr(0, scheme.size()), scheme);  // RFC 3986, 3.1
+    };
+    return begins_with("http://") || begins_with("https://");
+}
+
 std::optional<hub_catalogue> hub_catalogue::of(std::vector<std::string> const& trackers, net::environment& outside) {
     for (auto const& url : trackers) {
-        if (!url.starts_with("http://") && !url.starts_with("https://")) continue;
+        if (!is_web_url(url)) continue;
         auto const path = url.find('/', url.find("//") + 2);
         return hub_catalogue{url.substr(0, path), url, outside};
     }

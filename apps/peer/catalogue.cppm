@@ -58,6 +58,8 @@ private:
     net::environment& outside_;
 };
 
+/// Whether it is a URL of http or https.
+bool is_web_url(std::string_view text);
 /// Fetches the URL of a torrent file. Throws `failure`.
 net::task<metainfo::torrent> fetch_torrent(net::environment& outside, std::string url);
 }  // namespace shoal::cli

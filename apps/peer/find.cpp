@@ -41,9 +41,13 @@ net::task<int> find(mover& with, find_options const& options) {
     auto const is_there = [](auto const& each) { return !each.name.empty(); };
     if (std::ranges::any_of(found->contents, is_there)) co_return static_cast<int>(exit_status::done);
     if (options.pattern.empty()) co_return out.fail(exit_status::not_found, "the hub's catalogue is empty");
-    auto const like = co_await before_stop(with, hub->by_name(options.pattern));  // which gives near names
-    co_return out.fail(exit_status::not_found,
-                       "nothing matches " + escaped(options.pattern) + (like ? near_names(*like) : std::string{}));
+    std::string near;
+    try {
+        if (auto const like = co_await before_stop(with, hub->by_name(options.pattern))) near = near_names(*like);
+    } catch (failure const&) {
+        // What was asked is answered: that there is nothing. Names that are like it would only help.
+    }
+    co_return out.fail(exit_status::not_found, "nothing matches " + escaped(options.pattern) + near);
 }
 }  // namespace
 

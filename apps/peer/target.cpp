@@ -54,8 +54,7 @@ net::task<metainfo::torrent> fetch_by_name(hub_catalogue hub, std::string name) 
 /// A torrent file, its URL, or a name in the catalogue.
 net::task<metainfo::torrent> torrent_of(std::string target, std::vector<std::string> trackers,
                                         net::environment& outside) {
-    if (target.starts_with("http://") || target.starts_with("https://"))
-        co_return co_await fetch_torrent(outside, target);
+    if (is_web_url(target)) co_return co_await fetch_torrent(outside, target);
     std::error_code error;
     auto hub = hub_catalogue::of(trackers, outside);
     if (!hub && !std::filesystem::exists(target, error))

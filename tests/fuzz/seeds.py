@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Writes what the fuzz targets begin with: seeds.py FOLDER makes FOLDER/TARGET/NAME for each of them."""
+
+import hashlib
+import pathlib
+import struct
+import sys
+
+
+def bencode(value):
+    if isinstance(value, int):
+        return b"i%de" % value
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(value, bytes):
+        return b"%d:%s" % (len(value), value)
+    if isinstance(value, list):
+        return b"l" + b"".join(map(bencode, value)) + b"e"
+    pairs = sorted((key.encode() if isinstance(key, str) else key, each) for key, each in value.items())
+    return b"d" + b"".join(bencode(key) + bencode(each) for key, each in pairs) + b"e"
+
+
+def root_of(content):
+    """The `pieces root` of a file of at most one block: BEP 52."""
+    return hashlib.sha256(content).digest()
+
+
+CONTENT = b"x" * 1000
+V1 = {"name": "one", "piece length": 16384, "length": 1000, "pieces": hashlib.sha1(CONTENT).digest()}
+V1_FILES = {"name": "many", "piece length": 16384, "pieces": hashlib.sha1(CONTENT + b"y" * 5).digest(),
+            "files": [{"length": 1000, "path": ["a", "b"]}, {"length": 5, "path": ["c"], "attr": "x"}]}
+V2 = {"name": "two", "piece length": 16384, "meta version": 2,
+      "file tree": {"one": {"": {"length": 1000, "pieces root": root_of(CONTENT)}}}}
+HYBRID = {"name": "both", "piece length": 16384, "meta version": 2,
+          "file tree": {"both": {"": {"length": 1000, "pieces root": root_of(CONTENT)}}},
+          "length": 1000, "pieces": hashlib.sha1(CONTENT).digest()}
+OUTER = {"announce": "http://t.example/announce", "announce-list": [["udp://t.example:1"], ["http://u.example/a"]],
+         "url-list": ["http://w.example/"], "comment": "c", "created by": "fuzz", "creation date": 1,
+         "nodes": [["127.0.0.1", 6881]]}
+
+
+def message(number, payload=b""):
+    return struct.pack(">IB", len(payload) + 1, number) + payload
+
+
+def extended(number, payload):
+    return message(20, bytes([number]) + payload)
+
+
+HELLO = bencode({"m": {"ut_metadata": 2, "ut_pex": 1}, "metadata_size": 20000, "reqq": 250, "p": 6881, "v": "fuzz 1",
+                 "yourip": b"\x7f\0\0\1", "upload_only": 1})
+STREAM = b"".join([extended(0, HELLO), message(5, b"\xff\xc0"), message(1), message(2), message(4, struct.pack(">I", 3)),
+                   message(6, struct.pack(">III", 0, 0, 16384)), message(8, struct.pack(">III", 0, 0, 16384)),
+                   message(7, struct.pack(">II", 0, 0) + b"b" * 16384), message(16, struct.pack(">III", 0, 16384, 16384)),
+                   message(13, struct.pack(">I", 1)), message(17, struct.pack(">I", 1)), message(14), message(15),
+                   message(9, b"\x1a\xe1"), b"\0\0\0\0", message(0), message(3)])
+CONNECT = struct.pack(">QII", 0x41727101980, 0, 7)
+ANNOUNCE = struct.pack(">QII20s20sQQQIIIiH", 1, 1, 7, b"h" * 20, b"p" * 20, 0, 1000, 0, 2, 0, 5, -1, 6881)
+SCRAPE = struct.pack(">QII20s20s", 1, 2, 7, b"h" * 20, b"i" * 20)
+PEERS = b"\x7f\0\0\1\x1a\xe1" * 3
+
+H = b"t" * 20
+AT = b"\x7f\0\0\1\x1a\xe1"
+FROM_PEER = [{"t": "hello", "v": 1, "id": b"p" * 20, "port": 6881, "client": "c", "resume": b"r" * 16},
+             {"t": "join", "h": H, "size": 1000000, "n": 16, "have": b"\xff\xff", "up": 1, "down": 2},
+             {"t": "status", "h": H, "seq": 3, "got": [1, 2], "lost": [5, 1], "up": 1, "down": 2, "ur": 3, "dr": 4,
+              "to": [[AT, 5, 6]], "ask": 1},
+             {"t": "leave", "h": H, "quit": 1}, {"t": "ask_peers", "h": H},
+             {"t": "publish", "h": H, "torrent": bencode(OUTER | {"info": V1})}, {"t": "unpublish", "h": H}]
+FROM_HUB = [{"t": "welcome", "v": 1, "resume": b"r" * 16, "ip": b"\x7f\0\0\1", "every": 1000, "known": [[H, 3]]},
+            {"t": "wait", "wait": 5, "place": 2},
+            {"t": "peer_set", "h": H, "whole": 1, "gone": [AT],
+             "peers": [{"at": AT, "client": "c", "s": 1, "c": 0, "up": 1, "down": 2, "n": 16, "have": b"\xff\xff", "got": [1, 2]}]},
+            {"t": "done", "re": "join", "h": H}, {"t": "refused", "re": "join", "h": H, "why": "no"}]
+
+SEEDS = {
+    "bencode": [bencode(OUTER | {"info": V1}), b"i-1e", b"le", b"de", b"3:abc", b"i-0e", b"d1:b0:1:a0:e", b"l" * 120],
+    "torrent": [bencode(OUTER | {"info": info}) for info in (V1, V1_FILES, V2, HYBRID, V1 | {"private": 1})]
+               + [bencode(info) for info in (V1, V1_FILES, V2, HYBRID)],
+    "magnet": [b"magnet:?xt=urn:btih:" + b"ab" * 20 + b"&dn=a%20b&tr=http%3A%2F%2Ft.example%2Fa&x.pe=127.0.0.1:1&so=0,2-5",
+               b"magnet:?xt=urn:btmh:1220" + b"cd" * 32 + b"&ws=http://w.example/&x.pe=[::1]:2",
+               b"magnet:?xt=urn:btih:" + b"A" * 32],
+    "names": [b"a\nb\nc.txt", b"..\n.\n/etc/passwd", "grün\u202e\u200b.exe".encode(), b"CON\ncom1.txt\nx. ", b"\xff\xfe\x1b[31m"],
+    "http_announce": [b"info_hash=" + b"%ab" * 20 + b"&peer_id=" + b"p" * 20 + b"&port=6881&uploaded=0&downloaded=0&left=5"
+                      b"&compact=1&event=started&numwant=50&key=x&ip=127.0.0.1&no_peer_id=1&trackerid=t",
+                      b"info_hash=" + b"h" * 20 + b"&info_hash=" + b"i" * 20],
+    "http_reply": [bencode({"interval": 1800, "min interval": 60, "peers": PEERS, "peers6": b"\0" * 15 + b"\1\x1a\xe1",
+                            "complete": 1, "incomplete": 2, "tracker id": "t", "warning message": "w",
+                            "external ip": b"\x7f\0\0\1"}),
+                   bencode({"interval": 5, "peers": [{"ip": "127.0.0.1", "port": 6881, "peer id": "p" * 20}]}),
+                   bencode({"failure reason": "no", "retry in": "never"}),
+                   bencode({"files": {b"h" * 20: {"complete": 1, "incomplete": 2, "downloaded": 3}}})],
+    "udp_tracker": [CONNECT, ANNOUNCE, ANNOUNCE + b"\x02\x02/a\x00\x01", SCRAPE],
+    "udp_client": [bytes([4, 16]) + struct.pack(">IIQ", 0, 0, 9) + bytes([26]) + struct.pack(">IIIII", 1, 0, 1800, 1, 2) + PEERS[:6],
+                   bytes([6, 16]) + struct.pack(">IIQ", 0, 0, 9) + bytes([32]) + struct.pack(">IIIIIIII", 2, 0, 1, 2, 3, 4, 5, 6),
+                   bytes([4, 12]) + struct.pack(">II4s", 3, 0, b"oops") + bytes([0, 0])],
+    "peer_stream": [bytes([how]) + STREAM for how in (0, 3, 0x3f, 0x33)],
+    "extensions": [HELLO, bencode({"msg_type": 1, "piece": 0, "total_size": 20000}) + b"d" * 100,
+                   bencode({"msg_type": 0, "piece": 3}), bencode({"msg_type": 2, "piece": 3}),
+                   bencode({"added": PEERS, "added.f": b"\2\x10\0", "dropped": PEERS[:6], "added6": b"\0" * 17 + b"\1"}),
+                   b"\0" + b"12345678", b"\x13BitTorrent protocol" + b"\0" * 48],
+    "metadata_exchange": [bytes([255]) + extended(0, HELLO)
+                          + extended(1, bencode({"msg_type": 1, "piece": 0, "total_size": 20000}) + b"m" * 16384)
+                          + extended(1, bencode({"msg_type": 1, "piece": 1, "total_size": 20000}) + b"m" * 3616),
+                          bytes([3]) + message(5, b"\xff" * 40) + extended(0, HELLO)
+                          + extended(1, bencode({"msg_type": 2, "piece": 0}))],
+    "journal": [b"\0" * 65, b"\1", bytes([1, 0, 40, 1, 0]), bytes([1, 0, 90, 0, 255])],
+    "session_messages": [bencode(each) for each in FROM_PEER + FROM_HUB],
+    "session_client": [b"".join(struct.pack(">H", len(each)) + each for each in map(bencode, FROM_HUB)) + b"\0\0"],
+}
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1])
+    for target, inputs in SEEDS.items():
+        (folder / target).mkdir(parents=True, exist_ok=True)
+        for number, content in enumerate(inputs):
+            (folder / target / f"seed-{number}").write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()
