@@ -33,6 +33,8 @@ import :moving;
 
 namespace shoal::cli {
 namespace {
+/// Wait before who is away is asked again for what `--get` names.
+constexpr auto ask_again_after = std::chrono::seconds{10};
 /// Between two looks at the files that are shared: what is seen the same twice is no longer being written.
 constexpr auto look_interval = std::chrono::seconds{2};
 /// Wait before a hub that refused to list something is asked again; doubled each time, up to the second figure.
@@ -184,7 +186,8 @@ private:
     net::task<void> look_again(shared& what);
     net::task<void> list_paths();
     net::task<void> list_folders();
-    net::task<void> begin_to_fetch();
+    net::task<void> fetch(std::string target);
+    net::task<int> share_all();
     void look_at_fetched();
     bool is_kept_out();
     int keep_out() const;
@@ -199,6 +202,7 @@ private:
     std::vector<std::unique_ptr<shared>> all_;
     std::vector<std::filesystem::path> folders_;     // whose files are torrents of their own
     std::vector<std::shared_ptr<watched>> fetched_;  // by `--get`
+    std::optional<failure> fetch_failure_;           // of one of them
     std::string hub_url_;                            // as it may be shown
     std::string trouble_;                            // why nothing is published, as last said
     bool is_known_ = false;                          // the hub has let us in
@@ -386,14 +390,31 @@ net::task<void> sharing::list_folders() {
     }
 }
 
-net::task<void> sharing::begin_to_fetch() {
-    for (auto const& target : options_.fetch) {
-        auto const found = co_await find_target(with_, options_.transfer, target);
-        auto const& content = found.torrent;
-        auto added =
-            with_.add(content, options_.directory, {.writable = true, .wanted_files = {}, .peers = found.peers});
-        if (!added) throw failure{status_of(added.error()), escaped(content->name()) + ": " + added.error().message()};
-        fetched_.push_back(std::move(added).value());
+/// Fetches beside the sharing. A hub or tracker that is away is asked again: what is shared goes on meanwhile.
+net::task<void> sharing::fetch(std::string target) {
+    bool was_told = false;
+    for (;;) {
+        std::optional<failure> trouble;
+        try {
+            auto const found = co_await find_target(with_, options_.transfer, target);
+            auto const& content = found.torrent;
+            auto added =
+                with_.add(content, options_.directory, {.writable = true, .wanted_files = {}, .peers = found.peers});
+            if (!added)
+                throw failure{status_of(added.error()), escaped(content->name()) + ": " + added.error().message()};
+            fetched_.push_back(std::move(added).value());
+            with_.wake();
+            co_return;
+        } catch (failure const& why) {
+            trouble = why;
+        }
+        if (trouble->status != exit_status::unreachable) {
+            fetch_failure_ = std::move(trouble);
+            with_.wake();
+            co_return;
+        }
+        if (!std::exchange(was_told, true)) out_.note(trouble->message + "; asking again until it answers");
+        co_await with_.outside().clock.sleep(ask_again_after);
     }
 }
 
@@ -418,7 +439,15 @@ int sharing::keep_out() const {
 
 net::task<int> sharing::run() {
     co_await list_paths();
-    co_await begin_to_fetch();
+    int status = 0;
+    co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
+        for (auto const& target : options_.fetch) group.spawn("fetch", fetch(target));
+        status = co_await share_all();
+    });
+    co_return status;
+}
+
+net::task<int> sharing::share_all() {
     for (auto& each : all_) {
         auto made = co_await make_on_pool(*each);
         if (made.trouble) co_return out_.fail(made.trouble->status, made.trouble->message);
@@ -429,6 +458,7 @@ net::task<int> sharing::run() {
     is_begun_ = true;
     auto look_at_time = std::chrono::steady_clock::now() + look_interval;
     for (;;) {
+        if (fetch_failure_) throw failure{*fetch_failure_};
         auto moving = fetched_;
         look_at_fetched();
         for (auto& each : all_) {

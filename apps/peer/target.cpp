@@ -111,7 +111,7 @@ net::task<found_target> find_magnet(mover& with, transfer_options const& options
         group.spawn("magnet link", keep_value(with.node().find(link.value(), std::move(how)), state.found));
         auto const started = wall_clock::now();
         while (!state.found) {
-            co_await with.wait(std::chrono::milliseconds{50});
+            co_await with.outside().clock.sleep(std::chrono::milliseconds{50});
             auto const now = wall_clock::now();
             if (now >= until)
                 throw failure{exit_status::incomplete, escaped(name) + ": nobody told what it holds in the time given"};

@@ -250,6 +250,27 @@ class Share(ProgramTest):
         self.peer("share", ours, "--get", "theirs.bin", expect=USAGE)
         self.peer("share", ours, "--get", "nobody.bin", "-o", self.folder / "got", "--state", self.state(), expect=NOT_FOUND)
 
+    def test_who_shares_and_cannot_fetch_yet_shares_all_the_same(self):
+        theirs, ours = self.made("theirs.bin", 2_000_000), self.made("ours.bin")
+        port = int(self.url.split(":")[2].split("/")[0])
+        self.hub.end(signal.SIGTERM)
+        program = self.start(PEER, "share", ours, "--tracker", self.url, "--get", "theirs.bin", "-o", self.folder / "got",
+                             "--state", self.state(), "--listen", "127.0.0.1:0", "--json")
+        program.wait_for("asking again")
+        self.hub = self.start(TRACKER, "--listen", f"127.0.0.1:{port}", "--data", self.folder / "hub")
+        self.hub.wait_for("listening on")
+        self.share(theirs)
+        program.wait_for('"complete"')
+        self.assertEqual((self.folder / "got" / "theirs.bin").read_bytes(), theirs.read_bytes())
+        self.get("ours.bin")
+
+    def test_who_shares_can_fetch_by_magnet_link(self):
+        theirs, ours = self.made("theirs.bin", 2_000_000), self.made("ours.bin")
+        link = json.loads(self.share(theirs).wait_for('"magnet"'))["magnet"]
+        program = self.share(ours, options=["--get", link, "-o", self.folder / "got"])
+        program.wait_for('"complete"')
+        self.assertEqual((self.folder / "got" / "theirs.bin").read_bytes(), theirs.read_bytes())
+
     def test_share_prints_magnet_links_alone(self):
         film = self.made("film.bin")
         program = subprocess.Popen([PEER, "share", film, "--tracker", self.url, "--state", self.state(), "--listen",
