@@ -565,9 +565,7 @@ for (const [what, panels] of [["its pieces", ["#pieces"]], ["its pieces and all 
   });
 }
 
-// On a phone the page stood still for half a minute in one of six runs beside other work, and nobody knows yet why (the
-// renderer has a low priority, so it may be that work): that one is run when it is named.
-for (const [where, viewport] of [["on a wall", wall], ...(wanted.length > 0 ? [["on a phone", phone]] : [])]) {
+for (const [where, viewport] of [["on a wall", wall], ["on a phone", phone]]) {
   with_hub(`who scrolls through 2 000 peers meets each of them, ${where}`, scenes.swarm, async ({ hub, hash }) => {
     const page = await open(`${hub.url}#${hash}`, { viewport });
     await live(page);
