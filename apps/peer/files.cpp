@@ -100,6 +100,16 @@ int descriptor::release() noexcept {
     return std::exchange(number_, -1);
 }
 
+bool is_magnet(std::string_view target) {
+    return target.starts_with("magnet:");
+}
+
+metainfo::magnet read_magnet(std::string_view link) {
+    auto read = metainfo::parse_magnet(link);
+    if (!read) throw failure{exit_status::failed, "the magnet link cannot be used: " + read.error().message()};
+    return std::move(read).value();
+}
+
 metainfo::torrent load_torrent(fs::path const& path) {
     descriptor const file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (file.number() < 0)

@@ -4,6 +4,7 @@ module;
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -29,6 +30,10 @@ private:
 
 /// Reads a torrent file. Throws `failure`: `not_found`, or `failed` when it is no torrent, no regular file, too large.
 metainfo::torrent load_torrent(std::filesystem::path const& path);
+/// Whether a TARGET is a magnet link.
+bool is_magnet(std::string_view target);
+/// Reads a magnet link. Throws `failure`.
+metainfo::magnet read_magnet(std::string_view link);
 
 /// What a file system says of a file that was changed.
 struct file_stamp {

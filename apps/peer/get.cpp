@@ -194,6 +194,8 @@ net::task<int> get(mover& with, get_options const& options) {
 int run_get(get_options const& options) {
     output out{options.transfer.output};
     if (asks_too_much(options.transfer, out)) return static_cast<int>(exit_status::failed);
+    for (auto const& target : options.targets)
+        if (is_magnet(target)) (void)read_magnet(target);  // a mistake is told before anything begins
     mover with{options.transfer, out};
     return with.run([&](mover& running) { return get(running, options); });
 }

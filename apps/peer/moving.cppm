@@ -136,7 +136,6 @@ struct found_target {
 net::task<found_target> find_target(
     mover& with, transfer_options const& options, std::string target,
     std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max());
-bool is_magnet(std::string_view target);
 
 template <class T>
 net::task<void> keep_value(net::task<T> work, std::optional<T>& out) {

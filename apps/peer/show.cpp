@@ -157,9 +157,7 @@ int tell(show_options const& options, Described const& described) {
 }  // namespace
 
 int run_show(show_options const& options) {
-    if (!options.target.starts_with("magnet:")) return tell(options, load_torrent(options.target));
-    auto const magnet = metainfo::parse_magnet(options.target);
-    if (!magnet) throw failure{exit_status::failed, "the magnet link cannot be used: " + magnet.error().message()};
-    return tell(options, magnet.value());
+    if (is_magnet(options.target)) return tell(options, read_magnet(options.target));
+    return tell(options, load_torrent(options.target));
 }
 }  // namespace shoal::cli

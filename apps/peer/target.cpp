@@ -99,16 +99,15 @@ void on_event(output& out, search_state& state, engine::transfer_event const& ha
 net::task<found_target> find_magnet(mover& with, transfer_options const& options, std::string target,
                                     std::chrono::steady_clock::time_point until) {
     using wall_clock = std::chrono::steady_clock;
-    auto const link = metainfo::parse_magnet(target);
-    if (!link) throw failure{exit_status::failed, "the magnet link cannot be used: " + link.error().message()};
-    auto const name = link.value().name.empty() ? to_hex(link.value().swarm_hash().view()) : link.value().name;
-    bool const has_one_tracker = link.value().trackers.size() + options.trackers.size() == 1;
+    auto const link = read_magnet(target);
+    auto const name = link.name.empty() ? to_hex(link.swarm_hash().view()) : link.name;
+    bool const has_one_tracker = link.trackers.size() + options.trackers.size() == 1;
     search_state state;
     with.out.note(escaped(name) + ": asking peers what it holds");
     co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
         engine::magnet_options how{options.connect, options.trackers, {}};
         how.on_event = [&](engine::transfer_event const& happened) { on_event(with.out, state, happened); };
-        group.spawn("magnet link", keep_value(with.node().find(link.value(), std::move(how)), state.found));
+        group.spawn("magnet link", keep_value(with.node().find(link, std::move(how)), state.found));
         auto const started = wall_clock::now();
         while (!state.found) {
             co_await with.outside().clock.sleep(std::chrono::milliseconds{50});
@@ -124,13 +123,9 @@ net::task<found_target> find_magnet(mover& with, transfer_options const& options
     });
     auto& found = *state.found;
     if (!found) throw failure{status_of(found.error()), escaped(name) + ": " + found.error().message()};
-    co_return found_target{found.value().torrent, std::move(found.value().peers), link.value().select_only};
+    co_return found_target{found.value().torrent, std::move(found.value().peers), link.select_only};
 }
 }  // namespace
-
-bool is_magnet(std::string_view target) {
-    return target.starts_with("magnet:");
-}
 
 net::task<found_target> find_target(mover& with, transfer_options const& options, std::string target,
                                     std::chrono::steady_clock::time_point until) {
