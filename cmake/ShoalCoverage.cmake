@@ -1,3 +1,4 @@
+# A test that kills a program leaves half a profile behind: -failure-mode=all passes it over.
 # The target 'coverage': runs the tests and reports which lines of modules/ and apps/ they ran.
 find_program(LLVM_PROFDATA NAMES llvm-profdata-19 REQUIRED)
 find_program(LLVM_COV NAMES llvm-cov-19 REQUIRED)
@@ -12,7 +13,7 @@ add_custom_target(coverage
   COMMAND ${CMAKE_COMMAND} -E rm -rf ${profiles}
   COMMAND ${CMAKE_COMMAND} -E env LLVM_PROFILE_FILE=${profiles}/%p.profraw
     ${CMAKE_CTEST_COMMAND} -j 2 -LE "interop|consumer|bench" --output-on-failure
-  COMMAND sh -c "${LLVM_PROFDATA} merge -sparse ${profiles}/*.profraw -o ${profiles}/all.profdata"
+  COMMAND sh -c "${LLVM_PROFDATA} merge -sparse -failure-mode=all ${profiles}/*.profraw -o ${profiles}/all.profdata"
   COMMAND ${LLVM_COV} report ${objects} -instr-profile=${profiles}/all.profdata
     -ignore-filename-regex=/usr/ -ignore-filename-regex=/tests/
   DEPENDS ${programs} USES_TERMINAL VERBATIM COMMAND_EXPAND_LISTS)

@@ -36,15 +36,8 @@ using wall_clock = std::chrono::steady_clock;
 /// One for each file; empty when all are wanted. A pattern is matched against the path and against the name alone. What
 /// the user asks for goes before what a magnet link does.
 std::vector<bool> wanted_files(found_target const& found, std::vector<std::string> const& patterns) {
+    if (patterns.empty()) return files_meant(found);
     auto const& content = *found.torrent;
-    auto const& files = content.content().files();
-    if (patterns.empty() && !found.select_only.empty()) {  // Source: BEP 53. Ranges may name files that are not there.
-        std::vector<bool> wanted(files.size());
-        for (auto const& [first, last] : found.select_only)
-            for (std::size_t i = first; i <= last && i < files.size(); ++i) wanted[i] = !files[i].pad;
-        return wanted;
-    }
-    if (patterns.empty()) return {};
     std::vector<bool> wanted;
     for (auto const& file : content.content().files()) {
         auto const path = file.joined();
@@ -177,7 +170,7 @@ net::task<int> get(mover& with, get_options const& options) {
         if (with.stopped && is_all_here) co_return static_cast<int>(exit_status::done);
         if (with.stopped)
             co_return out.fail(exit_status::incomplete, "stopped before it was complete; start again to go on");
-        if (options.timeout && now - started >= *options.timeout && !is_all_here)
+        if (options.timeout && now - asked_at >= *options.timeout && !is_all_here)
             co_return out.fail(exit_status::incomplete, "not complete in the time given; start again to go on");
         if (!is_reached && is_kept_out && now - started >= (has_one_tracker ? kept_out_after : unreachable_after))
             co_return out.fail(exit_status::not_permitted, "the tracker wants the announce URL with your passkey");

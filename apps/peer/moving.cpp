@@ -175,7 +175,12 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
     options.by_hand = how.by_hand;
     options.is_hashed = how.is_hashed;
     options.peers_max = options_.peers_max;
-    options.peer_exchange = options_.pex;
+    // Members are told of by their hub alone.
+    auto const is_members = [](auto const& url) { return announce::passkey_of(url).has_value(); };
+    auto const& tiers = content->trackers();
+    options.peer_exchange =
+        options_.pex && !is_for_members(options_) &&
+        std::ranges::none_of(tiers, [&](auto const& tier) { return std::ranges::any_of(tier, is_members); });
     options.on_event = [this, which = added.get()](engine::transfer_event const& happened) {
         on_event(*which, happened);
     };

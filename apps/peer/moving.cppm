@@ -130,6 +130,8 @@ struct found_target {
     std::vector<endpoint> peers = {};                     ///< Of a magnet link: who was heard of.
     std::vector<metainfo::index_range> select_only = {};  ///< Of a magnet link: the files it means; empty: all.
 };
+/// One for each file, as the link means them; empty: all. Source: BEP 53. Its ranges may name files that are not there.
+std::vector<bool> files_meant(found_target const& found);
 /// Finds a torrent file, its URL, a magnet link, or a name in the catalogue of the hub. A file that is no torrent may
 /// be the content that was fetched before by the same name. For a magnet link `with` listens already. Throws `failure`,
 /// with status 7 when `until` passes.

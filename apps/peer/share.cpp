@@ -5,6 +5,7 @@ module;
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -203,6 +204,7 @@ private:
     std::vector<std::filesystem::path> folders_;     // whose files are torrents of their own
     std::vector<std::shared_ptr<watched>> fetched_;  // by `--get`
     std::optional<failure> fetch_failure_;           // of one of them
+    std::exception_ptr broken_;                      // the same, for what should not happen
     std::string hub_url_;                            // as it may be shown
     std::string trouble_;                            // why nothing is published, as last said
     bool is_known_ = false;                          // the hub has let us in
@@ -398,8 +400,8 @@ net::task<void> sharing::fetch(std::string target) {
         try {
             auto const found = co_await find_target(with_, options_.transfer, target);
             auto const& content = found.torrent;
-            auto added =
-                with_.add(content, options_.directory, {.writable = true, .wanted_files = {}, .peers = found.peers});
+            auto added = with_.add(content, options_.directory,
+                                   {.writable = true, .wanted_files = files_meant(found), .peers = found.peers});
             if (!added)
                 throw failure{status_of(added.error()), escaped(content->name()) + ": " + added.error().message()};
             fetched_.push_back(std::move(added).value());
@@ -441,6 +443,7 @@ net::task<int> sharing::run() {
     co_await list_paths();
     int status = 0;
     co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
+        group.on_failure = [this](std::string_view, std::exception_ptr const& why) { broken_ = why; };
         for (auto const& target : options_.fetch) group.spawn("fetch", fetch(target));
         status = co_await share_all();
     });
@@ -453,11 +456,14 @@ net::task<int> sharing::share_all() {
         if (made.trouble) co_return out_.fail(made.trouble->status, made.trouble->message);
         co_await share(*each, std::move(made));
         if (is_kept_out()) co_return keep_out();
+        if (fetch_failure_) throw failure{*fetch_failure_};
+        look_at_fetched();
         tell_if_unreachable();
     }
     is_begun_ = true;
     auto look_at_time = std::chrono::steady_clock::now() + look_interval;
     for (;;) {
+        if (broken_) std::rethrow_exception(broken_);
         if (fetch_failure_) throw failure{*fetch_failure_};
         auto moving = fetched_;
         look_at_fetched();

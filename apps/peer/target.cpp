@@ -1,9 +1,11 @@
 module;
 #include <chrono>
 #include <coroutine>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -101,16 +103,22 @@ net::task<found_target> find_magnet(mover& with, transfer_options const& options
     using wall_clock = std::chrono::steady_clock;
     auto const link = read_magnet(target);
     auto const name = link.name.empty() ? to_hex(link.swarm_hash().view()) : link.name;
-    bool const has_one_tracker = link.trackers.size() + options.trackers.size() == 1;
+    std::set<std::string> all_trackers;
+    for (auto const* urls : {&link.trackers, &options.trackers})
+        for (auto const& url : *urls) all_trackers.insert(announce::without_passkey(url));
+    bool const has_one_tracker = all_trackers.size() == 1;
     search_state state;
     with.out.note(escaped(name) + ": asking peers what it holds");
     co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
+        std::exception_ptr broken;
+        group.on_failure = [&broken](std::string_view, std::exception_ptr const& why) { broken = why; };
         engine::magnet_options how{options.connect, options.trackers, {}};
         how.on_event = [&](engine::transfer_event const& happened) { on_event(with.out, state, happened); };
         group.spawn("magnet link", keep_value(with.node().find(link, std::move(how)), state.found));
         auto const started = wall_clock::now();
         while (!state.found) {
             co_await with.outside().clock.sleep(std::chrono::milliseconds{50});
+            if (broken) std::rethrow_exception(broken);
             auto const now = wall_clock::now();
             if (now >= until)
                 throw failure{exit_status::incomplete, escaped(name) + ": nobody told what it holds in the time given"};
@@ -126,6 +134,15 @@ net::task<found_target> find_magnet(mover& with, transfer_options const& options
     co_return found_target{found.value().torrent, std::move(found.value().peers), link.select_only};
 }
 }  // namespace
+
+std::vector<bool> files_meant(found_target const& found) {
+    if (found.select_only.empty()) return {};
+    auto const& files = found.torrent->content().files();
+    std::vector<bool> wanted(files.size());
+    for (auto const& [first, last] : found.select_only)
+        for (std::size_t i = first; i <= last && i < files.size(); ++i) wanted[i] = !files[i].pad;
+    return wanted;
+}
 
 net::task<found_target> find_target(mover& with, transfer_options const& options, std::string target,
                                     std::chrono::steady_clock::time_point until) {

@@ -118,7 +118,8 @@ private:
         auto& known = known_.at(at);
         known.is_busy = false;
         known.is_banned = why == errc::own_connection || why == errc::banned;
-        known.try_at = node_.now() + back_off(known.failures++);
+        bool const is_no_fault = why == errc::too_many_peers;
+        known.try_at = node_.now() + back_off(is_no_fault ? 0 : known.failures++);
         news_.notify();
     }
 
@@ -133,11 +134,11 @@ private:
         if (!theirs.extensions) co_return make_error_code(wire::errc::no_metadata);
         tell(event::peer_joined{at, true});
 
-        struct claim {
-            std::uint64_t& all;
-            std::uint64_t bytes = 0;
-            ~claim() { all -= bytes; }
-        } claimed{claimed_};
+        struct long_one {
+            std::size_t& all;
+            bool is_counted = false;
+            ~long_one() { all -= is_counted; }
+        } counted{long_ones_};
         byte_vector place(read_length);
         wire::metadata_exchange core{{node_.settings.client, node_.port, stream->remote().address}, clock.now()};
         while (!core.complete()) {
@@ -152,10 +153,10 @@ private:
             if (!got) co_return got.error();
             if (auto const sound = core.receive(byte_view{place}.first(got.value()), clock.now()); !sound)
                 co_return sound.error();
-            if (core.size() && claimed.bytes == 0) {
-                if (claimed_ + *core.size() > metadata_budget) co_return make_error_code(errc::too_many_peers);
-                claimed.bytes = *core.size();
-                claimed_ += claimed.bytes;
+            if (core.size() && *core.size() > metadata_long && !counted.is_counted) {
+                if (long_ones_ >= metadata_long_max) co_return make_error_code(errc::too_many_peers);
+                ++long_ones_;
+                counted.is_counted = true;
             }
         }
         auto const info = core.take();
@@ -174,7 +175,7 @@ private:
     std::map<endpoint, known_peer> known_;
     std::vector<std::unique_ptr<announcer>> announcers_;
     std::size_t busy_ = 0;
-    std::uint64_t claimed_ = 0;  // bytes that peers under way say they will send
+    std::size_t long_ones_ = 0;  // conversations about long info dictionaries
     std::optional<result<metainfo::torrent>> found_;
 };
 }  // namespace

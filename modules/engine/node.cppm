@@ -67,7 +67,7 @@ public:
     result<std::shared_ptr<transfer>> add(std::shared_ptr<metainfo::torrent const>, transfer_options);
     /// Fetches from peers what a magnet link names, and its trackers and peers with it. Goes on until it is found:
     /// cancel it, by a deadline for example. Fails with `errc::v2_only`, `errc::stopped`, and when the torrent is none
-    /// that we read. At most `metadata_budget` bytes are kept. Source: BEP 9.
+    /// that we read. Source: BEP 9.
     net::task<result<found_torrent>> find(metainfo::magnet link, magnet_options options);
     /// Stops every transfer and listener; at most `farewell_timeout` plus the time to write the journals.
     net::task<void> stop();

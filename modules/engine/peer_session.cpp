@@ -326,22 +326,32 @@ void peer_session::on_ping(byte_view payload) {
     swarm_.tell(event::ping_received{address()});
 }
 
-/// Sends a piece of the info dictionary to who has a magnet link alone. Source: BEP 9.
+/// Somebody who has a magnet link alone asks for a piece of the info dictionary. Source: BEP 9.
 void peer_session::on_metadata(byte_view payload) {
     using kind = wire::metadata_message::kind;
     auto const asked = wire::parse_metadata_message(payload);
     auto const id = id_of(wire::metadata_extension);
     if (!asked || asked->what != kind::request || id == 0) return;
-    auto const info = swarm_.content->info_bytes();
-    auto const size = static_cast<std::uint32_t>(info.size());
-    auto const length = wire::metadata_piece_size(size, asked->piece);
-    wire::metadata_message answer{kind::reject, asked->piece};
-    if (length > 0 && metadata_sent_.take(swarm_.node.now())) {
-        answer.what = kind::data;
-        answer.total_size = size;
-        answer.data = info.subspan(std::size_t{asked->piece} * wire::metadata_piece_length, length);
+    auto const size = static_cast<std::uint32_t>(swarm_.content->info_bytes().size());
+    bool const is_there = wire::metadata_piece_size(size, asked->piece) > 0;
+    if (is_there && metadata_asked_.size() < metadata_asked_max && metadata_sent_.take(swarm_.node.now()))
+        metadata_asked_.push_back(asked->piece);
+    else
+        core.extension_message(id, wire::encode(wire::metadata_message{kind::reject, asked->piece}));
+    flush();
+}
+
+/// As much as the socket takes soon.
+void peer_session::send_metadata() {
+    while (!metadata_asked_.empty() && core.unsent_bytes() < send_watermark) {
+        auto const info = swarm_.content->info_bytes();
+        wire::metadata_message answer{wire::metadata_message::kind::data, metadata_asked_.front()};
+        answer.total_size = static_cast<std::uint32_t>(info.size());
+        answer.data = info.subspan(std::size_t{answer.piece} * wire::metadata_piece_length,
+                                   wire::metadata_piece_size(*answer.total_size, answer.piece));
+        core.extension_message(id_of(wire::metadata_extension), wire::encode(answer));
+        metadata_asked_.pop_front();
     }
-    core.extension_message(id, wire::encode(answer));
 }
 
 void peer_session::on_exchange(byte_view payload) {
@@ -363,6 +373,7 @@ void peer_session::tell_of_peers(time_point now) {
         if (!other || other == this || other->listens_at.port == 0) continue;
         auto const at = other->listens_at;
         if (at.address.is_local() && !remote.address.is_local()) continue;  // means something else there
+        if (at.address.is_loopback() && !remote.address.is_loopback()) continue;
         there.insert(at);
         if (told_peers_.contains(at) || news.added.size() >= wire::exchanged_max) continue;
         news.added.push_back({at, swarm_.picker.is_seed(other->slot), other->outgoing});
@@ -421,6 +432,7 @@ void peer_session::tick(time_point now) {
 net::task<std::error_code> peer_session::write() {
     std::array<byte_view, 2 * blocks_per_send + 2> runs;
     for (;;) {
+        send_metadata();
         co_await load_uploads();
         auto const count = core.unsent(runs);
         if (count == 0) {
@@ -527,6 +539,11 @@ net::task<void> peer_session::send_from_disk(std::span<block_ref const> blocks) 
         for (auto& each : jobs) each.read = store.read(each.block, each.buffer.bytes().first(each.block.length));
     });
     for (auto& each : jobs) {
+        if (!each.read && is(each.read.error(), condition::transient)) {
+            postponed_.push_back(each.block);  // it may be there at the next tick
+            if (swarm_.node.is_upload_limited()) ++granted_;
+            continue;
+        }
         if (!each.read) {
             core.reject(each.block);
             swarm_.content_failed(each.block.piece, each.read.error());

@@ -241,6 +241,7 @@ private:
     void handle(wire::any_event& happened);
     void on_ping(byte_view payload);
     void on_metadata(byte_view payload);
+    void send_metadata();
     void on_exchange(byte_view payload);
     void tell_of_peers(time_point now);
     std::uint8_t id_of(std::string_view extension) const;
@@ -265,9 +266,10 @@ private:
     std::map<std::uint64_t, open_ping> pings_;  // by number
     wire::budget pings_answered_;
     wire::budget metadata_sent_;
-    std::set<endpoint> told_peers_;  // of whom it knows by us
-    time_point next_exchange_{};     // ours
-    time_point exchange_due_{};      // its next one is heeded from then on
+    std::deque<std::uint32_t> metadata_asked_;  // pieces
+    std::set<endpoint> told_peers_;             // of whom it knows by us
+    time_point next_exchange_{};                // ours
+    time_point exchange_due_{};                 // its next one is heeded from then on
     std::vector<told_upload> told_uploads_;
 };
 

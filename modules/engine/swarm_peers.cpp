@@ -147,14 +147,20 @@ void swarm::add_peers(std::vector<endpoint> const& peers) {
 
 void swarm::hear_of(std::vector<wire::exchanged_peer> const& peers, ip_address const& told_by) {
     if (!exchanges_peers()) return;
-    auto hearsay = static_cast<std::size_t>(
-        std::ranges::count_if(known_, [](auto const& each) { return each.second.is_hearsay; }));
+    std::size_t hearsay = 0;
+    std::map<ip_address, std::size_t> ports_of;
+    for (auto const& [at, known] : known_)
+        if (known.is_hearsay) ++hearsay, ++ports_of[at.address.customer()];
     for (auto const& [at, is_seed, is_reachable] : peers) {
         if (at.port < hearsay_port_min || at.address.is_unspecified() || at.address.is_multicast()) continue;
         if (at.address.is_local() && !told_by.is_local()) continue;  // nobody from outside knows who is here
+        if (at.address.is_loopback() && !told_by.is_loopback()) continue;
         if (is_seed && is_upload_only()) continue;
         if (hearsay >= hearsay_max || known_.size() >= known_peers_max) break;
-        if (known_.try_emplace(at, known_peer{.is_hearsay = true}).second) ++hearsay;
+        // All that are told of may be one victim (class D5).
+        auto& ports = ports_of[at.address.customer()];
+        if (ports >= hearsay_per_address_max && !at.address.is_loopback()) continue;
+        if (known_.try_emplace(at, known_peer{.is_hearsay = true}).second) ++hearsay, ++ports;
     }
     if (was_checked_ && !is_stopping_) connect_more(node.now());
 }
@@ -204,12 +210,15 @@ void swarm::use_uploaded(peer_session const& peer) {
 
 void swarm::connect_more(time_point now) {
     if (!is_running() || !is_automatic_) return;
-    for (auto& [at, known] : known_) {
-        if (connecting_ >= connecting_max || session_count_ + connecting_ >= options_.peers_max) return;
-        if (known.is_busy || known.is_banned || known.try_at > now) continue;
-        known.is_busy = true;
-        ++connecting_;
-        spawn("connect " + at.to_string(), connect(at, nullptr));
+    for (bool const on_hearsay : {false, true}) {  // who was named goes first
+        for (auto& [at, known] : known_) {
+            if (connecting_ >= (on_hearsay ? hearsay_connecting_max : connecting_max)) break;
+            if (session_count_ + connecting_ >= options_.peers_max) return;
+            if (known.is_hearsay != on_hearsay || known.is_busy || known.is_banned || known.try_at > now) continue;
+            known.is_busy = true;
+            ++connecting_;
+            spawn("connect " + at.to_string(), connect(at, nullptr));
+        }
     }
 }
 

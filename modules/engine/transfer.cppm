@@ -84,14 +84,22 @@ inline constexpr std::size_t uploads_told_max = 64;
 inline constexpr auto exchange_heard_interval = 45s;
 /// Addresses that peers told us of; trackers, hubs and the user have the other half of `known_peers_max` (class D5).
 inline constexpr std::size_t hearsay_max = known_peers_max / 2;
+/// And ports of one customer among them; loopback excepted.
+inline constexpr std::size_t hearsay_per_address_max = 2;
+/// Connections being opened beyond which nobody is tried on hearsay: who was named goes first.
+inline constexpr std::size_t hearsay_connecting_max = connecting_max / 3;
 /// Whoever peers told us of is tried so often, and then left alone so long: he may be a victim, and no peer at all.
 inline constexpr unsigned hearsay_tries_max = 3;
 inline constexpr auto hearsay_rest = 1h;
 /// Ports below are not connected to on hearsay: no peer listens there, and others do.
 inline constexpr std::uint16_t hearsay_port_min = 1024;
 
-/// Bytes of info dictionaries that peers say they will send, for one magnet link at once (class D1).
-inline constexpr std::uint64_t metadata_budget = 64u << 20;
+/// An info dictionary that peers say is longer is a long one, and no more of those are fetched at once for one magnet
+/// link (class D1): what liars make us hold is bounded, and they keep nobody out who is not as long.
+inline constexpr std::uint32_t metadata_long = 1u << 20;
+inline constexpr std::size_t metadata_long_max = 4;
+/// Pieces of the info dictionary that a peer may have asked for and not got yet (class D3).
+inline constexpr std::size_t metadata_asked_max = 64;
 /// Pieces of the info dictionary sent to one peer: twice the whole at once, and so many more each second.
 inline constexpr std::uint32_t metadata_pieces_per_second = 16;
 

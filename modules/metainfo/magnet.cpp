@@ -222,7 +222,8 @@ magnet magnet_of(torrent const& of) {
 
 result<torrent> torrent_of(magnet const& link, byte_view info, limits const& within) {
     if (link.info_hash_v1 && hash::sha1_of(info) != *link.info_hash_v1) return errc::other_torrent;
-    if (link.info_hash_v2 && hash::sha256_of(info) != *link.info_hash_v2) return errc::other_torrent;
+    if (link.info_hash_v2 && hash::sha256_of(info) != *link.info_hash_v2)
+        return link.info_hash_v1 ? errc::hybrid_mismatch : errc::other_torrent;
     bencode::encoder out;
     out.dictionary();
     if (!link.trackers.empty()) {

@@ -402,7 +402,8 @@ std::string to_string(magnet const& link);
 /// The link that names this torrent and its trackers.
 magnet magnet_of(torrent const& of);
 /// The torrent that `link` names, from its info dictionary as peers sent it. Trackers, each a tier of its own, and web
-/// seeds are those of the link. Fails with `other_torrent` when `info` has another info-hash, and as `parse_torrent`.
+/// seeds are those of the link. Fails with `other_torrent` when `info` has another info-hash, with
+/// `hybrid_mismatch` when only its v2 one is another, and as `parse_torrent`.
 /// Source: BEP 9.
 result<torrent> torrent_of(magnet const& link, byte_view info, limits const& within = {});
 }  // namespace shoal::metainfo

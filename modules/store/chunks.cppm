@@ -145,7 +145,7 @@ public:
     std::optional<resident_bytes> view(block_ref block);
     /// Reads bytes of a piece; `into` has the size of `block`. [pool] Fails with `missing_file`, `truncated_file`...,
     /// and with `doubtful_piece` after a sync that failed, until the piece was read again: then the system may show
-    /// other bytes than were written.
+    /// other bytes than were written. What was read or viewed while that sync ran cannot be taken back.
     result<void> read(block_ref block, mutable_byte_view into);
 
     // Durability

@@ -78,7 +78,7 @@ void metadata_exchange::sent(std::size_t count) {
 }
 
 result<void> metadata_exchange::wake(time_point now) {
-    if (now >= deadline_) return errc::silent;
+    if (now >= deadline()) return errc::silent;
     return success();
 }
 
@@ -148,6 +148,7 @@ result<void> metadata_exchange::on_handshake(byte_view payload, time_point now) 
     peer_id_ = at->second;
     size_ = theirs.metadata_size;
     deadline_ = now + metadata_patience;
+    finish_by_ = deadline_ + std::chrono::seconds{*size_ / metadata_rate_min};
     ask();
     return success();
 }

@@ -22,6 +22,9 @@ inline constexpr std::uint32_t metadata_size_max = 16u << 20;
 inline constexpr std::size_t metadata_requests_max = 8;
 /// Bytes of other messages that are skipped before the peer is given up; its bitfield has at most 256 KiB.
 inline constexpr std::size_t metadata_skipped_max = 4u << 20;
+/// The slowest that a peer may send, bytes a second, besides its patience: who dribbles holds a place that an honest
+/// one could have.
+inline constexpr std::uint32_t metadata_rate_min = 32 * 1024;
 /// A peer that brings nothing new for so long is given up.
 inline constexpr duration metadata_patience = std::chrono::seconds{20};
 
@@ -62,7 +65,7 @@ public:
     result<void> receive(byte_view bytes, time_point now);
     /// Fails with `errc::silent` when the peer had its time.
     result<void> wake(time_point now);
-    time_point deadline() const noexcept { return deadline_; }
+    time_point deadline() const noexcept { return deadline_ < finish_by_ ? deadline_ : finish_by_; }
 
     byte_view unsent() const noexcept { return byte_view{out_}.subspan(out_at_); }
     void sent(std::size_t count);
@@ -88,6 +91,7 @@ private:
 
     metadata_settings settings_;
     time_point deadline_;
+    time_point finish_by_ = time_point::max();
     byte_vector out_;
     std::size_t out_at_ = 0;
     byte_vector message_;      // of the one that is arriving: length, id, extension id, and what is kept of the rest

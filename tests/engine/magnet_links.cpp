@@ -127,6 +127,42 @@ TEST_CASE("an info dictionary of several pieces comes whole, though it is more t
     });
 }
 
+TEST_CASE("a client that asks for all pieces of an info dictionary at once gets them all", "[engine][magnet]") {
+    std::vector<std::pair<std::string, std::size_t>> files;
+    for (int i = 0; i < 30'000; ++i) files.push_back({"a file with a name of some length " + std::to_string(i), 1});
+    auto const content = testing::make_content(files, {.format = metainfo::format::v1});
+    auto const count = content.torrent->info_bytes().size() / wire::metadata_piece_length + 1;
+    REQUIRE(count > engine::metadata_asked_max);  // more than is queued, and more than the socket takes at once
+    testing::temporary_folder from;
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& seeder = here.start();
+        auto options = giving(from.path());
+        options.by_hand = true;
+        (void)co_await here.checked(seeder.node->add(content.torrent, std::move(options)).value());
+        auto stream = (co_await here.outside.network.connect(seeder.at, std::nullopt)).value();
+        wire::handshake ours;
+        ours.hash = content.torrent->swarm_hash();
+        ours.id.bytes.fill(std::byte{'z'});
+        ours.fast = false;
+        REQUIRE(co_await shake_hands(*stream, ours, true));
+        wire::extension_handshake_message hello;
+        hello.m.emplace(wire::metadata_extension, std::uint8_t{5});
+        CHECK(co_await send(*stream, 0, wire::encode(hello)));
+        auto const theirs = wire::parse_extension_handshake((co_await receive(*stream))->second);
+        auto const id = theirs.value().m.at(std::string{wire::metadata_extension});
+        for (std::uint32_t piece = 0; piece < engine::metadata_asked_max; ++piece)
+            CHECK(co_await send(*stream, id,
+                                wire::encode(wire::metadata_message{wire::metadata_message::kind::request, piece})));
+        for (std::uint32_t piece = 0; piece < engine::metadata_asked_max; ++piece) {
+            auto const heard = co_await receive(*stream);
+            REQUIRE(heard);
+            auto const message = wire::parse_metadata_message(heard->second);
+            CHECK(message->piece == piece);
+            CHECK(message->what == wire::metadata_message::kind::data);
+        }
+    });
+}
+
 TEST_CASE("one honest peer among twenty liars is enough", "[engine][magnet]") {
     auto const content = some_content();
     testing::temporary_folder from;

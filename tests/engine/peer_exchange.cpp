@@ -123,6 +123,26 @@ TEST_CASE("a peer may tell of fifty others a minute, and of nobody's mail server
     });
 }
 
+TEST_CASE("peers that all lie at one address are no more than two", "[engine][exchange]") {
+    auto const content = some_content();
+    testing::temporary_folder to;
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& node = here.start();
+        auto const fetched = node.node->add(content.torrent, fetching(to.path())).value();
+        CHECK(co_await here.checked(fetched));
+        fetched->set_automatic(false);  // it hears, and connects to nobody
+        gossip peer{here, content};
+        co_await peer.connect(node.at);
+        auto const id = co_await peer.exchange_id();
+        wire::exchange_message victim;
+        for (std::uint16_t i = 0; i < 40; ++i)
+            victim.added.push_back({{ip_address::v4({10, 1, 2, 3}), static_cast<std::uint16_t>(2000 + i)}});
+        victim.added.push_back({{ip_address::v4({10, 1, 2, 4}), 2000}});
+        co_await peer.say(id, victim);
+        CHECK(co_await here.comes_true([&] { return fetched->known_peers().size() == 3; }));
+    });
+}
+
 TEST_CASE("private torrents, transfers by hand and those without it exchange no peers", "[engine][exchange]") {
     auto const is_offered = [](testing::content const& content, std::function<void(transfer_options&)> change) {
         testing::temporary_folder to;

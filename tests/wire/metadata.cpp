@@ -233,11 +233,11 @@ TEST_CASE("a peer that floods is given up", "[metadata]") {
 }
 
 TEST_CASE("a peer that brings nothing for long is given up, one that brings pieces is not", "[metadata]") {
-    auto const info = numbered(40'000);
-    auto exchange = begun(40'000);
+    auto const info = numbered(600'000);
+    auto exchange = begun(600'000);
     auto now = start;
     for (std::uint32_t piece = 0; piece < 2; ++piece) {
-        now += wire::metadata_patience - 1s;
+        now += wire::metadata_patience - 2s;
         CHECK(exchange.wake(now));
         CHECK(exchange.receive(data(info, piece), now));
     }
@@ -246,4 +246,17 @@ TEST_CASE("a peer that brings nothing for long is given up, one that brings piec
     CHECK(exchange.wake(now).error() == errc::silent);
     metadata_exchange mute{{}, start};
     CHECK(mute.wake(start + wire::metadata_patience).error() == errc::silent);
+}
+
+TEST_CASE("a peer that dribbles is given up, however regular it is", "[metadata]") {
+    auto const info = numbered(600'000);
+    auto exchange = begun(600'000);
+    auto now = start;
+    std::uint32_t piece = 0;
+    for (; piece < 30 && exchange.wake(now); ++piece) {
+        now += 10s;
+        (void)exchange.receive(data(info, piece), now);
+    }
+    CHECK(piece < 5);
+    CHECK(now - start <= wire::metadata_patience + 600'000s / wire::metadata_rate_min + 10s);
 }
