@@ -83,6 +83,17 @@ class RefusingHub:
         return bdecode(bytes(byte ^ mask[at % 4] for at, byte in enumerate(lines.read(length))))[0]
 
 
+# Names that a terminal, a shell, a log, a web page, a header or a database could act on (class B5).
+HOSTILE = [b"\x1b[31mred", b"\x1b]0;title\x07", "\x9b31m".encode(), b"a\rb", b"a\nb: c", b"tab\there", b"bell\x07", b"del\x7f", b"\x01\x02",
+           "\u202egpj.exe".encode(), "a\u200bb".encode(), "\u2028line".encode(), "\ufeffbom".encode(), "\x85next".encode(),
+           "\u2066iso".encode(), "\u00ad".encode(), "\U000e0041tag".encode(), b"$(touch owned)", b"`touch owned`", b"; touch owned", b"| cat", b"&& true",
+           b"-rf", b"--help", b"%s%n%x", b"%00", b"%2e%2e%2f", b"..%5c", b"a\\b", b"C:\\x", b"CON", b"nul.txt", b"x. ", b" x",
+           b"<script>alert(1)<script>", b"<img src=x onerror=alert(1)>", b"\" onload=\"x", b"' or 1=1 --", b"'; drop table torrents",
+           b"&lt;b&gt;", b"<b>bold<br>", b"javascript:alert(1)", b"{{7*7}}", b"${7*7}", b"*", b"?", b"[a]", b"~", b"#", b"a=b&c=d",
+           b"\\u0000", b'"quoted"', b"{\"a\":1}", b"le_total{a=\"b\"} 5", b"# HELP x", b"HTTP 1.1 200", b"Set-Cookie: a=b",
+           b"\xf0\x9f\x92\xa9", "e\u0301".encode(), b"x" * 250]
+
+
 class Share(ProgramTest):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="shoal-share-"))
@@ -270,6 +281,62 @@ class Share(ProgramTest):
         program = self.share(ours, options=["--get", link, "-o", self.folder / "got"])
         program.wait_for('"complete"')
         self.assertEqual((self.folder / "got" / "theirs.bin").read_bytes(), theirs.read_bytes())
+
+    def assert_clean(self, text, where):
+        """No line of it has what a terminal acts on, or what hides text."""
+        if isinstance(text, bytes):
+            text = text.decode()  # all of it is UTF-8
+        bad = [c for c in text if (ord(c) < 32 and c != "\n" and c != "\t") or 0x7f <= ord(c) < 0xa0
+               or c in "\u200b\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"]
+        self.assertEqual(bad, [], where)
+
+    def test_no_name_acts_on_anything_that_it_reaches(self):
+        self.assertGreaterEqual(len(HOSTILE), 60)
+        folder = self.folder / "shared" / "names"
+        folder.mkdir(parents=True)
+        for name in HOSTILE:
+            (pathlib.Path(os.fsdecode(os.fsencode(folder) + b"/" + name))).write_bytes(os.urandom(1000))
+        program = self.start_share(folder, options=["--each"], cwd=self.folder)
+        program.wait_for('"published"', len(HOSTILE))
+        lines = program.seen.split(b"\n")[:-1]
+        self.assertTrue(all(json.loads(line)["event"] for line in lines if line.startswith(b"{")))
+        found = self.peer("find", "--json").stdout
+        names = [line["name"] for line in map(json.loads, found.splitlines()) if line["event"] == "torrent"]
+        self.assertEqual(len(names), len(HOSTILE))
+        for line in found.splitlines():
+            self.assertNotRegex(line, "[<&\u2028]")  # it may end in a web page
+        listed = self.peer("find").stdout
+        self.assertEqual(listed.count("\n"), len(HOSTILE), "a line each")
+        self.assert_clean(listed, "find")
+        by_hash = dict(zip(names, [line["info_hash"] for line in map(json.loads, found.splitlines()) if line["event"] == "torrent"]))
+        for number, name in enumerate(names[::6]):
+            got = self.get(by_hash[name], out=f"got{number}")
+            self.assert_clean(got.stdout + got.stderr, name)
+            self.assertEqual(len(list((self.folder / f"got{number}").rglob("*"))), 1)
+        for name in HOSTILE[::5]:
+            missing = self.peer("get", "no such " + os.fsdecode(name), "-o", self.folder / "none", expect=NOT_FOUND)
+            self.assert_clean(missing.stderr, name)
+            self.assertEqual(missing.stdout, "")
+        for path, form in (("/metrics", "text"), ("/api/v1/torrents?limit=1000", "json")):
+            with urllib.request.urlopen(self.url.replace("/announce", path), timeout=PATIENCE) as answer:
+                text = answer.read()
+            self.assert_clean(text, path)
+            if form == "json":
+                self.assertEqual(len(json.loads(text)["torrents"]), len(HOSTILE))
+        self.assertEqual(self.hub.end(signal.SIGTERM), DONE)
+        self.assert_clean(self.hub.seen, "the hub's log")
+        self.assertEqual(program.end(signal.SIGTERM), DONE)
+        self.assert_clean(program.seen, "share")
+        self.assertEqual([path.name for path in self.folder.iterdir() if path.name.startswith("owned")], [])
+        for name in (b"\xff\xfe", b"\x9b31m", b"\xed\xa0\x80"):  # no text at all: it says so, and what it is
+            (self.folder / "bad").mkdir(exist_ok=True)
+            path = os.fsencode(self.folder / "bad") + b"/" + name
+            with open(path, "wb") as file:
+                file.write(b"content")
+            said = subprocess.run([PEER, "share", path, "--tracker", self.url], env=CLEAN, capture_output=True, timeout=PATIENCE)
+            self.assertEqual(said.returncode, FAILED, said)
+            self.assertRegex(said.stderr, b"not valid UTF-8|name that cannot be shared")
+            self.assert_clean(said.stderr, name)
 
     def test_share_prints_magnet_links_alone(self):
         film = self.made("film.bin")
