@@ -78,7 +78,7 @@ public:
     bool is_hungry() const override { return known_.size() < peers_enough; }
     void add_peers(std::vector<endpoint> const& peers) override {
         for (auto const& each : peers) {
-            if (each.port == 0 || each.address.is_unspecified() || each.address.is_multicast()) continue;
+            if (!can_be_peer(each)) continue;
             if (known_.size() >= known_peers_max) break;
             known_.try_emplace(each);
         }

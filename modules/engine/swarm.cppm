@@ -282,6 +282,9 @@ struct known_peer {
     time_point try_at{};
 };
 
+/// Whether one can connect there at all.
+bool can_be_peer(endpoint const& at) noexcept;
+
 /// Wait before the next try after so many failures in a row and this one.
 duration back_off(unsigned failures) noexcept;
 

@@ -33,6 +33,10 @@ import :transfer;
 import :swarm;
 
 namespace shoal::engine {
+bool can_be_peer(endpoint const& at) noexcept {
+    return at.port != 0 && !at.address.is_unspecified() && !at.address.is_multicast();
+}
+
 duration back_off(unsigned failures) noexcept {
     auto const doubled = reconnect_after * (1 << std::min(failures, 10u));
     return std::min<duration>(doubled, reconnect_after_max);
@@ -138,9 +142,11 @@ void swarm::interest_changed(peer_session& peer) {
 void swarm::add_peers(std::vector<endpoint> const& peers) {
     for (auto const& each : peers) introduce(each.address);
     for (auto const& each : peers) {
-        if (each.port == 0 || each.address.is_unspecified() || each.address.is_multicast()) continue;
+        if (!can_be_peer(each)) continue;
         if (known_.size() >= known_peers_max && !known_.contains(each)) return;
-        known_[each].is_hearsay = false;
+        // Who was only hearsay until now, and rests for it, is tried like anybody who is named.
+        if (auto& known = known_[each]; known.is_hearsay)
+            known = {.is_busy = known.is_busy, .is_banned = known.is_banned};
     }
     if (was_checked_ && !is_stopping_) connect_more(node.now());
 }
@@ -152,7 +158,7 @@ void swarm::hear_of(std::vector<wire::exchanged_peer> const& peers, ip_address c
     for (auto const& [at, known] : known_)
         if (known.is_hearsay) ++hearsay, ++ports_of[at.address.customer()];
     for (auto const& [at, is_seed, is_reachable] : peers) {
-        if (at.port < hearsay_port_min || at.address.is_unspecified() || at.address.is_multicast()) continue;
+        if (!can_be_peer(at) || at.port < hearsay_port_min) continue;
         if (at.address.is_local() && !told_by.is_local()) continue;  // nobody from outside knows who is here
         if (at.address.is_loopback() && !told_by.is_loopback()) continue;
         if (is_seed && is_upload_only()) continue;
