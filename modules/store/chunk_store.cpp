@@ -110,7 +110,11 @@ void chunk_store::reclaim(block_ref block) {
 
 std::optional<resident_bytes> chunk_store::view(block_ref block) {
     auto& state = *state_;
-    if (!is_held(block.piece) || is_doubtful(block.piece) || state.closed) return std::nullopt;
+    if (state.closed) return std::nullopt;
+    {
+        std::lock_guard const lock(state.mutex);
+        if (!state.held.test(block.piece) || state.doubtful.test(block.piece)) return std::nullopt;
+    }
     auto const& content = state.torrent->content();
     auto const offset = state.torrent->pieces().offset_of(block);
     auto const file = content.file_at(offset);
