@@ -82,9 +82,7 @@ hand_console::~hand_console() = default;
 net::task<int> hand_console::run() {
     auto& out = with_.out;
     auto const shown = escaped(content_->name());
-    if (auto const listening = with_.listen(); !listening)
-        co_return out.fail(exit_status::failed, "cannot listen on " + options_.transfer.listen.to_string() + ": " +
-                                                    listening.error().message());
+    with_.listen();
     self_ = *with_.listening;
     if (self_.address.is_unspecified()) self_.address = own_address();
     with_.observer = [this](engine::transfer_event const& happened) { on_event(happened); };

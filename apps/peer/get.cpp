@@ -103,20 +103,12 @@ std::size_t tracker_count(std::vector<found_target> const& targets, std::vector<
     return all.size();
 }
 
-/// Unless it does already. Throws `failure`.
-void listen(mover& with, transfer_options const& options) {
-    if (with.listening) return;
-    if (auto const listening = with.listen(); !listening)
-        throw failure{exit_status::failed,
-                      "cannot listen on " + options.listen.to_string() + ": " + listening.error().message()};
-}
-
 net::task<int> get(mover& with, get_options const& options) {
     auto& out = with.out;
     std::vector<found_target> targets;
     auto const asked_at = wall_clock::now();
     for (auto const& target : options.targets) {
-        if (is_magnet(target)) listen(with, options.transfer);
+        if (is_magnet(target)) with.listen();  // trackers are told the port
         auto const until = options.timeout ? asked_at + *options.timeout : wall_clock::time_point::max();
         auto found = co_await before_stop(with, find_target(with, options.transfer, target, until));
         if (!found)
@@ -125,7 +117,7 @@ net::task<int> get(mover& with, get_options const& options) {
         targets.push_back(*std::move(found));
     }
     auto const started = wall_clock::now();
-    listen(with, options.transfer);
+    with.listen();
     std::vector<std::shared_ptr<watched>> all;
     for (auto const& target : targets) {
         auto const& content = target.torrent;

@@ -73,8 +73,18 @@ bool asks_too_much(transfer_options const& options, output& out) {
     return true;
 }
 
-bool is_for_members(transfer_options const& options) {
-    return std::ranges::any_of(options.trackers, [](auto const& url) { return announce::passkey_of(url).has_value(); });
+bool is_for_members(std::vector<std::string> const& trackers) {
+    return std::ranges::any_of(trackers, [](auto const& url) { return announce::passkey_of(url).has_value(); });
+}
+
+void tell(output& out, engine::event::announced const& answer) {
+    auto const url = announce::without_passkey(answer.url);
+    out.event("announce", {{"url", url}, {"peers", answer.peers}});
+    if (!answer.warning.empty()) out.note("tracker " + escaped(url) + " warns: " + escaped(answer.warning));
+}
+
+void tell(output& out, engine::event::announce_failed const& answer) {
+    out.note("tracker " + escaped(announce::without_passkey(answer.url)) + ": " + escaped(answer.why));
 }
 
 exit_status status_of(std::error_code why) {
@@ -144,13 +154,15 @@ net::task<void> mover::watch_signals() {
     wake();
 }
 
-result<void> mover::listen() {
-    auto const asked = options_.listen;
-    SHOAL_TRY(auto const bound, node_.listen(asked));
-    listening = bound;
-    out.event("listening", {{"address", bound.to_string()}});
-    out.note("listening on " + bound.to_string());
-    return success();
+void mover::listen() {
+    if (listening) return;
+    auto const bound = node_.listen(options_.listen);
+    if (!bound)
+        throw failure{exit_status::failed,
+                      "cannot listen on " + options_.listen.to_string() + ": " + bound.error().message()};
+    listening = bound.value();
+    out.event("listening", {{"address", listening->to_string()}});
+    out.note("listening on " + listening->to_string());
 }
 
 result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent const> content,
@@ -176,11 +188,8 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
     options.is_hashed = how.is_hashed;
     options.peers_max = options_.peers_max;
     // Members are told of by their hub alone.
-    auto const is_members = [](auto const& url) { return announce::passkey_of(url).has_value(); };
-    auto const& tiers = content->trackers();
     options.peer_exchange =
-        options_.pex && !is_for_members(options_) &&
-        std::ranges::none_of(tiers, [&](auto const& tier) { return std::ranges::any_of(tier, is_members); });
+        options_.pex && !is_for_members(options_.trackers) && std::ranges::none_of(content->trackers(), is_for_members);
     options.on_event = [this, which = added.get()](engine::transfer_event const& happened) {
         on_event(*which, happened);
     };
@@ -267,12 +276,10 @@ void mover::on_event(watched& which, engine::transfer_event const& happened) {
         auto const hub =
             announced->session.empty() ? std::nullopt : engine::session_url(announced->url, announced->session);
         if (hub && !is_ending_) hold_session(*hub, which.transfer);
-        auto const url = announce::without_passkey(announced->url);
-        out.event("announce", {{"url", url}, {"peers", announced->peers}});
-        if (!announced->warning.empty()) out.note("tracker " + escaped(url) + " warns: " + escaped(announced->warning));
+        tell(out, *announced);
     } else if (auto const* refused = std::get_if<event::announce_failed>(&happened)) {
         which.was_kept_out = which.was_kept_out || refused->why.starts_with(announce::not_permitted);
-        out.note("tracker " + escaped(announce::without_passkey(refused->url)) + ": " + escaped(refused->why));
+        tell(out, *refused);
     }
 }
 

@@ -31,13 +31,17 @@ namespace shoal::cli {
 /// Whether the options ask for what would be unsafe to leave out and is not built yet; it has been said then.
 bool asks_too_much(transfer_options const& options, output& out);
 
-/// Whether a tracker of the options is one for its members alone: its URL has a passkey.
-bool is_for_members(transfer_options const& options);
+/// Whether one of these trackers is for its members alone: its URL has a passkey.
+bool is_for_members(std::vector<std::string> const& trackers);
 
 /// Without a peer or a tracker that ever answered, a command that fetches gives up after this long.
 inline constexpr auto unreachable_after = std::chrono::seconds{30};
 /// And after this long where the one tracker wants a passkey: where there are more, another one may still answer.
 inline constexpr auto kept_out_after = std::chrono::seconds{3};
+
+/// How a tracker answered, as results and notes; without its passkey.
+void tell(output& out, engine::event::announced const& answer);
+void tell(output& out, engine::event::announce_failed const& answer);
 
 /// The exit status that an error of the engine or the store deserves.
 exit_status status_of(std::error_code why);
@@ -76,8 +80,8 @@ public:
     /// Runs `command` and then stops the node. Returns what the command returned.
     int run(std::function<net::task<int>(mover&)> command);
 
-    /// Listens as the options say, and says so.
-    result<void> listen();
+    /// Listens as the options say, and says so; unless it does already. Throws `failure`.
+    void listen();
     /// Adds a torrent whose content is, or will be, below `directory`.
     result<std::shared_ptr<watched>> add(std::shared_ptr<metainfo::torrent const> content,
                                          std::filesystem::path const& directory, moved_as how = {});

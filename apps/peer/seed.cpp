@@ -19,9 +19,7 @@ namespace {
 net::task<int> seed(mover& with, seed_options const& options, std::shared_ptr<metainfo::torrent const> content) {
     auto& out = with.out;
     auto const shown = escaped(content->name());
-    if (auto const listening = with.listen(); !listening)
-        co_return out.fail(exit_status::failed, "cannot listen on " + options.transfer.listen.to_string() + ": " +
-                                                    listening.error().message());
+    with.listen();
     auto added = with.add(content, options.directory);
     if (!added) co_return out.fail(status_of(added.error()), shown + ": " + added.error().message());
     std::vector<std::shared_ptr<watched>> const all{added.value()};

@@ -118,7 +118,7 @@ look look_at(shared const& what, share_options const& options, hashing_progress*
         making.piece_length = static_cast<std::uint32_t>(options.piece_length);
         for (auto const& url : options.transfer.trackers) making.trackers.push_back({announce::without_passkey(url)});
         // Where members only are let in, other clients shall not tell the world of it (BEP 27).
-        making.is_private = is_for_members(options.transfer);
+        making.is_private = is_for_members(options.transfer.trackers);
         making.created_by = "Shoal " SHOAL_VERSION;
         making.threads = options.threads;
         making.known = unchanged(what, content);
@@ -246,7 +246,7 @@ net::task<void> sharing::share(shared& what, look made) {
     auto added = with_.add(made.content, made.place,
                            {.writable = false,
                             .wanted_files = {},
-                            .members_only = is_for_members(options_.transfer),
+                            .members_only = is_for_members(options_.transfer.trackers),
                             .is_hashed = true,
                             .names = std::move(made.names)});
     if (!added) {
@@ -496,9 +496,7 @@ net::task<int> share(mover& with, share_options const& options) {
     if (!url) co_return out.fail(exit_status::wrong_usage, "share: --tracker names no hub (http or https)");
     if (!options.fetch.empty() && options.directory.empty())
         co_return out.fail(exit_status::wrong_usage, "share: --get needs a folder (-o)");
-    if (auto const listening = with.listen(); !listening)
-        co_return out.fail(exit_status::failed, "cannot listen on " + options.transfer.listen.to_string() + ": " +
-                                                    listening.error().message());
+    with.listen();
     auto& hub = with.hold_session(*url, nullptr);
     sharing all{with, options, hub, *shown};
     auto const status = co_await before_stop(with, all.run());

@@ -91,10 +91,10 @@ void on_event(output& out, search_state& state, engine::transfer_event const& ha
         state.was_reached = true;
     } else if (auto const* announced = std::get_if<event::announced>(&happened)) {
         state.was_reached = true;
-        out.event("announce", {{"url", announce::without_passkey(announced->url)}, {"peers", announced->peers}});
+        tell(out, *announced);
     } else if (auto const* refused = std::get_if<event::announce_failed>(&happened)) {
         state.was_kept_out = state.was_kept_out || refused->why.starts_with(announce::not_permitted);
-        out.note("tracker " + escaped(announce::without_passkey(refused->url)) + ": " + escaped(refused->why));
+        tell(out, *refused);
     }
 }
 
