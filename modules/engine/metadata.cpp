@@ -47,6 +47,7 @@ public:
         for (auto const& url : link.trackers) tiers.push_back({url});
         for (auto& tier : tiers_with(std::move(tiers), options_.trackers))
             announcers_.push_back(std::make_unique<announcer>(*this, std::move(tier)));
+        dht_announcer_.emplace(*this, false);
         add_peers(options_.connect);
     }
 
@@ -54,6 +55,7 @@ public:
         co_await net::in_task_group([this](net::task_group& tasks) -> net::task<void> {
             tasks.on_failure = node_.settings.on_failure;
             for (auto& each : announcers_) tasks.spawn("announce", each->run());
+            if (is_public()) tasks.spawn("ask the DHT", dht_announcer_->run());
             for (auto const& each : link_.peers) tasks.spawn("resolve", resolve(each));
             while (!found_) {
                 connect_more(tasks);
@@ -84,6 +86,8 @@ public:
         }
         news_.notify();
     }
+    void hear_of(std::vector<endpoint> const& peers) override { add_peers(peers); }
+    bool is_public() const noexcept override { return options_.is_public; }
     void tell(transfer_event const& happened) override {
         if (options_.on_event) options_.on_event(happened);
     }
@@ -174,6 +178,7 @@ private:
     net::signal news_;
     std::map<endpoint, known_peer> known_;
     std::vector<std::unique_ptr<announcer>> announcers_;
+    std::optional<dht_announcer> dht_announcer_;
     std::size_t busy_ = 0;
     std::size_t long_ones_ = 0;  // conversations about long info dictionaries
     std::optional<result<metainfo::torrent>> found_;

@@ -40,7 +40,11 @@ peer_id random_id(net::random& random) {
     std::ranges::copy(as_bytes(mark), id.bytes.begin());
     return id;
 }
+/// Ports that are tried until one is free for TCP and UDP.
+constexpr std::size_t listen_tries_max = 16;
 }  // namespace
+
+node_state::~node_state() = default;
 
 node_state::node_state(net::environment around, asio::any_io_executor executor, node_settings with)
     : outside(around),
@@ -60,6 +64,7 @@ wire::handshake node_state::handshake_for(info_hash const& hash) const {
     wire::handshake ours;
     ours.hash = hash;
     ours.id = id;
+    ours.dht = !datagram_ports.empty() && settings.dht;
     return ours;
 }
 
@@ -159,10 +164,38 @@ peer_id const& node::id() const noexcept {
 }
 
 result<endpoint> node::listen(endpoint at) {
-    SHOAL_TRY(auto listener, state_->outside.network.listen(at));
+    return state_->listen(at);
+}
+
+std::error_code node::datagram_trouble() const noexcept {
+    return state_->datagram_trouble;
+}
+
+result<endpoint> node_state::listen(endpoint at) {
+    SHOAL_TRY(auto listener, outside.network.listen(at));
+    std::unique_ptr<net::datagram_socket> socket;
+    datagram_trouble = {};
+    for (std::size_t tries = 1; wants_datagrams(); ++tries) {
+        auto opened = outside.network.open_datagram(listener->local());
+        if (opened) {
+            socket = std::move(opened.value());
+            break;
+        }
+        datagram_trouble = opened.error();
+        if (at.port != 0 || tries >= listen_tries_max) break;
+        SHOAL_TRY(auto another, outside.network.listen(at));  // somebody has the UDP port of this number
+        listener = std::move(another);
+    }
     auto const bound = listener->local();
-    if (state_->port == 0) state_->port = bound.port;
-    state_->tasks.spawn("accept " + bound.to_string(), state_->accept(std::move(listener)));
+    if (port == 0) port = bound.port;
+    tasks.spawn("accept " + bound.to_string(), accept(std::move(listener)));
+    if (!socket) return bound;
+    datagram_trouble = {};
+    auto& opened = *datagram_ports.emplace_back(std::make_unique<datagram_port>(*this, std::move(socket)));
+    tasks.spawn("datagrams " + bound.to_string(), opened.receive());
+    tasks.spawn("deadlines " + bound.to_string(), opened.keep_time());
+    if (opened.dht() && !settings.dht_routers.empty())
+        tasks.spawn("routers of the DHT", resolve_nodes(settings.dht_routers, true));
     return bound;
 }
 

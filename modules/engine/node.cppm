@@ -32,6 +32,11 @@ struct node_settings {
     std::uint64_t upload_limit = 0;                ///< Bytes per second for all transfers; 0 for none.
     std::uint64_t download_limit = 0;              ///< The same.
     std::optional<ip_address> outgoing_from = {};  ///< Address that connections are made from.
+    /// Takes part in the DHT (BEP 5) at the UDP port of the same number, once it listens.
+    bool dht = false;
+    /// Nodes to begin with, by name; asked while too few others are known.
+    std::vector<metainfo::host_port> dht_routers = {};
+    byte_vector dht_state = {};  ///< What `node::dht_state` gave in an earlier run; anything else is as nothing.
     /// Told of an exception that ended a task of the node or of a transfer: a defect, or no memory. Only that task has
     /// ended. Called on the home executor.
     std::function<void(std::string_view task, std::exception_ptr const& why)> on_failure = {};
@@ -41,6 +46,7 @@ struct node_settings {
 struct magnet_options {
     std::vector<endpoint> connect = {};      ///< Peers to try first, besides those of the link.
     std::vector<std::string> trackers = {};  ///< Besides those of the link.
+    bool is_public = true;                   ///< As in `transfer_options`.
     transfer_observer on_event = {};         ///< Is told of trackers' answers, and of peers that are talked to.
 };
 struct found_torrent {
@@ -59,8 +65,15 @@ public:
     node(node const&) = delete;
     node& operator=(node const&) = delete;
 
-    /// Accepts peers at an address (port 0: any) and gives the one that was bound.
+    /// Accepts peers at an address (port 0: any) and gives the one that was bound. Where the settings want a UDP port
+    /// beside it and there is none, it goes on without: see `datagram_trouble`.
     result<endpoint> listen(endpoint at);
+    /// Why the last `listen` has no UDP port although the settings want one; no error when it has.
+    std::error_code datagram_trouble() const noexcept;
+    /// What the DHT knows, for the next run. Bencoded; empty where there is no DHT.
+    byte_vector dht_state() const;
+    /// Nodes of the DHT that are known.
+    std::size_t dht_nodes() const;
     /// Begins a transfer: opens the store, checks what is there, joins the swarm. Fails with `errc::v2_only`,
     /// `errc::already_added`, or `errc::stopped` once `stop` was called; errors of the store come from
     /// `transfer::checked`.

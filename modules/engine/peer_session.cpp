@@ -91,6 +91,8 @@ peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wi
         core.extension_handshake(ours);
     }
     core.send_bitfield(owner.picker.have());
+    if (auto const dht_port = owner.node.dht_port(remote.address); theirs.dht && dht_port != 0 && owner.is_public())
+        core.port(dht_port);
 }
 
 net::task<std::error_code> peer_session::run() {
@@ -202,6 +204,9 @@ void peer_session::handle(wire::any_event& happened) {
                        if (message.id == own_ping_id) on_ping(message.payload);
                        if (message.id == own_metadata_id) on_metadata(message.payload);
                        if (message.id == own_exchange_id) on_exchange(message.payload);
+                   },
+                   [&](event::port& port) {
+                       if (swarm_.is_public()) swarm_.node.hear_of_nodes({{remote.address, port.number}});
                    },
                    [&](event::cancelled_upload&) {},  // already with the socket
                    [](auto&) {},                      // choked, unchoked: `fill` looks; the rest is of no use yet

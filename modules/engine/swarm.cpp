@@ -53,7 +53,8 @@ swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torren
       completed_(node.home),
       files_ready_(node.home),
       choke_round_(node.home),
-      choker_({.slots = 0, .seed = node.outside.random.next()}) {
+      choker_({.slots = 0, .seed = node.outside.random.next()}),
+      dht_announcer_(*this, true) {
     tasks_.on_failure = announcing_.on_failure = node.settings.on_failure;
     if (options_.peers_max == 0) options_.peers_max = peers_max_default;
     is_automatic_ = !options_.by_hand;

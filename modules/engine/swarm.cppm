@@ -23,6 +23,7 @@ import shoal.asio;
 import shoal.core;
 import shoal.announce;
 import shoal.choker;
+import shoal.dht;
 import shoal.metainfo;
 import shoal.net;
 import shoal.picker;
@@ -34,6 +35,8 @@ import :node;
 namespace shoal::engine {
 class swarm;
 class announcer;
+class datagram_port;
+class dht_announcer;
 
 /// A block buffer that finds its way back to its pool.
 class lent_buffer {
@@ -78,6 +81,9 @@ struct node_state {
     std::vector<block_ref> chosen;  ///< Of one `fill`; kept for its memory.
     std::unordered_map<info_hash, swarm*> swarms;
     std::vector<std::shared_ptr<transfer>> transfers;
+    std::vector<std::unique_ptr<datagram_port>> datagram_ports;
+    std::unordered_multimap<info_hash, dht_announcer*> dht_announcers;
+    std::error_code datagram_trouble;
     std::size_t handshakes = 0;
     std::map<ip_address, std::size_t> handshakes_of;  ///< By customer.
     bool is_stopping = false;                         ///< No stranger is listened to any more.
@@ -85,6 +91,16 @@ struct node_state {
     net::task_group tasks;
 
     time_point now() const { return outside.clock.now(); }
+    ~node_state();
+    result<endpoint> listen(endpoint at);
+    bool wants_datagrams() const noexcept { return settings.dht; }
+    /// The port of our DHT node in this address family; 0 where there is none.
+    std::uint16_t dht_port(ip_address const& family) const noexcept;
+    /// Nodes of the DHT may be there.
+    void hear_of_nodes(std::vector<endpoint> const& at);
+    /// The same by name; found out in a task of its own.
+    void hear_of_nodes(std::vector<metainfo::host_port> named);
+    net::task<void> resolve_nodes(std::vector<metainfo::host_port> named, bool are_routers);
     net::task<void> accept(std::unique_ptr<net::listener> at);
     net::task<void> greet(std::unique_ptr<net::stream> stranger);
     /// Hands out the limited upload, block by block, to one session after another.
@@ -119,6 +135,10 @@ public:
     /// Few peers are there and more are needed.
     virtual bool is_hungry() const = 0;
     virtual void add_peers(std::vector<endpoint> const& peers) = 0;
+    /// Somebody who may be anybody says that these take part.
+    virtual void hear_of(std::vector<endpoint> const& peers) = 0;
+    /// Others than trackers and hubs may be told of it.
+    virtual bool is_public() const noexcept = 0;
     virtual void tell(transfer_event const& happened) = 0;
 };
 
@@ -154,6 +174,55 @@ private:
     bool is_completed_ = false;
     announce::failure refused_;                 // by the last announce; its reason is empty when it was not
     std::map<std::string, time_point> ask_at_;  // by URL; the end of time: never
+};
+
+/// A UDP port of the node, of the same number as its TCP port: the node of the DHT is there.
+class datagram_port {
+public:
+    /// `owner` outlives it.
+    datagram_port(node_state& owner, std::unique_ptr<net::datagram_socket> socket);
+    /// Receives and sends until cancelled or closed.
+    net::task<void> receive();
+    /// Wakes the cores when their time has come.
+    net::task<void> keep_time();
+    void close() { socket_->close(); }
+
+    endpoint const local;
+    /// Nothing where the settings want no DHT. Call `news` after each input.
+    dht::node* dht() noexcept { return dht_ ? &*dht_ : nullptr; }
+    /// Something was said to a core: sends what it wants to send.
+    void news();
+
+private:
+    void hand_on(dht::any_event const& happened);
+
+    node_state& node_;
+    std::unique_ptr<net::datagram_socket> socket_;
+    std::optional<dht::node> dht_;
+    net::signal deadline_moved_;
+};
+
+/// Looks for peers of one torrent by the DHT, and where `announces`, tells it of us. Source: BEP 5.
+class dht_announcer {
+public:
+    /// `owner` outlives it.
+    dht_announcer(announced& owner, bool announces);
+    dht_announcer(dht_announcer const&) = delete;
+    dht_announcer& operator=(dht_announcer const&) = delete;
+    ~dht_announcer();
+    /// Goes on until cancelled, or until there is no DHT or the torrent is not public any more.
+    net::task<void> run();
+    void found(std::vector<endpoint> const& peers);
+    void ended(dht::event::search_ended const& search);
+
+private:
+    announced& owner_;
+    node_state& node_;
+    info_hash const torrent_;
+    bool const announces_;
+    net::signal news_;
+    std::size_t under_way_ = 0;
+    event::dht_searched outcome_{};
 };
 
 /// One connected peer of a swarm: a wire conversation, its socket, and the blocks under way.
@@ -301,12 +370,14 @@ public:
     transfer_status status() const;
     std::vector<peer_status> peers() const;
     void add_peers(std::vector<endpoint> const& peers) override;
-    /// A peer at `told_by` says that these take part. Who is told by others than trackers and hubs is no member.
+    void hear_of(std::vector<endpoint> const& peers) override;
+    /// A peer at `told_by` says that these take part.
     void hear_of(std::vector<wire::exchanged_peer> const& peers, ip_address const& told_by);
-    /// Whether peers are told of peers.
-    bool exchanges_peers() const noexcept {
-        return options_.peer_exchange && !options_.by_hand && !options_.members_only && !content->is_private();
+    bool is_public() const noexcept override {
+        return options_.is_public && !options_.by_hand && !options_.members_only && !content->is_private();
     }
+    /// Whether peers are told of peers.
+    bool exchanges_peers() const noexcept { return options_.peer_exchange && is_public(); }
     void serve_members_only() noexcept { options_.members_only = true; }
     std::vector<endpoint> known_peers() const;
     void learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const& told);
@@ -500,5 +571,6 @@ private:
     std::map<endpoint, std::uint64_t> uploaded_told_;  // by a hub
     std::vector<net::signal*> waiting_;                // of `comes_true`
     std::vector<std::unique_ptr<announcer>> announcers_;
+    dht_announcer dht_announcer_;
 };
 }  // namespace shoal::engine

@@ -74,6 +74,9 @@ void swarm::set_automatic(bool is_on) {
 void swarm::start_announcing() {
     if (is_stopping_ || std::exchange(is_announcing_, true)) return;
     for (auto& each : announcers_) announcing_.spawn("announce", each->run());
+    if (!is_public()) return;
+    announcing_.spawn("announce to the DHT", dht_announcer_.run());
+    node.hear_of_nodes(content->nodes());
 }
 
 net::task<void> swarm::stop_announcing() {

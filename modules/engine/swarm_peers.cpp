@@ -153,15 +153,24 @@ void swarm::add_peers(std::vector<endpoint> const& peers) {
 
 void swarm::hear_of(std::vector<wire::exchanged_peer> const& peers, ip_address const& told_by) {
     if (!exchanges_peers()) return;
+    std::vector<endpoint> credible;
+    for (auto const& [at, is_seed, is_reachable] : peers) {
+        if (at.address.is_local() && !told_by.is_local()) continue;  // nobody from outside knows who is here
+        if (at.address.is_loopback() && !told_by.is_loopback()) continue;
+        if (is_seed && is_upload_only()) continue;
+        credible.push_back(at);
+    }
+    hear_of(credible);
+}
+
+void swarm::hear_of(std::vector<endpoint> const& peers) {
+    if (!is_public()) return;
     std::size_t hearsay = 0;
     std::map<ip_address, std::size_t> ports_of;
     for (auto const& [at, known] : known_)
         if (known.is_hearsay) ++hearsay, ++ports_of[at.address.customer()];
-    for (auto const& [at, is_seed, is_reachable] : peers) {
+    for (auto const& at : peers) {
         if (!can_be_peer(at) || at.port < hearsay_port_min) continue;
-        if (at.address.is_local() && !told_by.is_local()) continue;  // nobody from outside knows who is here
-        if (at.address.is_loopback() && !told_by.is_loopback()) continue;
-        if (is_seed && is_upload_only()) continue;
         if (hearsay >= hearsay_max || known_.size() >= known_peers_max) break;
         // All that are told of may be one victim (class D5).
         auto& ports = ports_of[at.address.customer()];

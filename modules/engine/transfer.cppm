@@ -91,6 +91,10 @@ inline constexpr std::size_t hearsay_connecting_max = connecting_max / 3;
 /// Whoever peers told us of is tried so often, and then left alone so long: he may be a victim, and no peer at all.
 inline constexpr unsigned hearsay_tries_max = 3;
 inline constexpr auto hearsay_rest = 1h;
+/// Time between two announces to the DHT, where most nodes keep them for half an hour.
+inline constexpr auto dht_announce_interval = 15min;
+/// Few peers while we need some: the DHT is asked again after so long, and after twice that, up to the interval.
+inline constexpr auto dht_ask_again_after = 15s;
 /// Ports below are not connected to on hearsay: no peer listens there, and others do.
 inline constexpr std::uint16_t hearsay_port_min = 1024;
 
@@ -239,12 +243,17 @@ struct announce_failed {
     std::string url;
     std::string why;  ///< The tracker's words are a stranger's: escape them.
 };
+struct dht_searched {   ///< The DHT was asked for peers.
+    std::size_t nodes;  ///< That answered.
+    std::size_t told;   ///< That were told of us.
+    std::size_t peers;  ///< That were found.
+};
 }  // namespace event
 using transfer_event =
     std::variant<event::checked, event::piece_verified, event::piece_rejected, event::completed, event::failed,
                  event::recovered, event::peer_joined, event::peer_left, event::peer_introduced, event::ping_received,
                  event::download_began, event::upload_began, event::upload_finished, event::announced,
-                 event::announce_failed>;
+                 event::announce_failed, event::dht_searched>;
 /// Called on the home executor; must not block and must not destroy the transfer.
 using transfer_observer = std::function<void(transfer_event const&)>;
 }  // namespace shoal::engine
@@ -265,8 +274,10 @@ struct transfer_options {
     bool sequential = false;                       ///< Pieces in order instead of rarest first.
     bool is_hashed = false;                        ///< The caller has just hashed the content: nothing is read again.
     bool by_hand = false;                          ///< See `transfer::set_automatic`.
-    /// Tells peers of peers, and hears of them (BEP 11): unless the torrent is private, `by_hand` or `members_only`.
-    bool peer_exchange = true;
+    /// Others than trackers and hubs may be told: peers, the DHT, the local network. Never of a torrent that is private
+    /// (BEP 27), `by_hand` or `members_only`.
+    bool is_public = true;
+    bool peer_exchange = true;  ///< Tells peers of peers, and hears of them (BEP 11), where `is_public`.
     /// Serves only addresses that a tracker or a hub has named, or `connect`: for trackers that let members alone in. A
     /// member whom we have not heard of yet is heard of within `naming_patience`.
     bool members_only = false;  ///< See also `transfer::serve_members_only`.

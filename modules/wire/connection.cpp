@@ -84,6 +84,14 @@ void connection::extension_handshake(extension_handshake_message message) {
     extension_message(0, encode(message));
 }
 
+void connection::port(std::uint16_t udp_port) {
+    std::array<std::byte, 7> out{};
+    store_be(out, std::uint32_t{3});
+    out[4] = static_cast<std::byte>(message::port);
+    store_be(mutable_byte_view{out}.subspan(5), udp_port);
+    outbox_.add(out);
+}
+
 void connection::extension_message(std::uint8_t id, byte_view payload) {
     if (!settings_.extensions) return;
     std::array<std::byte, 6> head{};

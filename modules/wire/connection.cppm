@@ -310,6 +310,8 @@ public:
     /// `reqq` is filled in with `settings::reqq_own` when absent. Nothing is sent unless extensions are negotiated.
     /// From here on messages under the ids in `m` are told; those under ids that no handshake of ours had are skipped.
     void extension_handshake(extension_handshake_message message);
+    /// Where our DHT node is, for peers whose handshake says that they have one. Source: BEP 5.
+    void port(std::uint16_t udp_port);
     /// `id` is the one the peer gave in its `m`. At most `limits::extension_max` bytes.
     void extension_message(std::uint8_t id, byte_view payload);
 

@@ -21,6 +21,7 @@ constexpr std::byte extensions_bit{0x10};  // BEP 10
 constexpr std::size_t last_byte = reserved_at + 7;
 constexpr std::byte fast_bit{0x04};  // BEP 6
 constexpr std::byte v2_bit{0x10};    // BEP 52, "upgrade path"
+constexpr std::byte dht_bit{0x01};   // BEP 5
 }  // namespace
 
 std::array<std::byte, handshake_length> encode(handshake const& from) {
@@ -29,6 +30,7 @@ std::array<std::byte, handshake_length> encode(handshake const& from) {
     if (from.extensions) out[extensions_byte] |= extensions_bit;
     if (from.fast) out[last_byte] |= fast_bit;
     if (from.v2) out[last_byte] |= v2_bit;
+    if (from.dht) out[last_byte] |= dht_bit;
     std::ranges::copy(from.hash.bytes, out.begin() + hash_at);
     std::ranges::copy(from.id.bytes, out.begin() + id_at);
     return out;
@@ -42,6 +44,7 @@ result<handshake> parse_handshake(byte_view bytes) {
         .fast = (bytes[last_byte] & fast_bit) != std::byte{},
         .extensions = (bytes[extensions_byte] & extensions_bit) != std::byte{},
         .v2 = (bytes[last_byte] & v2_bit) != std::byte{},
+        .dht = (bytes[last_byte] & dht_bit) != std::byte{},
     };
 }
 

@@ -131,6 +131,7 @@ struct handshake {
     bool fast = true;        ///< Fast extension, BEP 6.
     bool extensions = true;  ///< Extension protocol, BEP 10.
     bool v2 = false;         ///< The sender can upgrade to BitTorrent v2, BEP 52.
+    bool dht = false;        ///< The sender has a DHT node, BEP 5.
     friend bool operator==(handshake const&, handshake const&) = default;
 };
 inline constexpr std::size_t handshake_length = 68;  ///< Bytes.

@@ -1,0 +1,117 @@
+module;
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+module shoal.dht;
+import shoal.bencode;
+import shoal.core;
+
+/// How a node answers others, and how much: a query's source may be forged, so that the answer goes to a victim.
+namespace shoal::dht {
+namespace {
+/// Source: BEP 5, "Errors".
+constexpr std::int64_t protocol_error = 203, method_unknown = 204;
+/// Bytes that a list of peers takes besides them: `6:valuesle`, and the length before each.
+constexpr std::size_t values_frame = 10;
+constexpr std::size_t value_bytes(bool is_v6) noexcept {
+    return is_v6 ? 3 + 18 : 2 + 6;
+}
+}  // namespace
+
+void node::receive(endpoint const& from, byte_view datagram, time_point now) {
+    auto const read = parse(datagram);
+    if (read && is_mine(from) && is_usable(from)) {
+        auto const& [transaction, content] = read.value();
+        if (auto const* asked = std::get_if<query>(&content))
+            answer(from, transaction, *asked, datagram.size(), now);
+        else if (auto const* told = std::get_if<reply>(&content))
+            on_reply(from, transaction, *told, now);
+        // A failure is as no answer: the query runs out, and whoever forges one has done nothing.
+    }
+    settle(now);
+}
+
+void node::answer(endpoint const& from, byte_view transaction, query const& asked, std::size_t bytes, time_point now) {
+    if (asked.id == id()) return;                     // ourselves, or somebody who would be us
+    if (!may_send(from.address, bytes, now)) return;  // not even the work is done
+    reply told;
+    told.id = id();
+    std::array<std::byte, 8> token;
+    auto const room = [&] { return std::min(reply_bytes_max, reply_factor_max * bytes); };
+    switch (asked.what) {
+        case method::ping:
+            break;
+        case method::get_peers:
+            token = store_.token_for(from.address, now);
+            told.token = token;
+            [[fallthrough]];
+        case method::find_node:
+            told.nodes = table_.nearest(asked.target, bucket_size, now);
+            break;
+        case method::announce_peer:
+            if (!store_.is_token(asked.token, from.address, now))
+                return refuse(from, transaction, protocol_error, "bad token", bytes, now);
+            store_.add(info_hash{asked.target.bytes}, {from.address, asked.implied_port ? from.port : asked.port}, now);
+            break;
+        case method::unknown:
+            return refuse(from, transaction, method_unknown, "method unknown", bytes, now);
+    }
+    auto encoded = encode(transaction, told, from);
+    if (asked.what == method::get_peers && encoded.size() + values_frame < room()) {
+        auto const count = (room() - encoded.size() - values_frame) / value_bytes(settings_.is_v6);
+        told.values = store_.some_of(info_hash{asked.target.bytes}, count, now);
+        if (!told.values.empty()) encoded = encode(transaction, told, from);
+    }
+    while (encoded.size() > room() && !told.nodes.empty()) {
+        told.nodes.pop_back();
+        encoded = encode(transaction, told, from);
+    }
+    reply_to(from, std::move(encoded), bytes, now);
+    if (asked.is_read_only) return;
+    table_.asked({asked.id, from}, now);
+    consider({asked.id, from}, now);
+}
+
+void node::refuse(endpoint const& to, byte_view transaction, std::int64_t code, std::string_view text,
+                  std::size_t bytes, time_point now) {
+    reply_to(to, encode(transaction, failure{code}, text), bytes, now);
+}
+
+void node::reply_to(endpoint const& to, byte_vector&& bytes, std::size_t asked_bytes, time_point now) {
+    if (bytes.size() > std::min(reply_bytes_max, reply_factor_max * asked_bytes)) return;
+    if (!may_send(to.address, bytes.size(), now)) return;
+    allowance_of(to.address).left -= bytes.size();
+    all_replies_.left -= bytes.size();
+    outbox_.push_back({to, std::move(bytes)});
+}
+
+void node::earn(allowance& by, std::size_t rate, std::size_t burst, time_point now) {
+    if (!by.is_open) by = {burst, now, true};
+    auto const passed = std::chrono::duration_cast<std::chrono::milliseconds>(now - by.since);
+    auto const earned = static_cast<std::uint64_t>(std::max<std::int64_t>(passed.count(), 0)) * rate / 1000;
+    if (earned == 0) return;
+    by.left = std::min<std::uint64_t>(by.left + earned, burst);
+    by.since = now;
+}
+
+auto node::allowance_of(ip_address const& who) noexcept -> allowance& {
+    return customers_[siphash(customers_key_, who.customer().bytes()) % customers_.size()];
+}
+
+bool node::may_send(ip_address const& to, std::size_t bytes, time_point now) {
+    auto& own = allowance_of(to);
+    earn(own, reply_rate_per_customer, reply_rate_per_customer * reply_burst_seconds_per_customer, now);
+    earn(all_replies_, reply_rate_max, reply_rate_max * reply_burst_seconds, now);
+    return own.left >= bytes && all_replies_.left >= bytes;
+}
+}  // namespace shoal::dht

@@ -1,0 +1,83 @@
+module;
+#include <algorithm>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+module shoal.engine;
+import shoal.announce;
+import shoal.asio;
+import shoal.core;
+import shoal.dht;
+import shoal.net;
+import :transfer;
+import :swarm;
+
+namespace shoal::engine {
+dht_announcer::dht_announcer(announced& owner, bool announces)
+    : owner_(owner),
+      node_(owner.at_node()),
+      torrent_(owner.numbers().torrent),
+      announces_(announces),
+      news_(node_.home) {}
+
+dht_announcer::~dht_announcer() = default;
+
+net::task<void> dht_announcer::run() {
+    struct registered {
+        node_state& node;
+        std::unordered_multimap<info_hash, dht_announcer*>::iterator at;
+        ~registered() {
+            auto const torrent = at->first;
+            node.dht_announcers.erase(at);
+            if (node.dht_announcers.contains(torrent)) return;
+            for (auto const& each : node.datagram_ports)
+                if (each->dht()) each->dht()->forget(torrent);
+        }
+    } const while_here{node_, node_.dht_announcers.emplace(torrent_, this)};
+    duration ask_again_after = dht_ask_again_after;
+    while (owner_.is_public()) {
+        outcome_ = {};
+        under_way_ = 0;
+        for (auto const& each : node_.datagram_ports) {
+            if (!each->dht()) continue;
+            each->dht()->find(torrent_, announces_, node_.now());
+            ++under_way_;
+            each->news();
+        }
+        if (under_way_ == 0) co_return;
+        while (under_way_ > 0) co_await news_.wait();
+        owner_.tell(outcome_);
+        bool const is_hungry = owner_.is_hungry();
+        co_await node_.outside.clock.sleep(is_hungry ? ask_again_after : dht_announce_interval);
+        ask_again_after =
+            is_hungry ? std::min<duration>(2 * ask_again_after, dht_announce_interval) : dht_ask_again_after;
+    }
+}
+
+void dht_announcer::found(std::vector<endpoint> const& peers) {
+    outcome_.peers += peers.size();
+    owner_.hear_of(peers);
+}
+
+void dht_announcer::ended(dht::event::search_ended const& search) {
+    outcome_.nodes += search.nodes;
+    outcome_.told += search.told;
+    if (under_way_ > 0) --under_way_;
+    news_.notify();
+}
+}  // namespace shoal::engine

@@ -1,0 +1,235 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <map>
+#include <set>
+#include <string>
+
+#include "network.hpp"
+
+namespace {
+using namespace shoal;
+using namespace std::chrono_literals;
+using testing::at;
+using testing::dht_network;
+using testing::grow;
+using testing::outside;
+using testing::torrent;
+
+byte_vector query_of(dht::method what, dht::node_id const& id, dht::node_id const& target = {}) {
+    dht::query asked;
+    asked.what = what;
+    asked.id = id;
+    asked.target = target;
+    return dht::encode(as_bytes("aa"), asked);
+}
+}  // namespace
+
+TEST_CASE("a hundred thousand forged queries make a node send each victim little, and little in all", "[dht]") {
+    dht_network network;
+    grow(network, 30, outside);
+    auto& node = *network.members.at(outside(0)).node;
+    while (node.next_datagram()) {}
+    dht::keyed_random random{{5, 6}};
+    std::map<endpoint, std::size_t> bytes_to;
+    std::size_t total = 0, largest = 0;
+    auto now = network.now;
+    for (std::uint32_t i = 0; i < 100'000; ++i) {
+        now += 100us;  // ten seconds in all
+        auto const victim = endpoint{ip_address::v4({77, 0, 0, static_cast<std::uint8_t>(i % 50)}), 53};
+        auto const asked = query_of(dht::method::get_peers, random.id(), random.id());
+        node.receive(victim, asked, now);
+        while (auto const out = node.next_datagram()) {
+            if (out->to != victim) continue;  // its own upkeep
+            bytes_to[victim] += out->bytes.size();
+            total += out->bytes.size();
+            largest = std::max(largest, out->bytes.size());
+            CHECK(out->bytes.size() <= dht::reply_factor_max * asked.size());
+        }
+    }
+    CHECK(largest <= dht::reply_bytes_max);
+    for (auto const& [victim, bytes] : bytes_to) CHECK(bytes <= 16u << 10);
+    CHECK(total <= dht::reply_rate_max * 12);
+}
+
+TEST_CASE("pings that a node sends to whom it was told of are few, whoever tells", "[dht]") {
+    dht_network network;
+    network.add(outside(0));
+    auto& node = *network.members.at(outside(0)).node;
+    dht::keyed_random random{{5, 6}};
+    std::size_t sent = 0;
+    auto now = network.now;
+    for (std::uint32_t i = 0; i < 10'000; ++i) {
+        now += 1ms;  // ten seconds in all
+        node.receive(outside(i + 10), query_of(dht::method::ping, random.id()), now);
+        while (auto const out = node.next_datagram())
+            if (auto const what = dht::parse(out->bytes);
+                what && std::holds_alternative<dht::query>(what.value().content))
+                ++sent;
+    }
+    CHECK(sent <= 10s / dht::ping_interval + 10);
+}
+
+TEST_CASE("a reply from elsewhere, one too late and one with another transaction count for nothing", "[dht]") {
+    dht_network network;
+    auto const own = at("10.0.0.1:1"), asked = at("10.0.0.2:2");
+    auto& node = network.add(own);
+    node.hear_of(asked, network.now);
+    auto const query = node.next_datagram();
+    REQUIRE(query);
+    auto const transaction = std::string{as_text(dht::parse(query->bytes).value().transaction)};
+    CHECK(transaction.size() == 4);
+    dht::reply told;
+    told.id = dht::keyed_random{{8, 8}}.id();
+    auto const now = network.now + 10ms;
+    auto wrong = transaction;
+    wrong[0] ^= 1;
+    node.receive(at("10.0.0.2:3"), dht::encode(as_bytes(transaction), told, own), now);
+    node.receive(at("10.0.0.3:2"), dht::encode(as_bytes(transaction), told, own), now);
+    node.receive(asked, dht::encode(as_bytes(wrong), told, own), now);
+    node.receive(asked, dht::encode(as_bytes(transaction.substr(0, 3)), told, own), now);
+    CHECK(node.nodes() == 0);
+    SECTION("and the right one counts once") {
+        node.receive(asked, dht::encode(as_bytes(transaction), told, own), now);
+        CHECK(node.nodes() == 1);
+        told.id.bytes[0] ^= std::byte{1};
+        node.receive(asked, dht::encode(as_bytes(transaction), told, own), now);
+        CHECK(node.nodes() == 1);
+    }
+    SECTION("and after its time it does not") {
+        node.wake(network.now + dht::query_timeout);
+        node.receive(asked, dht::encode(as_bytes(transaction), told, own), network.now + dht::query_timeout);
+        CHECK(node.nodes() == 0);
+    }
+}
+
+TEST_CASE("nobody announces without the token that his address was given", "[dht]") {
+    dht_network network;
+    auto const own = at("10.0.0.1:1"), thief = at("10.0.0.9:9");
+    auto& node = network.add(own);
+    dht::query announce;
+    announce.what = dht::method::announce_peer;
+    announce.target = dht::place_of(torrent(1));
+    announce.port = 80;
+    announce.id.bytes[0] = std::byte{1};
+    node.receive(at("10.0.0.2:2"), query_of(dht::method::get_peers, announce.id, announce.target), network.now);
+    auto const reply = node.next_datagram();
+    REQUIRE(reply);
+    auto const told = std::get<dht::reply>(dht::parse(reply->bytes).value().content);
+    REQUIRE(told.token);
+    announce.token = *told.token;
+    node.receive(thief, dht::encode(as_bytes("aa"), announce), network.now);
+    CHECK(node.stored_torrents() == 0);
+    auto refused = node.next_datagram();
+    while (refused && refused->to != thief) refused = node.next_datagram();
+    REQUIRE(refused);
+    CHECK(std::get<dht::failure>(dht::parse(refused->bytes).value().content).code == 203);
+    node.receive(at("10.0.0.2:2"), dht::encode(as_bytes("aa"), announce), network.now + 1min);
+    CHECK(node.stored_torrents() == 1);
+}
+
+TEST_CASE("nodes and peers of a local network are believed of local nodes alone", "[dht]") {
+    bool const is_local = GENERATE(true, false);
+    dht_network network;
+    auto const own = is_local ? at("10.0.0.1:1") : at("20.0.0.1:1");
+    auto const liar = is_local ? at("10.0.0.2:2") : at("20.0.1.2:2");
+    auto& node = network.add(own);
+    node.hear_of(liar, network.now);
+    std::vector<dht::any_event> events;
+    auto now = network.now;
+    dht::reply told;
+    told.id.bytes[0] = std::byte{0x80};
+    told.values = {at("192.168.1.1:80"), at("127.0.0.1:80"), at("33.0.0.1:80")};
+    told.nodes = {{dht::keyed_random{{9, 9}}.id(), at("192.168.1.1:53")}};
+    std::set<endpoint> asked;
+    node.find(torrent(1), false, now);
+    for (int i = 0; i < 50; ++i) {
+        now += 300ms;
+        node.wake(now);
+        while (auto const out = node.next_datagram()) {
+            asked.insert(out->to);
+            auto const what = dht::parse(out->bytes);
+            if (out->to == liar) node.receive(liar, dht::encode(what.value().transaction, told, own), now);
+        }
+    }
+    std::set<endpoint> found;
+    while (auto const happened = node.next_event())
+        if (auto const* peers = std::get_if<dht::event::found>(&*happened))
+            found.insert(peers->peers.begin(), peers->peers.end());
+    CHECK(found.contains(at("33.0.0.1:80")));
+    CHECK(found.contains(at("192.168.1.1:80")) == is_local);
+    CHECK_FALSE(found.contains(at("127.0.0.1:80")));
+    CHECK(asked.contains(at("192.168.1.1:53")) == is_local);
+}
+
+TEST_CASE("one network cannot talk a node into another address", "[dht]") {
+    dht_network network;
+    grow(network, 30, outside);
+    auto const victim = outside(4);
+    auto& node = *network.members.at(victim).node;
+    auto const id = node.id();
+    network.members.at(victim).events.clear();
+    // Twenty liars of one /24 whom the node asks.
+    network.on_datagram = [&](endpoint const& from, endpoint const& to, byte_view bytes) {
+        if (from != victim || to.address.bytes()[0] != std::byte{66}) return true;
+        dht::reply told;
+        told.id = dht::keyed_random{{to.port, 3}}.id();
+        auto const transaction = dht::parse(bytes).value().transaction;
+        network.inject(to, victim, dht::encode(transaction, told, at("99.9.9.9:9")));
+        return true;
+    };
+    for (std::uint16_t i = 0; i < 20; ++i) {
+        node.hear_of({ip_address::v4({66, 1, 1, static_cast<std::uint8_t>(i)}), static_cast<std::uint16_t>(i + 1)},
+                     network.now);
+        network.drain(victim, network.members.at(victim));
+    }
+    network.run(60s);
+    CHECK(node.id() == id);
+    CHECK(std::ranges::none_of(network.members.at(victim).events, [](auto const& each) {
+        return std::holds_alternative<dht::event::address_learned>(each);
+    }));
+}
+
+TEST_CASE("a search ends although everybody names ever nearer nodes", "[dht]") {
+    dht_network network;
+    auto const victim = outside(0);
+    auto& node = network.add(victim);
+    std::uint32_t next = 1000;
+    std::size_t queries = 0;
+    network.on_datagram = [&](endpoint const& from, endpoint const& to, byte_view bytes) {
+        if (from != victim) return true;
+        auto const read = dht::parse(bytes);
+        auto const* asked = std::get_if<dht::query>(&read.value().content);
+        if (!asked) return true;
+        ++queries;
+        dht::reply told;
+        told.id = asked->target;
+        told.id.bytes[19] ^= static_cast<std::byte>(next & 0xff);
+        for (int i = 0; i < 8; ++i) {
+            auto id = asked->target;
+            id.bytes[18] ^= static_cast<std::byte>(next >> 8 & 0xff);
+            id.bytes[19] ^= static_cast<std::byte>(next & 0xff);
+            told.nodes.push_back({id, outside(++next)});
+        }
+        network.inject(to, victim, dht::encode(read.value().transaction, told, victim));
+        return true;
+    };
+    node.hear_of(outside(1), network.now);
+    node.find(torrent(1), true, network.now);
+    network.drain(victim, network.members.at(victim));
+    network.run(5min);
+    CHECK(network.ended(victim, torrent(1)));
+    CHECK(queries < 3000);
+}
+
+TEST_CASE("a node does not answer itself, nor a query that nobody can have sent", "[dht]") {
+    dht_network network;
+    auto const own = at("10.0.0.1:1");
+    auto& node = network.add(own);
+    node.receive(at("10.0.0.2:2"), query_of(dht::method::ping, node.id()), network.now);
+    node.receive(at("10.0.0.2:0"), query_of(dht::method::ping, {}), network.now);
+    node.receive(at("224.0.0.1:5"), query_of(dht::method::ping, {}), network.now);
+    node.receive(at("[2001:db8::1]:5"), query_of(dht::method::ping, {}), network.now);
+    CHECK_FALSE(node.next_datagram());
+    node.receive(at("10.0.0.2:2"), query_of(dht::method::ping, {}), network.now);
+    CHECK(node.next_datagram());
+}
