@@ -320,14 +320,14 @@ TEST_CASE("a flood from one neighbour or from many is read at a bounded rate", "
     CHECK(heard(many, 1000) == local_datagrams_at_once);
     here.now += 1s;
     CHECK(heard(many, 1000) == local_datagrams_per_second);
-    // With the table of sources full, those in it are heard, and new ones when others have been silent.
+    // With the table of sources full, a new one is heard only when others have been silent.
     neighbourhood full;
     full.ours.add(torrent(1), full.now);
-    for (unsigned i = 0; i < local_sources_max + 100; ++i) {
-        full.hear({torrent(1)}, many(i).c_str());
-        if (i % 10 == 9) full.now += 1ms;
-    }
-    full.now += 10s;
+    for (unsigned i = 0; i < local_sources_max; ++i) full.hear({torrent(1)}, many(i).c_str());
+    full.now += 40ms;
+    CHECK(full.hear({torrent(1)}, "10.0.0.1:1").empty());
+    CHECK(full.hear({torrent(1)}, many(0).c_str()).size() == 1);
+    full.now += 1s;
     CHECK(full.hear({torrent(1)}, "10.0.0.1:1").size() == 1);
 }
 
