@@ -1,14 +1,18 @@
-/// The tracker protocol, both sides: values in, bytes out. Source: BEP 3, 7, 15, 21, 23, 24, 31, 41, 48.
+/// How peers are found, both sides: the tracker protocol and local discovery; values in, bytes out. Source: BEP 3, 7,
+/// 14, 15, 21, 23, 24, 31, 41, 48.
 module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -19,17 +23,18 @@ namespace shoal::announce {
 /// Why a query, a packet or a reply was refused. All equal `condition::peer_fault`, but `timed_out` is `transient`.
 export enum class errc {
     bad_escape = 1,   ///< A `%` without two hexadecimal digits after it.
-    too_long,         ///< A query or a reply beyond its limit.
+    too_long,         ///< A query, a reply or a local announce beyond its limit.
     bad_info_hash,    ///< No info-hash, or one that is not 20 bytes.
     bad_peer_id,      ///< No peer id, or one that is not 20 bytes.
-    bad_port,         ///< No port, or one that is no number up to 65535.
+    bad_port,         ///< No port, or one that is no number up to 65535; in a local announce also port 0.
     bad_number,       ///< Something else than digits where a number belongs.
-    too_many_hashes,  ///< A scrape for more torrents than `scrape_hashes_max`.
+    too_many_hashes,  ///< More torrents than `scrape_hashes_max`, or `local_torrents_max`.
     bad_reply,        ///< A reply that is no dictionary, or says nothing.
     bad_peers,        ///< A list of peers whose length or kind is wrong.
     truncated,        ///< A packet that is too short for what it claims to be.
     unknown_action,   ///< A packet of no known kind, or a connect without the protocol's number.
     timed_out,        ///< No answer to the last of the retransmissions.
+    bad_announce,     ///< Another first line, a NUL, or a line that is no header, where BEP 14 wants an announce.
 };
 export std::error_code make_error_code(errc) noexcept;
 }  // namespace shoal::announce
@@ -334,5 +339,142 @@ private:
     time_point deadline_ = time_point::max();
     std::optional<byte_vector> packet_;
     std::optional<udp_outcome> outcome_;
+};
+}  // namespace shoal::announce
+
+// Local service discovery: peers of one network find each other by multicast, without a tracker. Source: BEP 14.
+export namespace shoal::announce {
+/// Where local announces are sent and heard. Source: BEP 14, "Protocol".
+endpoint local_group_v4() noexcept;  ///< 239.192.152.143:6771
+endpoint local_group_v6() noexcept;  ///< [ff15::efc0:988f]:6771
+
+/// Bytes of a local announce, so that it stays within a usual MTU. Source: BEP 14, "Protocol". A longer one is refused.
+inline constexpr std::size_t local_announce_bytes_max = 1400;
+/// Torrents of a local announce: as many as fit in its bytes beside the shortest header that BEP 14 gives.
+inline constexpr std::size_t local_torrents_max = 25;
+/// Bytes of a cookie. Clients send 8 to 40; a longer one is ignored.
+inline constexpr std::size_t local_cookie_max = 64;
+
+/// One datagram: who takes part in which swarms. Where he is, its source address says. Source: BEP 14, "Protocol".
+struct local_announce {
+    std::uint16_t port = 0;           ///< Where the sender takes connections.
+    std::vector<info_hash> torrents;  ///< Each once, in the order of the datagram.
+    std::string cookie;               ///< By which the sender knows his own; empty for none.
+    friend bool operator==(local_announce const&, local_announce const&) = default;
+};
+
+/// How many torrents fit in one local announce to `group` with such a cookie.
+std::size_t local_torrents_that_fit(endpoint const& group, std::string_view cookie);
+/// The datagram to send to `group`, with the first `local_torrents_that_fit` torrents. A cookie that is too long or has
+/// other bytes than visible ASCII is left out.
+std::string encode(local_announce const& announce, endpoint const& group);
+/// Reads one datagram.
+///
+/// The names of headers count in any case and in any order, with or without spaces around their values, their lines
+/// end with or without CR, and what comes after an empty line is nobody's. Of `Port` and `cookie` the first counts;
+/// `Host` and unknown headers are passed over. Fails with `too_long`, `bad_announce`, `bad_port`,
+/// `bad_info_hash`, `too_many_hashes`.
+result<local_announce> parse_local_announce(byte_view datagram);
+
+/// Each torrent is announced so often. Source: BEP 14, "Usage": "every 5 minutes".
+inline constexpr std::chrono::seconds local_interval{300};
+/// A torrent is not announced sooner again than this, whoever asks. Source: BEP 14, "Usage", once "per minute".
+inline constexpr std::chrono::seconds local_interval_min{60};
+/// An announce of somebody new is answered at a random moment within this time, so that not all who hear it speak at
+/// once.
+inline constexpr std::chrono::seconds local_answer_within{2};
+/// Who was not heard for this long is new when heard again: three announces got lost.
+inline constexpr std::chrono::seconds local_memory{3 * local_interval + local_interval_min};
+/// Neighbours that are remembered, each once for each torrent, 100 bytes each; beyond them nobody counts as new.
+inline constexpr std::size_t local_neighbours_max = 4096;
+/// Datagrams a second that are read, and how many at once: a client with a thousand torrents sends some 50 in a row,
+/// hundreds where each datagram names one torrent. Each costs some microseconds. What comes faster is passed over.
+inline constexpr unsigned local_datagrams_per_second = 100;
+inline constexpr unsigned local_datagrams_at_once = 400;
+/// The same for one source.
+inline constexpr unsigned local_source_per_second = 20;
+inline constexpr unsigned local_source_at_once = 200;
+/// Sources whose rate is known at a time; beyond them a new one is not heard until others have been silent.
+inline constexpr std::size_t local_sources_max = 1024;
+
+/// Somebody on the local network who takes part in a swarm of ours.
+struct local_peer {
+    info_hash torrent;
+    endpoint at;
+    friend bool operator==(local_peer const&, local_peer const&) = default;
+};
+
+}  // namespace shoal::announce
+
+namespace shoal::announce {
+/// How often something may happen: so many a second, and some at once after a pause.
+class occasions {
+public:
+    /// Whether it may happen now; it then counts.
+    bool take(unsigned per_second, unsigned at_once, time_point now) noexcept;
+    /// Whether all that may happen at once may do so now.
+    bool is_rested(time_point now) const noexcept { return busy_until_ <= now; }
+
+private:
+    time_point busy_until_ = time_point::min();
+};
+}  // namespace shoal::announce
+
+export namespace shoal::announce {
+/// One peer's part in local discovery in one multicast group: which torrents to announce and when, and who else is
+/// there. Source: BEP 14, "Usage".
+///
+/// The driver sends what `next_datagram` gives to the group, and hands in what arrives from it. A torrent that is
+/// private (BEP 27) does not belong here.
+class local_discovery {
+public:
+    /// `port` is where we take connections; 0 for nowhere: then we only listen. `token` is random: what carries it is
+    /// ours. It may be the same for both groups.
+    local_discovery(endpoint const& group, std::uint16_t port, std::uint64_t token);
+
+    // Inputs. Each may change every output.
+    /// We take part in the swarm: announced at once, or when its minute has passed.
+    void add(info_hash const& torrent, time_point now);
+    /// We do not any more.
+    void remove(info_hash const& torrent, time_point now);
+    /// A datagram arrived from `from`. Who it names in swarms of ours, seen before or not; the port is the announced
+    /// one.
+    ///
+    /// Passed over: ours, what cannot be read, what comes too fast, and what is not from the local network
+    /// (`ip_address::is_local`). So are link-local addresses of IPv6: without their interface nobody can connect there.
+    std::vector<local_peer> receive(byte_view datagram, endpoint const& from, time_point now);
+
+    // Outputs.
+    /// The next datagram to send to the group; nothing when none is due. Ask until there is none.
+    std::optional<std::string> next_datagram(time_point now);
+    /// When to ask again; `time_point::max()` when nothing will be due.
+    time_point deadline() const noexcept;
+
+    std::size_t size() const noexcept { return ours_.size(); }  ///< Torrents.
+    endpoint const& group() const noexcept { return group_; }
+
+private:
+    struct schedule {
+        std::optional<time_point> announced;  // the last time
+        time_point due;
+    };
+    bool is_heeded(ip_address const& source, time_point now);
+    bool is_new(local_peer const& peer, time_point now);
+    void answer(info_hash const& torrent, time_point now);
+    void set_due(info_hash const& torrent, schedule& which, time_point due);
+
+    endpoint group_;
+    std::uint16_t port_;
+    std::uint64_t token_;
+    std::string cookie_;
+    std::uint64_t answers_ = 0;
+    std::map<info_hash, schedule> ours_;
+    std::set<std::pair<time_point, info_hash>> due_;  // each of `ours_`
+    std::map<info_hash, time_point> left_;            // removed less than a minute after their last announce
+    std::map<std::pair<info_hash, endpoint>, time_point> neighbours_;  // when they were last heard
+    occasions all_;
+    std::map<ip_address, occasions> sources_;
+    time_point sources_pruned_ = time_point::min();  // a flood must not make each of its datagrams a walk through all
+    time_point neighbours_pruned_ = time_point::min();
 };
 }  // namespace shoal::announce

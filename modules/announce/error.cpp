@@ -15,7 +15,7 @@ public:
             case errc::bad_escape:
                 return "percent sign without two hexadecimal digits";
             case errc::too_long:
-                return "query or reply is too long";
+                return "query, reply or local announce is too long";
             case errc::bad_info_hash:
                 return "info_hash is missing or not 20 bytes";
             case errc::bad_peer_id:
@@ -25,7 +25,7 @@ public:
             case errc::bad_number:
                 return "not a number";
             case errc::too_many_hashes:
-                return "too many torrents in one scrape";
+                return "too many torrents in one scrape or local announce";
             case errc::bad_reply:
                 return "tracker's reply is not what was asked for";
             case errc::bad_peers:
@@ -36,6 +36,8 @@ public:
                 return "packet of unknown kind";
             case errc::timed_out:
                 return "tracker did not answer";
+            case errc::bad_announce:
+                return "datagram is no local announce";
         }
         return "unknown error";
     }

@@ -1,4 +1,6 @@
 module;
+#include <sys/socket.h>
+
 #include <coroutine>
 #include <memory>
 #include <optional>
@@ -21,6 +23,12 @@ result<std::unique_ptr<listener>> listen_tcp(asio::any_io_executor const& execut
                                              socket_settings const& settings);
 result<std::unique_ptr<datagram_socket>> open_udp(asio::any_io_executor const& executor, endpoint const& at,
                                                   socket_settings const& settings);
+result<std::unique_ptr<datagram_socket>> join_multicast(asio::any_io_executor const& executor, endpoint const& group);
+
+/// Writes `to` as the system wants it; the length of what was written.
+socklen_t to_storage(endpoint const& to, sockaddr_storage& out) noexcept;
+/// The datagrams of a socket that is open and bound.
+std::unique_ptr<datagram_socket> datagrams_of(boost::asio::ip::udp::socket socket);
 
 /// Asks the system's resolver on threads of its own, which can be left behind: `getaddrinfo` may take half a minute
 /// when no server answers, and neither a cancelled task nor the end of the program waits for it. Source: J6.

@@ -38,25 +38,6 @@ endpoint from_storage(sockaddr_storage const& from) noexcept {
     return {*ip_address::from(std::as_bytes(std::span{&v6.sin6_addr, 1})), ntohs(v6.sin6_port)};
 }
 
-/// Writes `to` as the system wants it; the length of what was written.
-socklen_t to_storage(endpoint const& to, sockaddr_storage& out) noexcept {
-    auto const bytes = to.address.bytes();
-    if (to.address.is_v4()) {
-        sockaddr_in v4{};
-        v4.sin_family = AF_INET;
-        v4.sin_port = htons(to.port);
-        std::memcpy(&v4.sin_addr, bytes.data(), bytes.size());
-        std::memcpy(&out, &v4, sizeof v4);
-        return sizeof v4;
-    }
-    sockaddr_in6 v6{};
-    v6.sin6_family = AF_INET6;
-    v6.sin6_port = htons(to.port);
-    std::memcpy(&v6.sin6_addr, bytes.data(), bytes.size());
-    std::memcpy(&out, &v6, sizeof v6);
-    return sizeof v6;
-}
-
 class udp_socket final : public datagram_socket {
 public:
     explicit udp_socket(udp::socket socket) : socket_(std::move(socket)), bytes_(batch_max * datagram_bytes_max) {}
@@ -142,6 +123,28 @@ private:
 };
 }  // namespace
 
+socklen_t to_storage(endpoint const& to, sockaddr_storage& out) noexcept {
+    auto const bytes = to.address.bytes();
+    if (to.address.is_v4()) {
+        sockaddr_in v4{};
+        v4.sin_family = AF_INET;
+        v4.sin_port = htons(to.port);
+        std::memcpy(&v4.sin_addr, bytes.data(), bytes.size());
+        std::memcpy(&out, &v4, sizeof v4);
+        return sizeof v4;
+    }
+    sockaddr_in6 v6{};
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(to.port);
+    std::memcpy(&v6.sin6_addr, bytes.data(), bytes.size());
+    std::memcpy(&out, &v6, sizeof v6);
+    return sizeof v6;
+}
+
+std::unique_ptr<datagram_socket> datagrams_of(udp::socket socket) {
+    return std::make_unique<udp_socket>(std::move(socket));
+}
+
 result<std::unique_ptr<datagram_socket>> open_udp(asio::any_io_executor const& executor, endpoint const& at,
                                                   socket_settings const& settings) {
     auto const where = to_tcp(at);
@@ -156,6 +159,6 @@ result<std::unique_ptr<datagram_socket>> open_udp(asio::any_io_executor const& e
         socket.set_option(asio::socket_base::send_buffer_size{settings.datagram_buffer}, ignored);
         socket.set_option(asio::socket_base::receive_buffer_size{settings.datagram_buffer}, ignored);
     }
-    return std::make_unique<udp_socket>(std::move(socket));
+    return datagrams_of(std::move(socket));
 }
 }  // namespace shoal::net

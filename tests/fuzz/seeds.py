@@ -62,6 +62,9 @@ FROM_HUB = [{"t": "welcome", "v": 1, "resume": b"r" * 16, "ip": b"\x7f\0\0\1", "
             {"t": "peer_set", "h": H, "whole": 1, "gone": [AT],
              "peers": [{"at": AT, "client": "c", "s": 1, "c": 0, "up": 1, "down": 2, "n": 16, "have": b"\xff\xff", "got": [1, 2]}]},
             {"t": "done", "re": "join", "h": H}, {"t": "refused", "re": "join", "h": H, "why": "no"}]
+LOCAL = [b"BT-SEARCH * HTTP/1.1\r\nHost: 239.192.152.143:6771\r\nPort: 6881\r\nInfohash: " + b"00" * 20
+         + b"\r\ncookie: 1a2b3c4d\r\n\r\n\r\n",
+         b"BT-SEARCH * HTTP/1.1\ninfohash:" + b"AB" * 20 + b"\nINFOHASH: " + b"01" * 20 + b"\nX-New: y\nport:\t1\n", b""]
 
 SEEDS = {
     "bencode": [bencode(OUTER | {"info": V1}), b"i-1e", b"le", b"de", b"3:abc", b"i-0e", b"d1:b0:1:a0:e", b"l" * 120],
@@ -84,6 +87,8 @@ SEEDS = {
     "udp_client": [bytes([4, 16]) + struct.pack(">IIQ", 0, 0, 9) + bytes([26]) + struct.pack(">IIIII", 1, 0, 1800, 1, 2) + PEERS[:6],
                    bytes([6, 16]) + struct.pack(">IIQ", 0, 0, 9) + bytes([32]) + struct.pack(">IIIIIIII", 2, 0, 1, 2, 3, 4, 5, 6),
                    bytes([4, 12]) + struct.pack(">II4s", 3, 0, b"oops") + bytes([0, 0])],
+    "local_announce": [bytes([how]) + b"".join(struct.pack(">H", len(each)) + each for each in LOCAL)
+                       for how in (0, 1, 6)],
     "peer_stream": [bytes([how]) + STREAM for how in (0, 3, 0x3f, 0x33)],
     "extensions": [HELLO, bencode({"msg_type": 1, "piece": 0, "total_size": 20000}) + b"d" * 100,
                    bencode({"msg_type": 0, "piece": 3}), bencode({"msg_type": 2, "piece": 3}),

@@ -236,6 +236,52 @@ TEST_CASE("simulated datagrams arrive with their source, late and not all", "[ne
     sim.run_for(1ms);
 }
 
+TEST_CASE("a simulated multicast reaches every member, the sender too, and nobody beyond a partition", "[net]") {
+    simulation sim{7};
+    auto const group = *endpoint::parse("239.192.152.143:6771");
+    std::vector<std::unique_ptr<net::datagram_socket>> sockets;
+    std::array<std::size_t, 5> received{};
+    auto const receiver = [&](std::size_t which) -> net::task<void> {
+        std::array<net::datagram, 10> in;
+        for (;;) {
+            auto const got = co_await sockets[which]->receive(in);
+            if (!got) co_return;
+            for (std::size_t i = 0; i < got.value(); ++i) CHECK(in[i].peer == endpoint{sim.address_of(0), group.port});
+            received[which] += got.value();
+        }
+    };
+    for (std::size_t const host : {0, 1, 1, 2, 3}) {  // two programs on host 1; host 3 hears another group
+        auto at = group;
+        if (host == 3) ++at.port;
+        sockets.push_back(sim.host(host).network.open_multicast(at).value());
+        CHECK(sockets.back()->local() == at);
+        sim.spawn("receiver", receiver(sockets.size() - 1));
+    }
+    byte_vector const bytes(10);
+    std::array const out{net::datagram{group, bytes}};
+    sim.separate(0, 2);
+    CHECK(sockets[0]->send(out).value() == 1);
+    sim.run_for(9ms);
+    CHECK(received == std::array<std::size_t, 5>{1, 0, 0, 0, 0});
+    sim.run_for(2ms);
+    CHECK(received == std::array<std::size_t, 5>{1, 1, 1, 0, 0});
+    sim.rejoin(0, 2);
+    sockets[1]->close();
+    CHECK(sockets[0]->send(out).value() == 1);
+    sim.run_for(11ms);
+    CHECK(received == std::array<std::size_t, 5>{2, 1, 2, 1, 0});
+    sim.set_faults({.datagram_loss = 1});
+    CHECK(sockets[0]->send(out).value() == 1);
+    sim.run_for(11ms);
+    CHECK(received == std::array<std::size_t, 5>{2, 1, 2, 1, 0});
+
+    CHECK_FALSE(sim.host(0).network.open_multicast(*endpoint::parse("10.0.0.1:6771")));
+    auto const v6 = sim.host(0).network.open_multicast(*endpoint::parse("[ff15::efc0:988f]:6771"));
+    CHECK((!v6 && is(v6.error(), condition::transient)));
+    for (auto const& each : sockets) each->close();
+    sim.run_for(1ms);
+}
+
 TEST_CASE("simulated time passes only by events, and waits end at their time", "[net]") {
     simulation sim{7};
     auto& clock = sim.host(0).clock;

@@ -295,7 +295,10 @@ class simulated_datagrams final : public net::datagram_socket {
 public:
     simulated_datagrams(world& world, simulated_host& host, endpoint at)
         : world_(world), host_(host), at_(at), arrived_(world.io.get_executor()) {
-        host_.datagrams.emplace(at_.port, this);
+        if (at_.address.is_multicast())
+            host_.members.emplace(at_, this);
+        else
+            host_.datagrams.emplace(at_.port, this);
     }
     ~simulated_datagrams() override { close(); }
 
@@ -314,25 +317,21 @@ public:
     result<std::size_t> send(std::span<net::datagram const> out) override {
         if (closed_) return net::errc::closed;
         for (auto const& each : out) {
-            auto const* to = world_.host_at(each.peer.address);
-            if (to == nullptr || world_.are_apart(host_.index, to->index)) continue;
-            if (world_.faults.datagram_loss > 0 && world_.random.fraction() < world_.faults.datagram_loss) continue;
-            auto const index = to->index;
-            byte_vector copy(each.bytes.begin(), each.bytes.end());
-            world_.at(world_.now + world_.latency(host_.index, index),
-                      [&w = world_, index, port = each.peer.port, from = at_, bytes = std::move(copy)]() mutable {
-                          w.note("datagram", index, port, bytes.size());
-                          auto& targets = w.host(index).datagrams;
-                          auto const found = targets.find(port);
-                          if (found != targets.end()) found->second->add(from, std::move(bytes));
-                      });
+            if (each.peer.address.is_multicast()) {
+                for (auto const& host : world_.hosts) send(each, host->index);
+            } else if (auto const* to = world_.host_at(each.peer.address)) {
+                send(each, to->index);
+            }
         }
         return out.size();
     }
     endpoint local() const override { return at_; }
     void close() override {
         if (std::exchange(closed_, true)) return;
-        host_.datagrams.erase(at_.port);
+        if (at_.address.is_multicast())
+            std::erase_if(host_.members, [this](auto const& each) { return each.second == this; });
+        else
+            host_.datagrams.erase(at_.port);
         arrived_.notify();
     }
     void add(endpoint const& from, byte_vector bytes) {
@@ -342,6 +341,28 @@ public:
     }
 
 private:
+    void send(net::datagram const& what, std::size_t index) {
+        if (world_.are_apart(host_.index, index)) return;
+        if (world_.faults.datagram_loss > 0 && world_.random.fraction() < world_.faults.datagram_loss) return;
+        endpoint const from{at_.address.is_multicast() ? host_.address : at_.address, at_.port};
+        byte_vector copy(what.bytes.begin(), what.bytes.end());
+        world_.at(world_.now + world_.latency(host_.index, index),
+                  [&w = world_, index, to = what.peer, from, bytes = std::move(copy)]() mutable {
+                      auto& host = w.host(index);
+                      if (to.address.is_multicast()) {
+                          auto const [first, last] = host.members.equal_range(to);
+                          for (auto each = first; each != last; ++each) {
+                              w.note("multicast", index, to.port, bytes.size());
+                              each->second->add(from, bytes);
+                          }
+                          return;
+                      }
+                      w.note("datagram", index, to.port, bytes.size());
+                      auto const found = host.datagrams.find(to.port);
+                      if (found != host.datagrams.end()) found->second->add(from, std::move(bytes));
+                  });
+    }
+
     world& world_;
     simulated_host& host_;
     endpoint at_;
@@ -398,6 +419,12 @@ result<std::unique_ptr<net::datagram_socket>> simulated_network::open_datagram(e
     if (at.address != here.address) return system_error(EADDRNOTAVAIL);
     if (here.datagrams.contains(at.port)) return system_error(EADDRINUSE);
     return std::make_unique<simulated_datagrams>(world_, here, at);
+}
+
+result<std::unique_ptr<net::datagram_socket>> simulated_network::open_multicast(endpoint group) {
+    if (!group.address.is_multicast()) return system_error(EINVAL);
+    if (!group.address.is_v4()) return system_error(ENETUNREACH);  // the hosts have addresses of IPv4 alone
+    return std::make_unique<simulated_datagrams>(world_, world_.host(host_), group);
 }
 
 net::task<result<std::vector<ip_address>>> simulated_network::resolve(std::string host) {

@@ -30,7 +30,8 @@ struct fault_rates {
 /// A world of hosts on one thread and on a time of its own. The same seed and the same calls give the same events.
 ///
 /// Streams keep their order, hold at most 256 KiB a direction, break and close as TCP does. Blocking work runs inline
-/// and takes no time. Names resolve as told by `name`. Datagrams are delayed and lost, but use no bandwidth.
+/// and takes no time. Names resolve as told by `name`. Datagrams are delayed and lost, but use no bandwidth; one to a
+/// multicast group of IPv4 goes to every host, and is lost or not for each by itself.
 class simulation {
 public:
     explicit simulation(std::uint64_t seed);

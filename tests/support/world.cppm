@@ -69,6 +69,7 @@ public:
     net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, std::optional<ip_address> from) override;
     result<std::unique_ptr<net::listener>> listen(endpoint at) override;
     result<std::unique_ptr<net::datagram_socket>> open_datagram(endpoint at) override;
+    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group) override;
     net::task<result<std::vector<ip_address>>> resolve(std::string host) override;
 
 private:
@@ -89,6 +90,7 @@ struct simulated_host {
 
     std::map<std::uint16_t, simulated_listener*> listeners;
     std::map<std::uint16_t, simulated_datagrams*> datagrams;
+    std::multimap<endpoint, simulated_datagrams*> members;  // of the multicast groups that they joined
     std::uint16_t last_port = 49151;
     std::deque<std::shared_ptr<pipe>> uplink;  // pipes with something to send, each once: taken in turn
     bool uplink_busy = false;
