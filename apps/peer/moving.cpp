@@ -8,6 +8,7 @@ module;
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -30,6 +31,7 @@ import shoal.engine;
 import shoal.hash;
 import shoal.metainfo;
 import shoal.net;
+import shoal.options;
 import shoal.store;
 import :moving;
 
@@ -45,6 +47,11 @@ engine::node_settings node_settings_from(transfer_options const& options, output
     settings.upload_limit = options.upload_limit;
     settings.download_limit = options.download_limit;
     if (!options.listen.address.is_unspecified()) settings.outgoing_from = options.listen.address;
+    settings.dht = options.dht;
+    settings.dht_routers = options.dht_routers;
+    if (settings.dht_routers.empty())
+        for (auto const& [host, port] : usual_dht_routers) settings.dht_routers.push_back({std::string{host}, port});
+    if (settings.dht) settings.dht_state = read_small_file(dht_state_path(options));
     settings.on_failure = [&out](std::string_view task, std::exception_ptr const& why) {
         try {
             std::rethrow_exception(why);
@@ -53,6 +60,20 @@ engine::node_settings node_settings_from(transfer_options const& options, output
         }
     };
     return settings;
+}
+
+std::filesystem::path dht_state_path(transfer_options const& options) {
+    return options.state / "dht";
+}
+
+/// What a file of ours holds; nothing when it is not there, or larger than any of ours.
+byte_vector read_small_file(std::filesystem::path const& path) {
+    constexpr std::size_t bytes_max = 1u << 20;
+    std::ifstream file(path, std::ios::binary);
+    byte_vector content(bytes_max);
+    file.read(reinterpret_cast<char*>(content.data()), bytes_max);
+    content.resize(file.eof() ? static_cast<std::size_t>(file.gcount()) : 0);
+    return content;
 }
 
 /// One journal for each torrent and place, so that several copies on one machine do not meet.
@@ -85,6 +106,10 @@ void tell(output& out, engine::event::announced const& answer) {
 
 void tell(output& out, engine::event::announce_failed const& answer) {
     out.note("tracker " + escaped(announce::without_passkey(answer.url)) + ": " + escaped(answer.why));
+}
+
+void tell(output& out, engine::event::dht_searched const& search) {
+    out.event("dht", {{"nodes", search.nodes}, {"told", search.told}, {"peers", search.peers}});
 }
 
 exit_status status_of(std::error_code why) {
@@ -130,6 +155,7 @@ int mover::run(std::function<net::task<int>(mover&)> command) {
         signals_.cancel();
         sessions_.cancel();
         co_await sessions_.join();
+        save_dht_state();
         co_await node_.stop();
     };
     net::task_group tasks{context_.get_executor()};
@@ -154,6 +180,22 @@ net::task<void> mover::watch_signals() {
     wake();
 }
 
+/// Members are told of by their hub alone.
+bool mover::may_be_public(std::vector<std::vector<std::string>> const& tiers) const {
+    return !is_for_members(options_.trackers) && std::ranges::none_of(tiers, is_for_members);
+}
+
+void mover::save_dht_state() {
+    auto const state = node_.dht_nodes() > 0 ? node_.dht_state() : byte_vector{};
+    if (state.empty()) return;
+    try {
+        std::filesystem::create_directories(options_.state);
+        options::atomic_file{dht_state_path(options_)}.commit(state);
+    } catch (std::exception const& why) {
+        out.note("what the DHT knows is not kept: " + escaped(why.what()));
+    }
+}
+
 void mover::listen() {
     if (listening) return;
     auto const bound = node_.listen(options_.listen);
@@ -161,6 +203,8 @@ void mover::listen() {
         throw failure{exit_status::failed,
                       "cannot listen on " + options_.listen.to_string() + ": " + bound.error().message()};
     listening = bound.value();
+    if (auto const why = node_.datagram_trouble())
+        out.note("no UDP port " + listening->to_string() + ", and so no DHT: " + why.message());
     out.event("listening", {{"address", listening->to_string()}});
     out.note("listening on " + listening->to_string());
 }
@@ -187,9 +231,8 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
     options.by_hand = how.by_hand;
     options.is_hashed = how.is_hashed;
     options.peers_max = options_.peers_max;
-    // Members are told of by their hub alone.
-    options.peer_exchange =
-        options_.pex && !is_for_members(options_.trackers) && std::ranges::none_of(content->trackers(), is_for_members);
+    options.is_public = may_be_public(content->trackers());
+    options.peer_exchange = options_.pex;
     options.on_event = [this, which = added.get()](engine::transfer_event const& happened) {
         on_event(*which, happened);
     };
@@ -277,6 +320,9 @@ void mover::on_event(watched& which, engine::transfer_event const& happened) {
             announced->session.empty() ? std::nullopt : engine::session_url(announced->url, announced->session);
         if (hub && !is_ending_) hold_session(*hub, which.transfer);
         tell(out, *announced);
+    } else if (auto const* searched = std::get_if<event::dht_searched>(&happened)) {
+        which.was_reached = which.was_reached || searched->nodes > 0;
+        tell(out, *searched);
     } else if (auto const* refused = std::get_if<event::announce_failed>(&happened)) {
         which.was_kept_out = which.was_kept_out || refused->why.starts_with(announce::not_permitted);
         tell(out, *refused);

@@ -31,6 +31,10 @@ namespace shoal::cli {
 /// Whether the options ask for what would be unsafe to leave out and is not built yet; it has been said then.
 bool asks_too_much(transfer_options const& options, output& out);
 
+/// Nodes of the DHT that others keep for newcomers.
+inline constexpr std::pair<std::string_view, std::uint16_t> usual_dht_routers[] = {
+    {"dht.libtorrent.org", 25401}, {"router.bittorrent.com", 6881}, {"dht.transmissionbt.com", 6881}};
+
 /// Whether one of these trackers is for its members alone: its URL has a passkey.
 bool is_for_members(std::vector<std::string> const& trackers);
 
@@ -42,6 +46,8 @@ inline constexpr auto kept_out_after = std::chrono::seconds{3};
 /// How a tracker answered, as results and notes; without its passkey.
 void tell(output& out, engine::event::announced const& answer);
 void tell(output& out, engine::event::announce_failed const& answer);
+/// How the DHT answered, as a result.
+void tell(output& out, engine::event::dht_searched const& search);
 
 /// The exit status that an error of the engine or the store deserves.
 exit_status status_of(std::error_code why);
@@ -80,6 +86,8 @@ public:
     /// Runs `command` and then stops the node. Returns what the command returned.
     int run(std::function<net::task<int>(mover&)> command);
 
+    /// Whether others than trackers may be told of a torrent with these trackers, besides those of the options.
+    bool may_be_public(std::vector<std::vector<std::string>> const& tiers) const;
     /// Listens as the options say, and says so; unless it does already. Throws `failure`.
     void listen();
     /// Adds a torrent whose content is, or will be, below `directory`.
@@ -113,6 +121,7 @@ public:
 
 private:
     net::task<void> watch_signals();
+    void save_dht_state();
     net::task<void> join_when_checked(engine::hub_session& hub, std::shared_ptr<engine::transfer> which);
     void on_event(watched& which, engine::transfer_event const& happened);
 

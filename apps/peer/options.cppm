@@ -9,6 +9,7 @@ module;
 
 export module peer:options;
 import shoal.core;
+import shoal.metainfo;
 
 namespace shoal::cli {
 /// How a command talks: chatter and progress go to standard error, results to standard output.
@@ -22,14 +23,15 @@ enum class encryption { prefer, require, off };
 
 /// What `seed`, `get` and every later command that moves bytes have in common.
 struct transfer_options {
-    endpoint listen{};                  ///< Peer port; port 0 is any free one.
-    std::vector<endpoint> connect;      ///< Peers to try first.
-    std::vector<std::string> trackers;  ///< Announce URLs, besides the torrent's own.
-    std::uint64_t upload_limit = 0;     ///< Bytes a second, 0 for none.
-    std::uint64_t download_limit = 0;   ///< Bytes a second, 0 for none.
-    std::uint32_t peers_max = 200;      ///< Connected peers per torrent.
-    bool pex = true;                    ///< Peers tell each other of peers.
-    bool dht = true;                    ///< These three are accepted before the parts exist.
+    endpoint listen{};                             ///< Peer port; port 0 is any free one.
+    std::vector<endpoint> connect;                 ///< Peers to try first.
+    std::vector<std::string> trackers;             ///< Announce URLs, besides the torrent's own.
+    std::uint64_t upload_limit = 0;                ///< Bytes a second, 0 for none.
+    std::uint64_t download_limit = 0;              ///< Bytes a second, 0 for none.
+    std::uint32_t peers_max = 200;                 ///< Connected peers per torrent.
+    bool pex = true;                               ///< Peers tell each other of peers.
+    bool dht = true;                               ///< Finds peers by the distributed hash table.
+    std::vector<metainfo::host_port> dht_routers;  ///< Nodes that it begins with; empty: the usual ones.
     bool lsd = true;
     bool utp = true;
     cli::encryption encryption = cli::encryption::prefer;

@@ -92,6 +92,9 @@ void on_event(output& out, search_state& state, engine::transfer_event const& ha
     } else if (auto const* announced = std::get_if<event::announced>(&happened)) {
         state.was_reached = true;
         tell(out, *announced);
+    } else if (auto const* searched = std::get_if<event::dht_searched>(&happened)) {
+        state.was_reached = state.was_reached || searched->nodes > 0;
+        tell(out, *searched);
     } else if (auto const* refused = std::get_if<event::announce_failed>(&happened)) {
         state.was_kept_out = state.was_kept_out || refused->why.starts_with(announce::not_permitted);
         tell(out, *refused);
@@ -112,7 +115,10 @@ net::task<found_target> find_magnet(mover& with, transfer_options const& options
     co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
         std::exception_ptr broken;
         group.on_failure = [&broken](std::string_view, std::exception_ptr const& why) { broken = why; };
-        engine::magnet_options how{options.connect, options.trackers, {}};
+        engine::magnet_options how;
+        how.connect = options.connect;
+        how.trackers = options.trackers;
+        how.is_public = with.may_be_public({link.trackers});
         how.on_event = [&](engine::transfer_event const& happened) { on_event(with.out, state, happened); };
         group.spawn("magnet link", keep_value(with.node().find(link, std::move(how)), state.found));
         auto const started = wall_clock::now();

@@ -74,7 +74,7 @@ net::task<void> datagram_port::receive() {
 
 net::task<void> datagram_port::keep_time() {
     for (;;) {
-        news();
+        drain();
         auto const until = dht_ ? dht_->deadline() : time_point::max();
         if (co_await node_.outside.clock.wait(deadline_moved_, until)) continue;
         if (dht_ && node_.now() >= dht_->deadline()) dht_->wake(node_.now());
@@ -82,6 +82,11 @@ net::task<void> datagram_port::keep_time() {
 }
 
 void datagram_port::news() {
+    drain();
+    deadline_moved_.notify();
+}
+
+void datagram_port::drain() {
     if (!dht_) return;
     // What the socket does not take is lost, as datagrams are.
     while (auto const out = dht_->next_datagram()) {
@@ -89,7 +94,6 @@ void datagram_port::news() {
         (void)socket_->send({&one, 1});
     }
     while (auto const happened = dht_->next_event()) hand_on(*happened);
-    deadline_moved_.notify();
 }
 
 void datagram_port::hand_on(dht::any_event const& happened) {

@@ -194,6 +194,7 @@ public:
     void news();
 
 private:
+    void drain();
     void hand_on(dht::any_event const& happened);
 
     node_state& node_;

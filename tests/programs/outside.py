@@ -6,7 +6,9 @@ import subprocess
 import time
 import unittest
 
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
+# Programs under test speak to each other alone, unless a test says otherwise.
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")} | {
+    "SHOAL_NO_DHT": "true", "SHOAL_NO_LSD": "true"}
 DONE, FAILED, USAGE, NOT_FOUND, UNREACHABLE, MISMATCH, NOT_WRITABLE, INCOMPLETE, NOT_PERMITTED = range(9)
 PATIENCE = 60  # seconds that any one wait may take, with sanitizers on a busy machine
 
