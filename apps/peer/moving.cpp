@@ -48,6 +48,7 @@ engine::node_settings node_settings_from(transfer_options const& options, output
     settings.download_limit = options.download_limit;
     if (!options.listen.address.is_unspecified()) settings.outgoing_from = options.listen.address;
     settings.dht = options.dht;
+    settings.local_discovery = options.lsd;
     settings.dht_routers = options.dht_routers;
     if (settings.dht_routers.empty())
         for (auto const& [host, port] : usual_dht_routers) settings.dht_routers.push_back({std::string{host}, port});

@@ -55,7 +55,10 @@ public:
         co_await net::in_task_group([this](net::task_group& tasks) -> net::task<void> {
             tasks.on_failure = node_.settings.on_failure;
             for (auto& each : announcers_) tasks.spawn("announce", each->run());
-            if (is_public()) tasks.spawn("ask the DHT", dht_announcer_->run());
+            if (is_public()) {
+                tasks.spawn("ask the DHT", dht_announcer_->run());
+                tasks.spawn("ask on the local network", node_.announce_locally(*this));  // others answer an announce
+            }
             for (auto const& each : link_.peers) tasks.spawn("resolve", resolve(each));
             while (!found_) {
                 connect_more(tasks);

@@ -22,6 +22,7 @@ module;
 #include "core/try.hpp"
 
 module shoal.engine;
+import shoal.announce;
 import shoal.asio;
 import shoal.core;
 import shoal.metainfo;
@@ -189,6 +190,13 @@ result<endpoint> node_state::listen(endpoint at) {
     auto const bound = listener->local();
     if (port == 0) port = bound.port;
     tasks.spawn("accept " + bound.to_string(), accept(std::move(listener)));
+    if (settings.local_discovery) {
+        auto const group = bound.address.is_v4() ? announce::local_group_v4() : announce::local_group_v6();
+        auto const reachable_at = bound.address.is_loopback() ? std::uint16_t{0} : bound.port;
+        auto const& joined =
+            local_groups.emplace_back(std::make_unique<local_group>(*this, group, reachable_at, outside.random.next()));
+        tasks.spawn("local discovery " + group.to_string(), joined->run());
+    }
     if (!socket) return bound;
     datagram_trouble = {};
     auto& opened = *datagram_ports.emplace_back(std::make_unique<datagram_port>(*this, std::move(socket)));

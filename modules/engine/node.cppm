@@ -36,6 +36,8 @@ struct node_settings {
     bool dht = false;
     /// Nodes to begin with, by name; asked while too few others are known.
     std::vector<metainfo::host_port> dht_routers = {};
+    /// Finds peers on the local network by multicast (BEP 14), once it listens.
+    bool local_discovery = false;
     byte_vector dht_state = {};  ///< What `node::dht_state` gave in an earlier run; anything else is as nothing.
     /// Told of an exception that ended a task of the node or of a transfer: a defect, or no memory. Only that task has
     /// ended. Called on the home executor.

@@ -35,8 +35,10 @@ import :node;
 namespace shoal::engine {
 class swarm;
 class announcer;
+class announced;
 class datagram_port;
 class dht_announcer;
+class local_group;
 
 /// A block buffer that finds its way back to its pool.
 class lent_buffer {
@@ -83,6 +85,8 @@ struct node_state {
     std::vector<std::shared_ptr<transfer>> transfers;
     std::vector<std::unique_ptr<datagram_port>> datagram_ports;
     std::unordered_multimap<info_hash, dht_announcer*> dht_announcers;
+    std::vector<std::unique_ptr<local_group>> local_groups;
+    std::unordered_multimap<info_hash, announced*> announced_locally;
     std::error_code datagram_trouble;
     std::size_t handshakes = 0;
     std::map<ip_address, std::size_t> handshakes_of;  ///< By customer.
@@ -101,6 +105,8 @@ struct node_state {
     /// The same by name; found out in a task of its own.
     void hear_of_nodes(std::vector<metainfo::host_port> named);
     net::task<void> resolve_nodes(std::vector<metainfo::host_port> named, bool are_routers);
+    /// Announces a torrent on the local network, and hears of others there, until cancelled or not public any more.
+    net::task<void> announce_locally(announced& owner);
     net::task<void> accept(std::unique_ptr<net::listener> at);
     net::task<void> greet(std::unique_ptr<net::stream> stranger);
     /// Hands out the limited upload, block by block, to one session after another.
@@ -201,6 +207,28 @@ private:
     std::unique_ptr<net::datagram_socket> socket_;
     std::optional<dht::node> dht_;
     net::signal deadline_moved_;
+};
+
+/// Who takes part in our swarms on the local network, by one multicast group. Source: BEP 14.
+class local_group {
+public:
+    /// `owner` outlives it. `port` is where peers reach us; 0 for nowhere.
+    local_group(node_state& owner, endpoint const& group, std::uint16_t port, std::uint64_t token);
+    /// Joins the group, and again when that fails, and listens and announces until cancelled.
+    net::task<void> run();
+    void add(info_hash const& torrent);
+    void remove(info_hash const& torrent);
+
+private:
+    net::task<void> receive();
+    net::task<void> announce();
+    /// Until it cannot be received from any more.
+    net::task<void> take_part();
+
+    node_state& node_;
+    announce::local_discovery core_;
+    std::unique_ptr<net::datagram_socket> socket_;
+    net::signal news_;
 };
 
 /// Looks for peers of one torrent by the DHT, and where `announces`, tells it of us. Source: BEP 5.

@@ -76,6 +76,7 @@ void swarm::start_announcing() {
     for (auto& each : announcers_) announcing_.spawn("announce", each->run());
     if (!is_public()) return;
     announcing_.spawn("announce to the DHT", dht_announcer_.run());
+    announcing_.spawn("announce locally", node.announce_locally(*this));
     node.hear_of_nodes(content->nodes());
 }
 

@@ -95,6 +95,10 @@ inline constexpr auto hearsay_rest = 1h;
 inline constexpr auto dht_announce_interval = 15min;
 /// Few peers while we need some: the DHT is asked again after so long, and after twice that, up to the interval.
 inline constexpr auto dht_ask_again_after = 15s;
+/// A multicast group that could not be joined is tried again after so long: there may be a network then.
+inline constexpr auto local_group_retry_after = 1min;
+/// How often a transfer looks whether it may still be announced on the local network.
+inline constexpr auto local_look_interval = 30s;
 /// Ports below are not connected to on hearsay: no peer listens there, and others do.
 inline constexpr std::uint16_t hearsay_port_min = 1024;
 
