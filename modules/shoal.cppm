@@ -10,6 +10,7 @@ export import shoal.picker;
 export import shoal.choker;
 export import shoal.registry;
 export import shoal.session;
+export import shoal.utp;
 export import shoal.net;
 export import shoal.store;
 export import shoal.engine;
