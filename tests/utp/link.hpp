@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <queue>
@@ -53,9 +54,9 @@ inline std::byte content(std::uint64_t seed, std::uint64_t offset) {
     return static_cast<std::byte>(x >> (offset % 8 * 8));
 }
 
-class link {
+class simulated_link {
 public:
-    link(std::uint64_t seed, weather how, utp::host_settings settings = {}) : sky(how), random_(seed) {
+    simulated_link(std::uint64_t seed, weather how, utp::host_settings settings = {}) : sky(how), random_(seed) {
         for (unsigned side = 0; side < 2; ++side) {
             settings.seed = seed * 2 + side;
             hosts[side] = std::make_unique<utp::host>(settings);
@@ -71,7 +72,10 @@ public:
         for (unsigned side = 0; side < 2; ++side) {
             while (auto const sent = hosts[side]->next_datagram(place, now)) {
                 if (sent->to != address_of(1 - side)) continue;
-                carry(side, byte_view{place}.first(sent->length));
+                auto const bytes_of_it = byte_view{place}.first(sent->length);
+                carry(side, bytes_of_it);
+                if (!tamper) continue;
+                for (auto const& more : tamper(side, bytes_of_it)) carry(side, more);
             }
         }
     }
@@ -113,6 +117,8 @@ public:
 
     std::array<std::unique_ptr<utp::host>, 2> hosts;
     weather sky;
+    /// What is sent besides each datagram of a side.
+    std::function<std::vector<byte_vector>(unsigned from, byte_view datagram)> tamper;
     time_point now = begin;
     /// By the side that sent.
     std::array<std::uint64_t, 2> datagrams{}, bytes{};
@@ -168,7 +174,7 @@ private:
 /// once), and checks what comes.
 class talker {
 public:
-    talker(link& with, unsigned side, utp::handle which, std::uint64_t to_send, std::uint64_t seed)
+    talker(simulated_link& with, unsigned side, utp::handle which, std::uint64_t to_send, std::uint64_t seed)
         : with_(with), side_(side), which_(which), to_send_(to_send), seed_(seed), random_(seed + side) {}
 
     /// Does what can be done now.
@@ -205,7 +211,7 @@ public:
 private:
     std::size_t some(std::size_t most) { return 1 + random_() % most; }
 
-    link& with_;
+    simulated_link& with_;
     unsigned side_;
     utp::handle which_;
     std::uint64_t to_send_;
@@ -216,7 +222,7 @@ private:
 /// Sends `size` bytes from a to b and says how long that took, in seconds; negative when it did not come, exactly, in
 /// `most`.
 inline double transfer(std::uint64_t seed, weather how, std::uint64_t size, duration most = 10min) {
-    link between{seed, how};
+    simulated_link between{seed, how};
     auto const [mine, other] = between.connect();
     talker from{between, 0, mine, size, seed}, to{between, 1, other, 0, seed};
     from.closes_first = true;
