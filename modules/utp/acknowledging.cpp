@@ -179,6 +179,8 @@ void connection::measure(microseconds sample) noexcept {
         rtt_var_ = sample / 2;
         return;
     }
+    // an ack that was lost and made up for much later looks like a slow path: one such must not stop the connection
+    sample = std::min(sample, 2 * std::max<microseconds>(rtt_ + 4 * rtt_var_, limits::rto_min));
     auto const off = rtt_ > sample ? rtt_ - sample : sample - rtt_;
     rtt_var_ += (off - rtt_var_) / 4;
     rtt_ += (sample - rtt_) / 8;
@@ -187,7 +189,9 @@ void connection::measure(microseconds sample) noexcept {
 duration connection::retransmission_timeout() const noexcept {
     duration once = limits::rto_initial;
     if (rtt_.count() > 0) once = std::max<duration>(rtt_ + 4 * rtt_var_, limits::rto_min);
-    for (unsigned i = 0; i < backoff_ && once < limits::rto_max; ++i) once *= 2;
+    auto doubled = once;
+    for (unsigned i = 0; i < backoff_ && doubled < limits::rto_doubled_max; ++i) doubled *= 2;
+    once = std::max(once, std::min<duration>(doubled, limits::rto_doubled_max));
     return std::min<duration>(once, limits::rto_max);
 }
 }  // namespace shoal::utp

@@ -78,7 +78,8 @@ std::size_t connection::read(std::span<mutable_byte_view const> places, time_poi
 
 void connection::close(time_point now) {
     is_closed_ = true;
-    close_until_ = now + limits::closing_max;
+    closed_at_ = now;
+    close_until_ = now + limits::closing_stalled_max;
     in_.release();
     empty_held();
 }
@@ -106,7 +107,7 @@ void connection::wake(time_point now) {
         persist_at_ = never;
         may_persist_ = true;
     }
-    if (state_ == state::connected && now >= last_sent_ + limits::keep_alive_after) {
+    if (state_ == state::connected && !must_ack_ && now >= last_sent_ + limits::keep_alive_after) {
         acknowledge(true, now);
         // nothing happens here for a while: give the memory back
         if (in_.size() == 0) in_.release();
@@ -121,7 +122,8 @@ void connection::wake(time_point now) {
 time_point connection::deadline() const noexcept {
     if (state_ == state::failed) return never;
     auto const next = std::min({timeout_at_, tail_probe_at_, persist_at_, ack_at_, close_until_});
-    return state_ == state::connected ? std::min(next, last_sent_ + limits::keep_alive_after) : next;
+    if (state_ != state::connected || must_ack_) return next;
+    return std::min(next, last_sent_ + limits::keep_alive_after);
 }
 
 void connection::fail(errc why) {

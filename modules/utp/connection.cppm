@@ -233,6 +233,7 @@ private:
     std::error_code error_;
     bool has_changed_ = false;
     bool is_closed_ = false;
+    time_point closed_at_{};
     time_point close_until_ = never;
 
     // sending

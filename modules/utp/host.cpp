@@ -17,6 +17,7 @@ import shoal.core;
 namespace shoal::utp {
 namespace {
 constexpr unsigned tries_for_id = 16;
+constexpr auto wake_gap = std::chrono::milliseconds{1};
 
 /// The lower half of a handle; the upper one is the slot's generation.
 std::uint32_t slot_of(handle which) noexcept {
@@ -57,11 +58,10 @@ void host::wake(time_point now) {
     now = moved_on(now);
     while (deadlines_.first_time() <= now) {
         auto const at = deadlines_.first();
-        auto& core = *slots_[at].core;
-        core.wake(now);
-        // not at once again, whatever happened
-        deadlines_.set(at, std::max(core.deadline(), now + std::chrono::milliseconds{1}));
+        slots_[at].core->wake(now);
         settle(at);
+        // not at once again, whatever happened: what it has to send goes out when it is asked for
+        if (auto const& core = slots_[at].core) deadlines_.set(at, std::max(core->deadline(), now + wake_gap));
     }
 }
 

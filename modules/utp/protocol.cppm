@@ -89,12 +89,14 @@ inline constexpr std::size_t window_initial = 4 * datagram_max;
 inline constexpr std::size_t window_min = datagram_max;
 inline constexpr std::size_t window_max = std::size_t{16} << 20;
 
-/// Source: BEP 29, "timeouts". The doubling ends at 30 s, so that a path that comes back is noticed.
+/// Source: BEP 29, "timeouts". The doubling ends early, so that a path that comes back is noticed, and one that loses a
+/// fifth of all both ways is tried often enough; a round trip that takes longer still has its time.
 inline constexpr auto rto_initial = seconds{1};
 inline constexpr auto rto_min = milliseconds{500};
+inline constexpr auto rto_doubled_max = seconds{6};
 inline constexpr auto rto_max = seconds{30};
-/// Timeouts in a row, with nothing heard, that end a connection: at least a minute, well over a blackout of 10 s.
-inline constexpr unsigned timeouts_max = 7;
+/// Timeouts in a row, with nothing heard, that end a connection: 85 s at least. A blackout of 10 s takes five of them.
+inline constexpr unsigned timeouts_max = 17;
 /// SYNs sent for one connection: 15 s. Most peers of a swarm cannot be reached, and are many.
 inline constexpr unsigned syns_max = 4;
 /// How long an acknowledgement may wait for data to ride on, or for a second packet.
@@ -105,8 +107,10 @@ inline constexpr auto ack_delay_of_peers = milliseconds{100};
 inline constexpr std::size_t duplicate_acks = 3;
 /// Silence that is broken by an ack, so that NATs (30 s) keep the mapping.
 inline constexpr auto keep_alive_after = seconds{29};
-/// After `close`: until the FIN is acknowledged, and then until the peer's FIN came.
-inline constexpr auto closing_max = minutes{1};
+/// After `close`: while the peer acknowledges nothing new, and in all, until the FIN is acknowledged; a full send buffer
+/// takes minutes on a slow link. And then until the peer's FIN came.
+inline constexpr auto closing_stalled_max = seconds{90};
+inline constexpr auto closing_max = minutes{10};
 inline constexpr auto linger = seconds{5};
 
 /// Packets on their way at most, and so far out of order a packet may come. Small against half of 65536, so that old

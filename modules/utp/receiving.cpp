@@ -51,7 +51,11 @@ void connection::receive(packet const& from_peer, time_point now) {
         take_acks(from_peer, newly, now);
         peer_window_ = header.wnd_size;
         if (peer_window_ > 0) persist_at_ = never;
-        if (is_fin_acked_) close_until_ = std::min(close_until_, now + limits::linger);
+        if (is_closed_ && newly > 0) {
+            close_until_ = is_fin_acked_
+                               ? now + limits::linger
+                               : std::min(closed_at_ + limits::closing_max, now + limits::closing_stalled_max);
+        }
     }
     if (header.type != packet_type::state) take_payload(from_peer, now);
 }

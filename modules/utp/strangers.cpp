@@ -28,7 +28,9 @@ void host::receive_syn(endpoint const& from, packet const& syn, time_point now) 
         return;
     }
     if (auto const known = half_open_by_name_.find(is); known != half_open_by_name_.end()) {
-        if (known->second->syn_nr == syn.header.seq_nr) return answer_syn(*known->second, syn, now);
+        auto const& attempt = *known->second;
+        if (attempt.syn_nr == syn.header.seq_nr && now - attempt.since < limits::half_open_for)
+            return answer_syn(attempt, syn, now);
         forget_half_open(is);
     }
     if (!settings_.accepts || !has_room_for(from)) return answer_by_reset(from, syn, now);

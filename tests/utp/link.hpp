@@ -28,7 +28,8 @@ using namespace std::chrono_literals;
 /// What happens to datagrams on their way, each way alike. Corruption is what the checksum of UDP makes of it: loss.
 struct weather {
     double loss = 0;
-    double reorder = 0;  ///< Share that is delayed by `reorder_by` besides.
+    double loss_of_large = 0;  ///< Of datagrams that not every path carries.
+    double reorder = 0;        ///< Share that is delayed by `reorder_by` besides.
     duration reorder_by = 15ms;
     double duplicate = 0;
     duration delay = 10ms;           ///< One way.
@@ -147,6 +148,7 @@ private:
         largest[from] = std::max(largest[from], bytes_of_it.size());
         auto const size = bytes_of_it.size() + ip_and_udp;
         if (size > sky.mtu || happens(sky.loss)) return;
+        if (bytes_of_it.size() > utp::limits::datagram_small && happens(sky.loss_of_large)) return;
         if (now - begin >= sky.blackout_from && now - begin < sky.blackout_to) return;
         auto leaves = now;
         if (sky.bytes_per_second > 0) {
