@@ -11,6 +11,7 @@ export import shoal.choker;
 export import shoal.registry;
 export import shoal.session;
 export import shoal.dht;
+export import shoal.utp;
 export import shoal.net;
 export import shoal.store;
 export import shoal.engine;

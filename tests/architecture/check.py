@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 FOUNDATION = ["core", "bencode", "hash", "metainfo"]
-CORES = ["wire", "announce", "picker", "choker", "registry", "session", "dht"]
+CORES = ["wire", "announce", "picker", "choker", "registry", "session", "dht", "utp"]
 OUTSIDE = ["net", "store"]
 DRIVERS = ["engine", "hub"]
 PURE = FOUNDATION + CORES  # values in, values out: no I/O, no clock
