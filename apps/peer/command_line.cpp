@@ -131,10 +131,11 @@ void add_transfer(CLI::App& app, transfer_options& into) {
     app.add_flag_callback("--no-dht", [&into] { into.dht = false; }, "Take no part in the DHT");
     add(app, "--dht-node", into.dht_routers, parse_host_port, "HOST:PORT",
         "A node of the DHT to begin with, instead of the usual ones; repeatable");
-    app.add_flag_callback("--no-lsd", [&into] { into.lsd = false; }, "Neither tell nor hear of peers on the local network");
+    app.add_flag_callback(
+        "--no-lsd", [&into] { into.lsd = false; }, "Neither tell nor hear of peers on the local network");
     app.add_flag_callback(
         "--no-pex", [&into] { into.pex = false; }, "Tell peers of no others, and hear of none from them");
-    app.add_flag_callback("--no-utp", [&into] { into.utp = false; }, "Accepted; there is no uTP yet");
+    app.add_flag_callback("--no-utp", [&into] { into.utp = false; }, "Take and make no connections by uTP");
     std::map<std::string, encryption> const modes{
         {"prefer", encryption::prefer}, {"require", encryption::require}, {"off", encryption::off}};
     add(app, "--encryption", into.encryption, one_of(modes), "prefer|require|off",

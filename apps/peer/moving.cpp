@@ -49,6 +49,7 @@ engine::node_settings node_settings_from(transfer_options const& options, output
     if (!options.listen.address.is_unspecified()) settings.outgoing_from = options.listen.address;
     settings.dht = options.dht;
     settings.local_discovery = options.lsd;
+    settings.utp = options.utp;
     settings.dht_routers = options.dht_routers;
     if (settings.dht_routers.empty())
         for (auto const& [host, port] : usual_dht_routers) settings.dht_routers.push_back({std::string{host}, port});
@@ -205,7 +206,7 @@ void mover::listen() {
                       "cannot listen on " + options_.listen.to_string() + ": " + bound.error().message()};
     listening = bound.value();
     if (auto const why = node_.datagram_trouble())
-        out.note("no UDP port " + listening->to_string() + ", and so no DHT: " + why.message());
+        out.note("no UDP port " + listening->to_string() + ", and so no DHT and no uTP: " + why.message());
     out.event("listening", {{"address", listening->to_string()}});
     out.note("listening on " + listening->to_string());
 }

@@ -32,8 +32,8 @@ struct transfer_options {
     bool pex = true;                               ///< Peers tell each other of peers.
     bool dht = true;                               ///< Finds peers by the distributed hash table.
     std::vector<metainfo::host_port> dht_routers;  ///< Nodes that it begins with; empty: the usual ones.
-    bool lsd = true;                    ///< Finds peers on the local network.
-    bool utp = true;
+    bool lsd = true;                               ///< Finds peers on the local network.
+    bool utp = true;                               ///< Connections by uTP, where TCP does not get through.
     cli::encryption encryption = cli::encryption::prefer;
     std::filesystem::path state;  ///< Journals and the like; never empty after parsing.
     output_options output;

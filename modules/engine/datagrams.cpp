@@ -36,6 +36,8 @@ namespace shoal::engine {
 namespace {
 /// Datagrams received and sent by one system call.
 constexpr std::size_t batch_max = 64;
+/// Wait before the next try when the socket's buffer is full; a driver has no notice of its room.
+constexpr auto full_wait = std::chrono::milliseconds{1};
 
 std::string_view family_name(bool is_v6) noexcept {
     return is_v6 ? "v6" : "v4";
@@ -53,6 +55,10 @@ dht::node_settings dht_settings(node_state& owner, endpoint const& local, byte_v
 
 datagram_port::datagram_port(node_state& owner, std::unique_ptr<net::datagram_socket> socket)
     : local(socket->local()), node_(owner), socket_(std::move(socket)), deadline_moved_(owner.home) {
+    if (node_.settings.utp) {
+        utp_.emplace(utp::host_settings{.seed = node_.outside.random.next()});
+        batch_.resize(batch_max * utp::limits::datagram_max);
+    }
     if (!node_.settings.dht) return;
     byte_view state;
     auto const kept = bencode::decode(node_.settings.dht_state, {.depth_max = 4, .items_max = 64});
@@ -66,8 +72,12 @@ net::task<void> datagram_port::receive() {
         auto const got = co_await socket_->receive(arrived);
         if (!got) co_return;
         auto const now = node_.now();
-        for (auto const& each : std::span{arrived}.first(got.value()))
-            if (dht_) dht_->receive(each.peer, each.bytes, now);
+        for (auto const& each : std::span{arrived}.first(got.value())) {
+            if (utp_ && utp::is_packet(each.bytes))
+                utp_->receive(each.peer, each.bytes, now);
+            else if (dht_)
+                dht_->receive(each.peer, each.bytes, now);
+        }
         news();
     }
 }
@@ -75,9 +85,10 @@ net::task<void> datagram_port::receive() {
 net::task<void> datagram_port::keep_time() {
     for (;;) {
         drain();
-        auto const until = dht_ ? dht_->deadline() : time_point::max();
-        if (co_await node_.outside.clock.wait(deadline_moved_, until)) continue;
-        if (dht_ && node_.now() >= dht_->deadline()) dht_->wake(node_.now());
+        if (co_await node_.outside.clock.wait(deadline_moved_, deadline())) continue;
+        auto const now = node_.now();
+        if (dht_ && now >= dht_->deadline()) dht_->wake(now);
+        if (utp_ && now >= utp_->deadline()) utp_->wake(now);
     }
 }
 
@@ -86,8 +97,44 @@ void datagram_port::news() {
     deadline_moved_.notify();
 }
 
+time_point datagram_port::deadline() const noexcept {
+    auto first = full_until_.value_or(time_point::max());
+    if (dht_) first = std::min(first, dht_->deadline());
+    if (utp_) first = std::min(first, utp_->deadline());
+    return first;
+}
+
 void datagram_port::drain() {
-    if (!dht_) return;
+    if (dht_) send_dht();
+    if (utp_) send_utp();
+}
+
+void datagram_port::send_utp() {
+    while (auto const stranger = utp_->accept()) node_.welcome(std::make_unique<utp_stream>(*this, *stranger));
+    while (auto const which = utp_->next_changed())
+        if (auto const stream = streams_.find(*which); stream != streams_.end()) stream->second->changed();
+    auto const now = node_.now();
+    if (full_until_ && now < *full_until_) return;
+    full_until_.reset();
+    std::array<net::datagram, batch_max> out;
+    for (;;) {
+        std::size_t count = 0;
+        auto room = mutable_byte_view{batch_};
+        while (count < out.size()) {
+            auto const made = utp_->next_datagram(room, now);
+            if (!made) break;
+            out[count++] = {made->to, room.first(made->length)};
+            room = room.subspan(utp::limits::datagram_max);
+        }
+        if (count == 0) return;
+        auto const taken = socket_->send(std::span{out}.first(count));
+        if (taken && taken.value() == count && count == out.size()) continue;
+        if (taken && taken.value() < count) full_until_ = now + full_wait;  // the rest is lost, and less is sent
+        if (count < out.size()) return;
+    }
+}
+
+void datagram_port::send_dht() {
     // What the socket does not take is lost, as datagrams are.
     while (auto const out = dht_->next_datagram()) {
         net::datagram const one{out->to, out->bytes};
@@ -104,6 +151,117 @@ void datagram_port::hand_on(dht::any_event const& happened) {
         auto const [first, last] = node_.dht_announcers.equal_range(search->torrent);
         for (auto each = first; each != last; ++each) each->second->ended(*search);
     }
+}
+
+net::task<result<std::unique_ptr<net::stream>>> datagram_port::connect(endpoint to) {
+    SHOAL_CO_TRY(auto const which, utp_->connect(to, node_.now()));
+    auto stream = std::make_unique<utp_stream>(*this, which);
+    news();
+    SHOAL_CO_TRY(co_await stream->connected());
+    co_return std::move(stream);
+}
+
+utp_stream::utp_stream(datagram_port& port, utp::handle which)
+    : port_(port),
+      which_(which),
+      remote_(port.utp()->remote(which)),
+      readable_(port.node_.home),
+      writable_(port.node_.home) {
+    port_.streams_.emplace(which_, this);
+}
+
+utp_stream::~utp_stream() {
+    close();
+    port_.streams_.erase(which_);
+}
+
+void utp_stream::changed() {
+    readable_.notify();
+    writable_.notify();
+}
+
+void utp_stream::close() {
+    if (std::exchange(is_closed_, true)) return;
+    port_.utp()->close(which_, port_.node_.now());
+    port_.news();
+    changed();
+}
+
+net::task<result<void>> utp_stream::connected() {
+    auto& host = *port_.utp();
+    while (!is_closed_ && !host.is_connected(which_)) {
+        if (auto const why = host.error(which_)) co_return why;
+        co_await writable_.wait();
+    }
+    if (is_closed_) co_return make_error_code(net::errc::closed);
+    co_return success();
+}
+
+net::task<result<std::size_t>> utp_stream::read_some(std::span<mutable_byte_view const> places) {
+    auto& host = *port_.utp();
+    for (;;) {
+        if (is_closed_) co_return make_error_code(net::errc::closed);
+        if (auto const count = host.read(which_, places, port_.node_.now()); count > 0) {
+            port_.news();  // the window is open again
+            co_return count;
+        }
+        if (host.is_ended(which_)) co_return make_error_code(net::errc::closed);
+        if (auto const why = host.error(which_)) co_return why;
+        co_await readable_.wait();
+    }
+}
+
+net::task<result<std::size_t>> utp_stream::write_some(std::span<byte_view const> runs) {
+    auto& host = *port_.utp();
+    for (;;) {
+        if (is_closed_) co_return make_error_code(net::errc::closed);
+        if (auto const why = host.error(which_)) co_return why;
+        if (auto const count = host.write(which_, runs, port_.node_.now()); count > 0) {
+            port_.news();
+            co_return count;
+        }
+        co_await writable_.wait();
+    }
+}
+
+datagram_port* node_state::utp_port(ip_address const& family) const noexcept {
+    for (auto const& each : datagram_ports)
+        if (each->utp() && each->local.address.is_v4() == family.is_v4()) return each.get();
+    return nullptr;
+}
+
+namespace {
+using made_stream = result<std::unique_ptr<net::stream>>;
+
+net::task<void> keep(net::task<made_stream> attempt, std::optional<made_stream>& outcome, net::signal& news) {
+    outcome.emplace(co_await std::move(attempt));
+    news.notify();
+}
+}  // namespace
+
+net::task<made_stream> node_state::connect(endpoint to) {
+    auto from = settings.outgoing_from;
+    if (from && from->is_v4() != to.address.is_v4()) from.reset();  // of use to the other family only
+    auto* const local = utp_port(to.address);
+    if (!local) co_return co_await outside.network.connect(to, from);
+    std::optional<made_stream> by_tcp, by_utp;
+    net::signal news{home};
+    co_await net::in_task_group([&](net::task_group& attempts) -> net::task<void> {
+        attempts.on_failure = settings.on_failure;
+        attempts.spawn("connect by TCP", keep(outside.network.connect(to, from), by_tcp, news));
+        (void)co_await outside.clock.wait(news, now() + utp_after);
+        if (by_tcp && *by_tcp) co_return;
+        attempts.spawn("connect by uTP", keep(local->connect(to), by_utp, news));
+        auto until = time_point::max();
+        while (!(by_tcp && *by_tcp) && !by_utp) {
+            if (by_tcp) until = std::min(until, now() + utp_patience);
+            if (!co_await outside.clock.wait(news, until)) co_return;
+        }
+        while (!by_tcp && !*by_utp) co_await news.wait();
+    });
+    if (by_tcp && *by_tcp) co_return std::move(*by_tcp);
+    if (by_utp && *by_utp) co_return std::move(*by_utp);
+    co_return by_tcp ? by_tcp->error() : make_error_code(net::errc::timed_out);
 }
 
 std::uint16_t node_state::dht_port(ip_address const& family) const noexcept {

@@ -71,10 +71,7 @@ wire::handshake node_state::handshake_for(info_hash const& hash) const {
 
 net::task<result<node_state::met_peer>> node_state::meet(endpoint to, wire::handshake ours) {
     auto& clock = outside.clock;
-    auto from = settings.outgoing_from;
-    if (from && from->is_v4() != to.address.is_v4()) from.reset();  // of use to the other family only
-    SHOAL_CO_TRY(auto stream,
-                 co_await net::with_deadline(clock, clock.now() + connect_timeout, outside.network.connect(to, from)));
+    SHOAL_CO_TRY(auto stream, co_await net::with_deadline(clock, clock.now() + connect_timeout, connect(to)));
     auto const hello = wire::encode(ours);
     std::array<std::byte, wire::handshake_length> reply;
     auto const exchange = [](net::stream& with, byte_view said, mutable_byte_view answer) -> net::task<result<void>> {
@@ -91,14 +88,18 @@ net::task<void> node_state::accept(std::unique_ptr<net::listener> at) {
     for (;;) {
         auto stranger = co_await at->accept();
         if (!stranger || is_stopping) co_return;
-        auto const who = stranger.value()->remote().address.customer();
-        if (handshakes >= handshakes_max) continue;  // closes it
-        auto& of_them = handshakes_of[who];
-        if (of_them >= peers_per_address_max && !who.is_loopback()) continue;
-        ++handshakes;
-        ++of_them;
-        tasks.spawn("handshake", greet(std::move(stranger.value())));
+        welcome(std::move(stranger.value()));
     }
+}
+
+void node_state::welcome(std::unique_ptr<net::stream> stranger) {
+    auto const who = stranger->remote().address.customer();
+    if (is_stopping || handshakes >= handshakes_max) return;  // closes it
+    auto& of_them = handshakes_of[who];
+    if (of_them >= peers_per_address_max && !who.is_loopback()) return;
+    ++handshakes;
+    ++of_them;
+    tasks.spawn("handshake", greet(std::move(stranger)));
 }
 
 /// Hears which torrent a stranger wants and hands it to that swarm.

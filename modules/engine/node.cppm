@@ -36,6 +36,9 @@ struct node_settings {
     bool dht = false;
     /// Nodes to begin with, by name; asked while too few others are known.
     std::vector<metainfo::host_port> dht_routers = {};
+    /// Takes connections by uTP (BEP 29) at the UDP port of the same number, once it listens, and makes them so where
+    /// TCP does not get through.
+    bool utp = false;
     /// Finds peers on the local network by multicast (BEP 14), once it listens.
     bool local_discovery = false;
     byte_vector dht_state = {};  ///< What `node::dht_state` gave in an earlier run; anything else is as nothing.

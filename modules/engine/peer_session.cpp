@@ -325,9 +325,9 @@ void peer_session::on_ping(byte_view payload) {
             at->second.round_trip = now - at->second.sent;
         return;
     }
-    auto const id = id_of(wire::ping_extension);
-    if (id == 0 || !pings_answered_.take(now)) return;
-    core.extension_message(id, wire::encode(wire::ping_message{true, ping->number}));
+    auto const theirs = id_of(wire::ping_extension);
+    if (theirs == 0 || !pings_answered_.take(now)) return;
+    core.extension_message(theirs, wire::encode(wire::ping_message{true, ping->number}));
     swarm_.tell(event::ping_received{address()});
 }
 
@@ -335,14 +335,14 @@ void peer_session::on_ping(byte_view payload) {
 void peer_session::on_metadata(byte_view payload) {
     using kind = wire::metadata_message::kind;
     auto const asked = wire::parse_metadata_message(payload);
-    auto const id = id_of(wire::metadata_extension);
-    if (!asked || asked->what != kind::request || id == 0) return;
+    auto const theirs = id_of(wire::metadata_extension);
+    if (!asked || asked->what != kind::request || theirs == 0) return;
     auto const size = static_cast<std::uint32_t>(swarm_.content->info_bytes().size());
     bool const is_there = wire::metadata_piece_size(size, asked->piece) > 0;
     if (is_there && metadata_asked_.size() < metadata_asked_max && metadata_sent_.take(swarm_.node.now()))
         metadata_asked_.push_back(asked->piece);
     else
-        core.extension_message(id, wire::encode(wire::metadata_message{kind::reject, asked->piece}));
+        core.extension_message(theirs, wire::encode(wire::metadata_message{kind::reject, asked->piece}));
     flush();
 }
 
@@ -370,8 +370,8 @@ void peer_session::on_exchange(byte_view payload) {
 
 /// Tells the peer who has come and gone since it was told last. Source: BEP 11.
 void peer_session::tell_of_peers(time_point now) {
-    auto const id = id_of(wire::exchange_extension);
-    if (id == 0 || now < next_exchange_ || !swarm_.exchanges_peers()) return;
+    auto const theirs = id_of(wire::exchange_extension);
+    if (theirs == 0 || now < next_exchange_ || !swarm_.exchanges_peers()) return;
     wire::exchange_message news;
     std::set<endpoint> there;
     for (auto const* other : swarm_.sessions()) {
@@ -394,7 +394,7 @@ void peer_session::tell_of_peers(time_point now) {
     if (news.added.empty() && news.dropped.empty()) return;
     for (auto const& each : news.added) told_peers_.insert(each.at);
     next_exchange_ = now + wire::exchange_interval;
-    core.extension_message(id, wire::encode(news));
+    core.extension_message(theirs, wire::encode(news));
 }
 
 void peer_session::upload_begins(piece_index piece) {

@@ -28,6 +28,7 @@ import shoal.metainfo;
 import shoal.net;
 import shoal.picker;
 import shoal.store;
+import shoal.utp;
 import shoal.wire;
 import :transfer;
 import :node;
@@ -97,7 +98,7 @@ struct node_state {
     time_point now() const { return outside.clock.now(); }
     ~node_state();
     result<endpoint> listen(endpoint at);
-    bool wants_datagrams() const noexcept { return settings.dht; }
+    bool wants_datagrams() const noexcept { return settings.dht || settings.utp; }
     /// The port of our DHT node in this address family; 0 where there is none.
     std::uint16_t dht_port(ip_address const& family) const noexcept;
     /// Nodes of the DHT may be there.
@@ -108,10 +109,15 @@ struct node_state {
     /// Announces a torrent on the local network, and hears of others there, until cancelled or not public any more.
     net::task<void> announce_locally(announced& owner);
     net::task<void> accept(std::unique_ptr<net::listener> at);
+    /// A stranger has connected: hears whom it wants, or hangs up where too many are there.
+    void welcome(std::unique_ptr<net::stream> stranger);
     net::task<void> greet(std::unique_ptr<net::stream> stranger);
     /// Hands out the limited upload, block by block, to one session after another.
     net::task<void> share_upload();
     bool is_upload_limited() const noexcept { return settings.upload_limit != 0; }
+    /// Connects by TCP, or where that takes long or fails, by uTP.
+    net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to);
+    datagram_port* utp_port(ip_address const& family) const noexcept;
     /// Connects and exchanges handshakes, each within its time. Fails with `errc::unknown_info_hash` when the peer
     /// answers for another torrent.
     struct met_peer {
@@ -182,7 +188,10 @@ private:
     std::map<std::string, time_point> ask_at_;  // by URL; the end of time: never
 };
 
-/// A UDP port of the node, of the same number as its TCP port: the node of the DHT is there.
+class utp_stream;
+
+/// A UDP port of the node, of the same number as its TCP port: the node of the DHT is there, and uTP. Their datagrams
+/// are told apart by their first byte, which is `d` in the DHT.
 class datagram_port {
 public:
     /// `owner` outlives it.
@@ -196,17 +205,52 @@ public:
     endpoint const local;
     /// Nothing where the settings want no DHT. Call `news` after each input.
     dht::node* dht() noexcept { return dht_ ? &*dht_ : nullptr; }
+    /// Nothing where the settings want no uTP. Call `news` after each input.
+    utp::host* utp() noexcept { return utp_ ? &*utp_ : nullptr; }
     /// Something was said to a core: sends what it wants to send.
     void news();
+    net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to);
 
 private:
+    friend class utp_stream;
     void drain();
+    void send_dht();
+    void send_utp();
+    time_point deadline() const noexcept;
     void hand_on(dht::any_event const& happened);
 
     node_state& node_;
     std::unique_ptr<net::datagram_socket> socket_;
     std::optional<dht::node> dht_;
+    std::optional<utp::host> utp_;
+    std::unordered_map<utp::handle, utp_stream*> streams_;
+    byte_vector batch_;                     // datagrams of uTP about to be sent
+    std::optional<time_point> full_until_;  // the socket took no more
     net::signal deadline_moved_;
+};
+
+/// A connection by uTP. Its port outlives it.
+class utp_stream final : public net::stream {
+public:
+    utp_stream(datagram_port& port, utp::handle which);
+    ~utp_stream() override;
+    using net::stream::read_some;
+    net::task<result<std::size_t>> read_some(std::span<mutable_byte_view const> places) override;
+    net::task<result<std::size_t>> write_some(std::span<byte_view const> runs) override;
+    void close() override;
+    endpoint local() const override { return port_.local; }
+    endpoint remote() const override { return remote_; }
+
+    net::task<result<void>> connected();
+    /// Its connection has changed.
+    void changed();
+
+private:
+    datagram_port& port_;
+    utp::handle const which_;
+    endpoint const remote_;
+    bool is_closed_ = false;
+    net::signal readable_, writable_;
 };
 
 /// Who takes part in our swarms on the local network, by one multicast group. Source: BEP 14.

@@ -27,6 +27,10 @@ using namespace std::chrono_literals;
 inline constexpr auto handshake_timeout = 10s;
 /// A TCP connection that takes longer is given up.
 inline constexpr auto connect_timeout = 10s;
+/// TCP has this long before uTP is tried beside it: it costs less, and does not get through everywhere.
+inline constexpr auto utp_after = 1s;
+/// And uTP this long after TCP has failed: most who refuse TCP are not there, and nobody says so for a datagram.
+inline constexpr auto utp_patience = 3s;
 /// Connections of one transfer unless the user says otherwise: more help little and cost memory.
 inline constexpr std::size_t peers_max_default = 200;
 /// Addresses a transfer remembers; further ones push out nobody and are dropped (class D5).
