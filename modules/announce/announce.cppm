@@ -440,8 +440,9 @@ public:
     /// A datagram arrived from `from`. Who it names in swarms of ours, seen before or not; the port is the announced
     /// one.
     ///
-    /// Passed over: ours, what cannot be read, what comes too fast, and what is not from the local network
-    /// (`ip_address::is_local`). So are link-local addresses of IPv6: without their interface nobody can connect there.
+    /// Passed over: ours, what cannot be read, what comes too fast, and what comes from link-local addresses of IPv6,
+    /// where nobody can connect to without their interface. No router lets the group's datagrams in, so whoever is heard
+    /// is near, whatever his address; a neighbour can lie about it, and what he says is hearsay.
     std::vector<local_peer> receive(byte_view datagram, endpoint const& from, time_point now);
 
     // Outputs.

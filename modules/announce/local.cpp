@@ -189,7 +189,7 @@ std::vector<local_peer> local_discovery::receive(byte_view datagram, endpoint co
 }
 
 bool local_discovery::is_heeded(ip_address const& source, time_point now) {
-    if (!source.is_local() || source.is_unspecified() || is_link_local_v6(source)) return false;
+    if (source.is_unspecified() || source.is_multicast() || is_link_local_v6(source)) return false;
     auto at = sources_.find(source);
     if (at == sources_.end()) {
         if (sources_.size() == local_sources_max && sources_pruned_ <= now - std::chrono::seconds{1}) {

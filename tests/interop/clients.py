@@ -1,4 +1,5 @@
-"""The clients of the matrix. Each seeds or fetches one torrent at one address; DHT, LSD, PEX, UPnP and uTP are off."""
+"""The clients of the matrix. Each seeds or fetches one torrent at one address; PEX and UPnP are off, and so are DHT, local
+discovery and uTP, but for the one of "dht", "local" and "utp" that a client is told to use."""
 
 import base64
 import json
@@ -26,8 +27,10 @@ class Client:
     udp = True  # announces over UDP
     hybrid = True  # reads hybrid torrents
     empty_files = True  # creates them
+    uses = ("dht", "local", "utp")
 
-    def __init__(self, role, torrent, data, folder, address, port, connect=None):
+    def __init__(self, role, torrent, data, folder, address, port, connect=None, by=None, router=None):
+        self.by, self.router = by, router  # of `uses`; ADDRESS:PORT of a node of the DHT
         self.role, self.torrent, self.data, self.folder = role, torrent, data, folder
         self.address, self.port, self.connect = address, port, connect
         folder.mkdir(parents=True)
@@ -63,8 +66,9 @@ class Shoal(Client):
     def command(self):
         command = [self.program, self.role, self.torrent]
         command += [self.data] if self.role == "seed" else ["-o", self.data]
-        command += ["--listen", f"{self.address}:{self.port}", "--state", self.folder / "state", "--json",
-                    "--no-dht", "--no-lsd", "--no-pex", "--no-utp"]
+        command += ["--listen", f"{self.address}:{self.port}", "--state", self.folder / "state", "--json", "--no-pex"]
+        command += [flag for flag, of in (("--no-dht", "dht"), ("--no-lsd", "local"), ("--no-utp", "utp")) if of != self.by]
+        command += ["--dht-node", self.router] if self.router else []
         return command + (["--connect", self.connect] if self.connect else [])
 
     def is_complete(self):
@@ -81,7 +85,8 @@ class Libtorrent(Client):
         return output_of(PYTHON, "-c", "import libtorrent; print(libtorrent.__version__)").strip()
 
     def command(self):
-        return [PYTHON, HERE / "libtorrent_client.py", self.torrent, self.data, f"{self.address}:{self.port}"]
+        return [PYTHON, HERE / "libtorrent_client.py", self.torrent, self.data, f"{self.address}:{self.port}",
+                self.by or "tcp", self.router or "", self.connect or ""]
 
     def is_complete(self):
         return "seeding" in self.process.text()
@@ -101,9 +106,12 @@ class Transmission(Client):
         (self.folder / "settings.json").write_text(json.dumps({
             "bind-address-ipv4": self.address, "peer-port": self.port, "download-dir": str(self.data),
             "rpc-bind-address": self.address, "rpc-port": self.port + 1, "rpc-whitelist-enabled": False,
-            "rpc-host-whitelist-enabled": False, "rpc-authentication-required": False, "dht-enabled": False,
-            "lpd-enabled": False, "pex-enabled": False, "utp-enabled": False, "port-forwarding-enabled": False,
+            "rpc-host-whitelist-enabled": False, "rpc-authentication-required": False, "dht-enabled": self.by == "dht",
+            "lpd-enabled": self.by == "local", "pex-enabled": False, "utp-enabled": self.by == "utp",
+            "port-forwarding-enabled": False,
             "rename-partial-files": False, "preallocation": 0, "encryption": 0}))
+        if self.router:
+            (self.folder / "dht.bootstrap").write_text(self.router.replace(":", " ") + "\n")
         return ["transmission-daemon", "--foreground", "--config-dir", self.folder]
 
     def started(self):
@@ -140,6 +148,7 @@ class Transmission(Client):
 class Aria2(Client):
     name = "aria2"
     udp = False  # its UDP tracker client comes with the DHT only
+    uses = ("dht", "local")
     hybrid = False  # it drops empty keys before it hashes, and each file of a v2 file tree has one
 
     @classmethod
@@ -150,11 +159,15 @@ class Aria2(Client):
         hook = self.folder / "complete.sh"
         hook.write_text("#!/bin/sh\necho shoal-complete\n")
         hook.chmod(0o755)
-        command = ["aria2c", self.torrent, f"--dir={self.data}", "--no-conf=true", "--enable-dht=false",
-                   "--enable-dht6=false", "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--disable-ipv6=true",
+        command = ["aria2c", self.torrent, f"--dir={self.data}", "--no-conf=true", "--enable-dht6=false",
+                   "--enable-peer-exchange=false", "--disable-ipv6=true",
+                   f"--enable-dht={'true' if self.by == 'dht' else 'false'}",
+                   f"--bt-enable-lpd={'true' if self.by == 'local' else 'false'}", f"--dht-listen-port={self.port}",
+                   f"--dht-file-path={self.folder / 'dht.dat'}",
                    f"--listen-port={self.port}", f"--interface={self.address}", "--file-allocation=none",
                    "--summary-interval=0", "--console-log-level=warn", "--allow-overwrite=true", "--seed-ratio=0.0",
                    f"--on-bt-download-complete={hook}"]
+        command += [f"--dht-entry-point={self.router}"] if self.router else []
         return command + (["--check-integrity=true", "--bt-hash-check-seed=true"] if self.role == "seed" else [])
 
     def is_complete(self):

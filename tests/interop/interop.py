@@ -21,6 +21,7 @@ import time
 import clients
 import consoles
 import isolated
+import serverless
 import torrents
 import trackers
 from isolated import Failed, wait_until
@@ -179,6 +180,9 @@ def main():
     console_rows = [[each.name, report.start(f"console ← {each.name}", by_hand.run, by_hand.fetches, each),
                      report.start(f"console → {each.name}", by_hand.run, by_hand.gives, each)] for each in OTHERS]
 
+    alone = serverless.Serverless(run_folder, payload, transfers.addresses)
+    serverless_rows = serverless.rows(report, alone, OTHERS)
+
     table("Torrents: made by the row, read by the column, with equal info-hashes", ["made by", *checks.readers],
           torrent_rows)
     table("Transfers of 64 MiB between peers that find each other through Shoal's tracker, or by --connect",
@@ -186,6 +190,8 @@ def main():
     table("Shoal's peers through other trackers, hybrid", ["tracker", "http", "udp"], tracker_rows)
     table("The console with other clients, v1", ["client", "commands, and fetched from", "fetches from the console"],
           console_rows)
+    table("Peers without any tracker, v1", ["seeder → leecher", "DHT", "DHT, magnet link", "local discovery", "uTP"],
+          serverless_rows)
     print(f"\n{report.passed} passed, {len(report.failed)} failed in {time.monotonic() - begin:.0f} s")
     if not report.failed:
         shutil.rmtree(run_folder)

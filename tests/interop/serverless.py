@@ -1,0 +1,84 @@
+"""Peers that find each other without any tracker, by the DHT or on the local network, and that talk over uTP."""
+
+import itertools
+import shutil
+
+import clients
+import isolated
+import torrents
+from isolated import wait_until
+
+SECONDS = 100  # aria2 and Transmission take their time with the first announce
+
+
+class Serverless:
+    """Each scenario takes its addresses from `addresses`. Several at once."""
+
+    def __init__(self, work, payload, addresses):
+        self.work, self.payload, self.addresses, self.count = work, payload, addresses, itertools.count(1)
+        self.first = work / "first"  # what the DHT's first node shares
+        self.first.mkdir(parents=True)
+        (self.first / "shared").write_bytes(b"first" * 1000)
+        self.other = torrents.create(self.first / "shared", work / "first.torrent", "v1")
+
+    def run(self, seeder, leecher, by, how="torrent"):
+        """Moves the payload `by` "dht", "local" or "utp", and compares every byte."""
+        folder = self.work / "serverless" / str(next(self.count))
+        addresses = self.addresses.get(), self.addresses.get()
+        running = []
+        try:
+            self._transfer(folder, addresses, running, seeder, leecher, by, how)
+        finally:
+            for each in reversed(running):
+                each.stop()
+            shutil.rmtree(folder / "got", ignore_errors=True)
+            for address in addresses:
+                self.addresses.put(address)
+
+    def _transfer(self, folder, addresses, running, seeder, leecher, by, how):
+        torrent = torrents.create(self.payload.root, folder / "v1.torrent", "v1")
+        router = self.router(folder, running, leecher if seeder is clients.Shoal else seeder) if by == "dht" else None
+        port = isolated.free_port()
+        seed = seeder("seed", torrent, self.payload.root.parent, folder / "seed", addresses[0], port, by=by, router=router)
+        running.append(seed)
+        seed.wait_complete(clients.START_SECONDS)
+        wanted = torrents.magnet(torrent) if how == "magnet" else torrent
+        connect = f"{addresses[0]}:{port}" if by == "utp" else None
+        got = leecher("get", wanted, folder / "got", folder / "get", addresses[1], isolated.free_port(), connect, by=by,
+                      router=router)
+        running.append(got)
+        try:
+            got.wait_complete(SECONDS)
+        except isolated.Failed as failure:
+            raise isolated.Failed(f"{failure} | seeder: {seed.process.complaint()}") from failure
+        self.payload.check(folder / "got", leecher.empty_files)
+
+    def router(self, folder, running, other):
+        """The first node of a DHT: libtorrent's where both peers are ours, else ours."""
+        node = clients.Libtorrent if other is clients.Shoal else clients.Shoal
+        at = f"{isolated.HOME}:{isolated.free_port()}"
+        started = node("seed", self.other, self.first, folder / "router", *at.rsplit(":", 1), by="dht",
+                       router=at)
+        running.append(started)
+        if node is clients.Shoal:
+            wait_until("the router listens", lambda: '"event":"listening"' in started.process.text(), 20, started.process)
+        return at
+
+
+def rows(report, serverless, others):
+    """For each pair of clients a cell for each way; `n.a.` where a client cannot."""
+    pairs = [(clients.Shoal, clients.Shoal)]
+    pairs += [pair for other in others for pair in ((clients.Shoal, other), (other, clients.Shoal))]
+    made = []
+    for seeder, leecher in pairs:
+        name = f"{seeder.name} → {leecher.name}"
+        row = [name]
+        for title, by, how in (("DHT", "dht", "torrent"), ("DHT magnet", "dht", "magnet"), ("local", "local", "torrent"),
+                               ("uTP", "utp", "torrent")):
+            can = all(by in each.uses for each in (seeder, leecher))
+            # Nothing but libtorrent can be told to leave TCP alone; Transmission tries uTP first where it connects.
+            shows = by != "utp" or clients.Libtorrent in (seeder, leecher)
+            row.append(report.start(f"{name} by {title}", serverless.run, seeder, leecher, by, how)
+                       if can and shows else "n.a.")
+        made.append(row)
+    return made
