@@ -42,6 +42,20 @@ std::size_t worker_count() {
     return std::max(2u, std::thread::hardware_concurrency());
 }
 
+std::filesystem::path dht_state_path(transfer_options const& options) {
+    return options.state / "dht";
+}
+
+/// What a file of ours holds; nothing when it is not there, or larger than any of ours.
+byte_vector read_small_file(std::filesystem::path const& path) {
+    constexpr std::size_t bytes_max = 1u << 20;
+    std::ifstream file(path, std::ios::binary);
+    byte_vector content(bytes_max);
+    file.read(reinterpret_cast<char*>(content.data()), bytes_max);
+    content.resize(file.eof() ? static_cast<std::size_t>(file.gcount()) : 0);
+    return content;
+}
+
 engine::node_settings node_settings_from(transfer_options const& options, output& out) {
     engine::node_settings settings;
     settings.upload_limit = options.upload_limit;
@@ -62,20 +76,6 @@ engine::node_settings node_settings_from(transfer_options const& options, output
         }
     };
     return settings;
-}
-
-std::filesystem::path dht_state_path(transfer_options const& options) {
-    return options.state / "dht";
-}
-
-/// What a file of ours holds; nothing when it is not there, or larger than any of ours.
-byte_vector read_small_file(std::filesystem::path const& path) {
-    constexpr std::size_t bytes_max = 1u << 20;
-    std::ifstream file(path, std::ios::binary);
-    byte_vector content(bytes_max);
-    file.read(reinterpret_cast<char*>(content.data()), bytes_max);
-    content.resize(file.eof() ? static_cast<std::size_t>(file.gcount()) : 0);
-    return content;
 }
 
 /// One journal for each torrent and place, so that several copies on one machine do not meet.
