@@ -98,7 +98,7 @@ inline constexpr auto hearsay_rest = 1h;
 /// Time between two announces to the DHT, where most nodes keep them for half an hour.
 inline constexpr auto dht_announce_interval = 15min;
 /// Few peers while we need some: the DHT is asked again after so long, and after twice that, up to the interval.
-inline constexpr auto dht_ask_again_after = 15s;
+inline constexpr auto dht_ask_again_after = 3s;
 /// A multicast group that could not be joined is tried again after so long: there may be a network then.
 inline constexpr auto local_group_retry_after = 1min;
 /// How often a transfer looks whether it may still be announced on the local network.

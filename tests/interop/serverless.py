@@ -6,8 +6,9 @@ import shutil
 import clients
 import isolated
 import torrents
-from isolated import wait_until
+from isolated import Process, wait_until
 
+MANY = 12  # nodes of a DHT that Transmission believes in
 SECONDS = 100  # aria2 and Transmission take their time with the first announce
 
 
@@ -54,9 +55,16 @@ class Serverless:
         self.payload.check(folder / "got", leecher.empty_files)
 
     def router(self, folder, running, other):
-        """The first node of a DHT: libtorrent's where both peers are ours, else ours."""
+        """The first node of a DHT: libtorrent's where both peers are ours, else ours; for Transmission one of many."""
         node = clients.Libtorrent if other is clients.Shoal else clients.Shoal
         at = f"{isolated.HOME}:{isolated.free_port()}"
+        if other is clients.Transmission:
+            for _ in range(MANY // 2):
+                isolated.free_port()
+            many = Process([clients.PYTHON, clients.HERE / "dht_nodes.py", at, MANY], folder / "nodes")
+            running.append(many)
+            wait_until("the nodes find each other", lambda: "together" in many.text(), 30, many)
+            return at
         started = node("seed", self.other, self.first, folder / "router", *at.rsplit(":", 1), by="dht",
                        router=at)
         running.append(started)
