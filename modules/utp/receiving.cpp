@@ -114,12 +114,14 @@ void connection::hold(std::uint16_t seq_nr, byte_view payload) {
     auto const ahead = distance(ack_nr_, seq_nr);
     if (ahead > held_.size()) {
         auto const size = std::max<std::size_t>(std::bit_ceil<std::size_t>(ahead), held_initial);
+        auto const cost = (size - held_.size()) * sizeof(held_packet);
+        if (pool_->left() < cost && size * sizeof(held_packet) > limits::buffer_guaranteed) return;
         std::vector<held_packet> larger(size);
         for (std::uint16_t i = 1; i <= held_.size(); ++i) {
             auto const which = static_cast<std::uint16_t>(ack_nr_ + i);
             larger[which & (size - 1)] = std::move(held_[which & (held_.size() - 1)]);
         }
-        pool_->used += (size - held_.size()) * sizeof(held_packet);
+        pool_->used += cost;
         held_ = std::move(larger);
     }
     auto& place = held_[seq_nr & (held_.size() - 1)];
