@@ -160,7 +160,10 @@ void connection::time_out(time_point now) {
     for (auto i = base_; i != seq_nr_; ++i) {
         auto& packet = sent(i);
         // after the second timeout what was acknowledged selectively is not believed to be there any more
-        if (std::exchange(packet.is_acked, packet.is_acked && backoff_ == 0) != packet.is_acked) flight_ += packet.size;
+        if (packet.is_acked && backoff_ > 0) {
+            packet.is_acked = false;
+            flight_ += packet.size;
+        }
         if (!packet.is_acked && !packet.is_lost) lose(i, false);
     }
     congestion_.timed_out();
@@ -173,25 +176,27 @@ void connection::time_out(time_point now) {
 
 /// Source: BEP 29, "timeouts".
 void connection::measure(microseconds sample) noexcept {
-    sample = std::max(sample, microseconds{1});
+    // an ack that was lost and made up for much later looks like a slow path: one such must not stop the connection
+    sample = std::clamp<microseconds>(sample, microseconds{1}, 2 * retransmission_timeout_once());
     if (rtt_.count() == 0) {
         rtt_ = sample;
         rtt_var_ = sample / 2;
         return;
     }
-    // an ack that was lost and made up for much later looks like a slow path: one such must not stop the connection
-    sample = std::min(sample, 2 * std::max<microseconds>(rtt_ + 4 * rtt_var_, limits::rto_min));
     auto const off = rtt_ > sample ? rtt_ - sample : sample - rtt_;
     rtt_var_ += (off - rtt_var_) / 4;
     rtt_ += (sample - rtt_) / 8;
 }
 
+microseconds connection::retransmission_timeout_once() const noexcept {
+    if (rtt_.count() == 0) return limits::rto_initial;
+    return std::clamp<microseconds>(rtt_ + 4 * rtt_var_, limits::rto_min, limits::rto_max);
+}
+
 duration connection::retransmission_timeout() const noexcept {
-    duration once = limits::rto_initial;
-    if (rtt_.count() > 0) once = std::max<duration>(rtt_ + 4 * rtt_var_, limits::rto_min);
+    duration const once = retransmission_timeout_once();
     auto doubled = once;
     for (unsigned i = 0; i < backoff_ && doubled < limits::rto_doubled_max; ++i) doubled *= 2;
-    once = std::max(once, std::min<duration>(doubled, limits::rto_doubled_max));
-    return std::min<duration>(once, limits::rto_max);
+    return std::max(once, std::min<duration>(doubled, limits::rto_doubled_max));
 }
 }  // namespace shoal::utp

@@ -210,6 +210,7 @@ private:
     void forget_first_lost() noexcept;
     void time_out(time_point now);
     void measure(std::chrono::microseconds sample) noexcept;
+    std::chrono::microseconds retransmission_timeout_once() const noexcept;
     duration retransmission_timeout() const noexcept;
 
     // receiving.cpp
@@ -218,6 +219,7 @@ private:
     void hold(std::uint16_t seq_nr, byte_view payload);
     bool deliver(byte_view payload);
     void deliver_held();
+    void forget_held(held_packet& held);
     void acknowledge(bool at_once, time_point now) noexcept;
     bool is_eof_reached() const noexcept { return eof_ && static_cast<std::uint16_t>(ack_nr_ - *eof_) == 0; }
     std::size_t window_to_advertise() const noexcept;

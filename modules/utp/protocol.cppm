@@ -107,8 +107,8 @@ inline constexpr auto ack_delay_of_peers = milliseconds{100};
 inline constexpr std::size_t duplicate_acks = 3;
 /// Silence that is broken by an ack, so that NATs (30 s) keep the mapping.
 inline constexpr auto keep_alive_after = seconds{29};
-/// After `close`: while the peer acknowledges nothing new, and in all, until the FIN is acknowledged; a full send buffer
-/// takes minutes on a slow link. And then until the peer's FIN came.
+/// After `close`: while the peer acknowledges nothing new, and in all, until the FIN is acknowledged; a full send
+/// buffer takes minutes on a slow link. And then until the peer's FIN came.
 inline constexpr auto closing_stalled_max = seconds{90};
 inline constexpr auto closing_max = minutes{10};
 inline constexpr auto linger = seconds{5};

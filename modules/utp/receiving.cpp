@@ -103,6 +103,8 @@ void connection::take_payload(packet const& from_peer, time_point now) {
         acknowledge(true, now);  // with the window that there is
         return;
     }
+    // what had no room was held, and comes in order now; only that can be in its place
+    if (had_gap && held_[seq_nr & (held_.size() - 1)].is_present) forget_held(held_[seq_nr & (held_.size() - 1)]);
     deliver_held();
     acknowledge(had_gap || ack_at_ != never || is_eof_reached(), now);
 }
@@ -112,12 +114,14 @@ void connection::hold(std::uint16_t seq_nr, byte_view payload) {
     auto const ahead = distance(ack_nr_, seq_nr);
     if (ahead > held_.size()) {
         auto const size = std::max<std::size_t>(std::bit_ceil<std::size_t>(ahead), held_initial);
+        auto const cost = (size - held_.size()) * sizeof(held_packet);
+        if (pool_->left() < cost && size * sizeof(held_packet) > limits::buffer_guaranteed) return;
         std::vector<held_packet> larger(size);
         for (std::uint16_t i = 1; i <= held_.size(); ++i) {
             auto const which = static_cast<std::uint16_t>(ack_nr_ + i);
             larger[which & (size - 1)] = std::move(held_[which & (held_.size() - 1)]);
         }
-        pool_->used += (size - held_.size()) * sizeof(held_packet);
+        pool_->used += cost;
         held_ = std::move(larger);
     }
     auto& place = held_[seq_nr & (held_.size() - 1)];
@@ -151,24 +155,20 @@ bool connection::deliver(byte_view payload) {
 }
 
 void connection::deliver_held() {
-    if (held_.empty()) return;
-    // what came in order may have been held as well
-    auto const forget = [this](held_packet& place) {
-        if (!place.is_present) return;
-        place.is_present = false;
-        --held_count_;
-        held_bytes_ -= place.bytes.size();
-        pool_->used -= place.bytes.size() + held_overhead;
-        pool_->give_back(std::move(place.bytes));
-        place.bytes = {};
-    };
-    forget(held_[ack_nr_ & (held_.size() - 1)]);
     while (held_count_ > 0 && !is_eof_reached()) {
-        auto& place = held_[static_cast<std::uint16_t>(ack_nr_ + 1) & (held_.size() - 1)];
-        if (!place.is_present || !deliver(place.bytes)) break;
-        forget(place);
+        auto& next = held_[static_cast<std::uint16_t>(ack_nr_ + 1) & (held_.size() - 1)];
+        if (!next.is_present || !deliver(next.bytes)) break;
+        forget_held(next);
     }
     if (is_eof_reached()) drop_held();
+}
+
+void connection::forget_held(held_packet& held) {
+    held.is_present = false;
+    --held_count_;
+    held_bytes_ -= held.bytes.size();
+    pool_->used -= held.bytes.size() + held_overhead;
+    pool_->give_back(std::exchange(held.bytes, {}));
 }
 
 /// Nobody will read it. It was acknowledged and is not sent again, so that it still counts as there.

@@ -41,7 +41,9 @@ struct outgoing {
 /// All uTP connections of one datagram socket.
 ///
 /// After each input drain `accept`, `next_changed` and `next_datagram`. Time never goes back: an earlier `now` counts
-/// as the last one. A datagram costs constant time, and memory is bounded by the settings.
+/// as the last one. Memory is bounded by the settings. A datagram costs constant time, after losses up to what a walk
+/// over the packets on their way takes. A number or an id that comes from a peer is a hint: what does not fit is
+/// dropped.
 class host {
 public:
     explicit host(host_settings settings);

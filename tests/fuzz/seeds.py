@@ -49,6 +49,18 @@ ANNOUNCE = struct.pack(">QII20s20sQQQIIIiH", 1, 1, 7, b"h" * 20, b"p" * 20, 0, 1
 SCRAPE = struct.pack(">QII20s20s", 1, 2, 7, b"h" * 20, b"i" * 20)
 PEERS = b"\x7f\0\0\1\x1a\xe1" * 3
 
+
+
+def utp_packet(kind, connection_id, seq_nr, ack_nr, payload=b"", extension=0):
+    return struct.pack(">BBHIIIHH", kind << 4 | 1, extension, connection_id, 5, 6, 1 << 20, seq_nr, ack_nr) + payload
+
+
+# tests/fuzz/utp.cpp: what << 2 | peer, then what that needs; 4 | 0: a packet of peer 0 whose numbers fit
+UTP_DATAGRAMS = [utp_packet(4, 1, 100, 0), utp_packet(0, 2, 101, 7, b"hello"), utp_packet(1, 2, 102, 7), utp_packet(3, 2, 103, 7),
+                 utp_packet(2, 2, 101, 7, b"\0\4\5\0\0\x80", 1), utp_packet(2, 2, 101, 7, b"\1\2ab\0\4\xff\0\0\0", 9)]
+UTP_ACCEPTED = b"\0" + bytes([4, 4, 1, 0]) + bytes([4, 2, 2, 0]) + bytes([4, 0, 3, 9])
+UTP_CONNECTED = b"\0" + bytes([28]) + bytes([4, 2, 1, 0])
+UTP_TALK = bytes([16, 255, 4, 130, 5, 8, 0, 4, 16, 4, 6, 20, 4, 0, 7, 30, 20, 12, 9, 4, 2, 8, 0, 4, 1, 9, 0, 24, 12, 15])
 H = b"t" * 20
 AT = b"\x7f\0\0\1\x1a\xe1"
 FROM_PEER = [{"t": "hello", "v": 1, "id": b"p" * 20, "port": 6881, "client": "c", "resume": b"r" * 16},
@@ -99,6 +111,8 @@ SEEDS = {
                           + extended(1, bencode({"msg_type": 1, "piece": 1, "total_size": 20000}) + b"m" * 3616),
                           bytes([3]) + message(5, b"\xff" * 40) + extended(0, HELLO)
                           + extended(1, bencode({"msg_type": 2, "piece": 0}))],
+    "utp": [b"\0" + b"".join(bytes([0, len(each)]) + each for each in UTP_DATAGRAMS), UTP_ACCEPTED + UTP_TALK,
+            UTP_CONNECTED + UTP_TALK, UTP_ACCEPTED + bytes([24, 4, 1, 4, 0, 12, 15]), b"\2" + UTP_ACCEPTED[1:] + UTP_TALK * 20],
     "journal": [b"\0" * 65, b"\1", bytes([1, 0, 40, 1, 0]), bytes([1, 0, 90, 0, 255])],
     "session_messages": [bencode(each) for each in FROM_PEER + FROM_HUB],
     "session_client": [b"".join(struct.pack(">H", len(each)) + each for each in map(bencode, FROM_HUB)) + b"\0\0"],

@@ -110,7 +110,7 @@ TEST_CASE("a peer that acknowledges nothing is given up, after so many packets",
     auto const first = with.hear().size();
     auto const sent = with.wait(5min);
     CHECK(with.host.error(which) == utp::errc::timed_out);
-    CHECK(sent.size() <= first + utp::limits::timeouts_max + 5);
+    CHECK(sent.size() <= first + 2 * utp::limits::timeouts_max);  // a large packet's window is two small ones
     with.host.close(which, with.now);
     CHECK(with.host.size() == 0);
 }
@@ -157,7 +157,7 @@ TEST_CASE("a receiver that multiplies its acks and lies about them is not sent f
         }
         auto const [mine, other] = between.connect();
         talker from{between, 0, mine, 100'000'000, 3}, to{between, 1, other, 0, 3};
-        while (between.step(begin + 20s)) {
+        while (between.step(begin + 8s)) {
             from.turn();
             to.turn();
         }

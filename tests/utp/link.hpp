@@ -190,11 +190,12 @@ public:
                 is_exact = is_exact && place[i] == content(seed_ * 2 + 1 - side_, received++);
         }
         while (sent < to_send_) {
-            auto const count = std::min<std::uint64_t>(some(8192), to_send_ - sent);
+            auto const wanted = std::min<std::uint64_t>(some(8192), to_send_ - sent);
+            auto const count = std::min<std::uint64_t>(wanted, host.writable(which_));
             for (std::size_t i = 0; i < count; ++i) place[i] = content(seed_ * 2 + side_, sent + i);
-            auto const taken = host.write(which_, std::array{byte_view{place}.first(count)}, with_.now);
-            sent += taken;
-            if (taken < count) break;
+            // more than there is room for, so that the room is told of
+            sent += host.write(which_, std::array{byte_view{place}.first(wanted)}, with_.now);
+            if (count < wanted) break;
         }
         is_ended = host.is_ended(which_);
         error = host.error(which_);

@@ -77,6 +77,6 @@ TEST_CASE("what hostile peers make a host keep is bounded", "[utp]") {
         with.hear();
     }
     CHECK(with.host.size() == 100);
-    CHECK(with.host.buffered() <= settings.buffers_max + 100 * 200'000);
+    CHECK(with.host.buffered() <= settings.buffers_max + 100 * 2 * utp::limits::buffer_guaranteed);
     CHECK(heap::peak() - before < (40u << 20));
 }

@@ -44,3 +44,23 @@ TEST_CASE("a fast link with no delay is not held back by windows", "[utp]") {
     CHECK(took > 0);
     CHECK(took < 0.5);
 }
+
+TEST_CASE("a queue that could hold a second is filled for 100 ms, and the link is full", "[utp]") {
+    simulated_link between{1, {.delay = 10ms, .bytes_per_second = 1'250'000, .queue = 1'250'000}};
+    auto const [mine, other] = between.connect();
+    talker from{between, 0, mine, 100'000'000, 1}, to{between, 1, other, 0, 1};
+    while (between.step(begin + 10s)) {
+        from.turn();
+        to.turn();
+    }
+    auto const before = to.received;
+    duration longest{};
+    while (between.step(begin + 30s)) {
+        from.turn();
+        to.turn();
+        longest = std::max<duration>(longest, between.a().path_of(mine).queueing_delay);
+    }
+    INFO("delay in ms: " << longest / 1ms << ", MB a second: " << static_cast<double>(to.received - before) / 20e6);
+    CHECK(longest < 130ms);
+    CHECK(static_cast<double>(to.received - before) > 0.9 * 20 * 1'250'000);
+}
