@@ -77,11 +77,11 @@ class CheckTest(unittest.TestCase):
         self.expect("modules/wire/body.cpp: is no unit of shoal.wire")
 
     def test_a_room_without_a_row(self):
-        self.files["modules/dht/dht.cppm"] = "export module shoal.dht;\nimport shoal.core;\n"
-        self.files["modules/dht/CMakeLists.txt"] = "shoal_module(dht INTERFACE dht.cppm)\n"
+        self.files["modules/mse/mse.cppm"] = "export module shoal.mse;\nimport shoal.core;\n"
+        self.files["modules/mse/CMakeLists.txt"] = "shoal_module(mse INTERFACE mse.cppm)\n"
         self.expect(
-            "modules/dht: the room dht has no row in check.py",
-            "modules/dht/dht.cppm:2: dht may not import shoal.core",
+            "modules/mse: the room mse has no row in check.py",
+            "modules/mse/mse.cppm:2: mse may not import shoal.core",
         )
 
     # imports
@@ -249,9 +249,9 @@ class CheckTest(unittest.TestCase):
             Path(folder, "modules").mkdir()
             self.assertEqual(check.main([folder]), 0)
             self.assertEqual(said.getvalue(), "")
-            Path(folder, "modules", "dht").mkdir()
+            Path(folder, "modules", "mse").mkdir()
             self.assertEqual(check.main([folder]), 1)
-            self.assertIn("modules/dht: has no primary interface dht.cppm\n", said.getvalue())
+            self.assertIn("modules/mse: has no primary interface mse.cppm\n", said.getvalue())
 
 
 if __name__ == "__main__":

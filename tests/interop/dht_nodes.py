@@ -14,6 +14,10 @@ sessions = [libtorrent.session({
     "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False, "dht_restrict_routing_ips": False,
     "dht_restrict_search_ips": False, "dht_ignore_dark_internet": False,
     "alert_mask": libtorrent.alert.category_t.stats_notification}) for i in range(int(sys.argv[2]))]
+for i, each in enumerate(sessions):
+    for other in range(len(sessions)):
+        if other != i:
+            each.add_dht_node((address, int(port) + other))
 is_together = False
 while True:
     sessions[0].wait_for_alert(200)

@@ -21,7 +21,8 @@ def enter():
             command.append("--map-root-user")
         os.environ[MARK] = "1"
         os.execvp("unshare", [*command, sys.executable, *sys.argv])
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    subprocess.run(["ip", "link", "set", "lo", "up", "multicast", "on"], check=True)
+    subprocess.run(["ip", "route", "add", "multicast", "239.0.0.0/8", "dev", "lo"], check=True)
     for address in (HOME, *PEERS):
         subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
     for address in PEERS:  # a tracker that is bound to no address answers from the one that was asked
