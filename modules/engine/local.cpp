@@ -29,12 +29,17 @@ import :transfer;
 import :swarm;
 
 namespace shoal::engine {
-local_group::local_group(node_state& owner, endpoint const& group, std::uint16_t port, std::uint64_t token)
-    : node_(owner), core_(group, port, token), news_(owner.home) {}
+local_group::local_group(node_state& owner, endpoint const& reached_at, std::uint64_t token)
+    : node_(owner),
+      core_(reached_at.address.is_v4() ? announce::local_group_v4() : announce::local_group_v6(), reached_at.port,
+            token),
+      news_(owner.home) {
+    if (!reached_at.address.is_unspecified()) from_ = reached_at.address;
+}
 
 net::task<void> local_group::run() {
     for (;;) {
-        if (auto opened = node_.outside.network.open_multicast(core_.group())) {
+        if (auto opened = node_.outside.network.open_multicast(core_.group(), from_)) {
             socket_ = std::move(opened.value());
             co_await take_part();
             socket_.reset();

@@ -192,11 +192,9 @@ result<endpoint> node_state::listen(endpoint at) {
     if (port == 0) port = bound.port;
     tasks.spawn("accept " + bound.to_string(), accept(std::move(listener)));
     if (settings.local_discovery) {
-        auto const group = bound.address.is_v4() ? announce::local_group_v4() : announce::local_group_v6();
-        auto const reachable_at = bound.address.is_loopback() ? std::uint16_t{0} : bound.port;
         auto const& joined =
-            local_groups.emplace_back(std::make_unique<local_group>(*this, group, reachable_at, outside.random.next()));
-        tasks.spawn("local discovery " + group.to_string(), joined->run());
+            local_groups.emplace_back(std::make_unique<local_group>(*this, bound, outside.random.next()));
+        tasks.spawn("local discovery " + bound.to_string(), joined->run());
     }
     if (!socket) return bound;
     datagram_trouble = {};

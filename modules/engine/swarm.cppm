@@ -256,8 +256,8 @@ private:
 /// Who takes part in our swarms on the local network, by one multicast group. Source: BEP 14.
 class local_group {
 public:
-    /// `owner` outlives it. `port` is where peers reach us; 0 for nowhere.
-    local_group(node_state& owner, endpoint const& group, std::uint16_t port, std::uint64_t token);
+    /// `owner` outlives it. Peers reach us at the second; an address that is not specified is any of this machine.
+    local_group(node_state& owner, endpoint const& reached_at, std::uint64_t token);
     /// Joins the group, and again when that fails, and listens and announces until cancelled.
     net::task<void> run();
     void add(info_hash const& torrent);
@@ -271,6 +271,7 @@ private:
 
     node_state& node_;
     announce::local_discovery core_;
+    std::optional<ip_address> from_;
     std::unique_ptr<net::datagram_socket> socket_;
     net::signal news_;
 };

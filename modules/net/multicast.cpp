@@ -41,12 +41,12 @@ bool set_option(int handle, int level, int name, T const& value) noexcept {
 /// One interface, by its number, with an address of the group's family.
 struct interface {
     unsigned index = 0;
-    in_addr v4{};  ///< Its first address, for a group of IPv4.
+    ip_address address;  ///< Its first one, or the one to send from.
 };
 
 /// The interfaces that are up, have an address of the family, and either say that they can multicast or are the
-/// loopback: that one does not say so on Linux and can, for IPv4.
-std::vector<interface> interfaces_of(bool is_v4) {
+/// loopback: that one does not say so on Linux and can, for IPv4. With `from`, only the one that has this address.
+std::vector<interface> interfaces_of(bool is_v4, std::optional<ip_address> const& from) {
     ifaddrs* list = nullptr;
     std::vector<interface> found;
     if (::getifaddrs(&list) != 0) return found;
@@ -54,14 +54,13 @@ std::vector<interface> interfaces_of(bool is_v4) {
     for (auto const* each = list; each != nullptr; each = each->ifa_next) {
         if (each->ifa_addr == nullptr || each->ifa_addr->sa_family != (is_v4 ? AF_INET : AF_INET6)) continue;
         if ((each->ifa_flags & IFF_UP) == 0 || (each->ifa_flags & (IFF_MULTICAST | IFF_LOOPBACK)) == 0) continue;
+        sockaddr_storage storage{};
+        std::memcpy(&storage, each->ifa_addr, is_v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
+        auto const address = from_storage(storage).address;
+        if (from && address != *from) continue;
         auto const index = ::if_nametoindex(each->ifa_name);
         if (index == 0 || std::ranges::find(found, index, &interface::index) != found.end()) continue;
-        auto& added = found.emplace_back();
-        added.index = index;
-        if (!is_v4) continue;
-        sockaddr_in v4;
-        std::memcpy(&v4, each->ifa_addr, sizeof v4);
-        added.v4 = v4.sin_addr;
+        found.push_back({index, address});
     }
     return found;
 }
@@ -85,12 +84,12 @@ std::error_code route_by(unsigned index, endpoint const& group) {
 
 class multicast_socket final : public datagram_socket {
 public:
-    multicast_socket(udp::socket socket, endpoint const& group)
-        : handle_(socket.native_handle()), inner_(datagrams_of(std::move(socket))), group_(group) {}
+    multicast_socket(udp::socket socket, endpoint const& group, std::optional<ip_address> const& from)
+        : handle_(socket.native_handle()), inner_(datagrams_of(std::move(socket))), group_(group), from_(from) {}
 
     /// Joins the interfaces that are up and not joined yet. Why none is joined, or nothing.
     std::error_code join() {
-        interfaces_ = interfaces_of(group_.address.is_v4());
+        interfaces_ = interfaces_of(group_.address.is_v4(), from_);
         std::error_code why = std::make_error_code(std::errc::network_unreachable);
         for (auto const& each : interfaces_) {
             if (joined_.contains(each.index)) continue;
@@ -160,11 +159,13 @@ private:
         if (what.peer.address.is_v4()) {
             in_pktinfo way{};
             way.ipi_ifindex = static_cast<int>(by.index);
-            way.ipi_spec_dst = by.v4;  // left to itself the system would name another interface's on the loopback
+            // Left to itself the system would name another interface's on the loopback.
+            std::memcpy(&way.ipi_spec_dst, by.address.bytes().data(), sizeof way.ipi_spec_dst);
             return transmit(message, IPPROTO_IP, IP_PKTINFO, way);
         }
         in6_pktinfo way{};
         way.ipi6_ifindex = by.index;
+        if (from_) std::memcpy(&way.ipi6_addr, from_->bytes().data(), sizeof way.ipi6_addr);
         return transmit(message, IPPROTO_IPV6, IPV6_PKTINFO, way);
     }
 
@@ -187,14 +188,17 @@ private:
     int handle_;
     std::unique_ptr<datagram_socket> inner_;
     endpoint group_;
+    std::optional<ip_address> from_;
     bool is_closed_ = false;
     std::vector<interface> interfaces_;  // joined, as they were at the last `join`
     std::set<unsigned> joined_;
 };
 }  // namespace
 
-result<std::unique_ptr<datagram_socket>> join_multicast(asio::any_io_executor const& executor, endpoint const& group) {
-    if (!group.address.is_multicast()) return std::make_error_code(std::errc::invalid_argument);
+result<std::unique_ptr<datagram_socket>> join_multicast(asio::any_io_executor const& executor, endpoint const& group,
+                                                        std::optional<ip_address> const& from) {
+    if (!group.address.is_multicast() || (from && from->is_v4() != group.address.is_v4()))
+        return std::make_error_code(std::errc::invalid_argument);
     auto const where = to_tcp(group);
     // Bound to the group and not to any address: what is sent to this machine alone does not arrive here.
     udp::endpoint const bound{where.address(), where.port()};
@@ -216,7 +220,7 @@ result<std::unique_ptr<datagram_socket>> join_multicast(asio::any_io_executor co
     if (!is_set) return last_error();
     socket.bind(bound, ec);
     if (ec) return translate(ec);
-    auto made = std::make_unique<multicast_socket>(std::move(socket), group);
+    auto made = std::make_unique<multicast_socket>(std::move(socket), group, from);
     if (auto const why = made->join()) return why;
     return made;
 }

@@ -209,13 +209,14 @@ public:
     virtual result<std::unique_ptr<listener>> listen(endpoint at) = 0;
     virtual result<std::unique_ptr<datagram_socket>> open_datagram(endpoint at) = 0;
     /// Hears what is sent to `group`, an address of IPv4 or IPv6 multicast with its port, beside all others on this
-    /// machine who do the same, and sends to it through every interface of that family, the loopback too.
+    /// machine who do the same, and sends to it through every interface of that family, the loopback too. With `from`,
+    /// only by the interface that has this address, and from it.
     ///
     /// What is sent stays on the links (TTL 1) and comes back to ourselves too, and to others of this machine once for
     /// each interface: with the address of the interface as its source, 127.0.0.1 for the loopback. `local()` is the
     /// group. Interfaces that come up later are joined at the next `send`. Fails with the system's code where no
     /// interface has a way to the group; that may be otherwise later.
-    virtual result<std::unique_ptr<datagram_socket>> open_multicast(endpoint group) = 0;
+    virtual result<std::unique_ptr<datagram_socket>> open_multicast(endpoint group, std::optional<ip_address> from) = 0;
     /// The addresses of a name, or the address that `host` spells; at least one, `errc::host_unknown` otherwise.
     virtual task<result<std::vector<ip_address>>> resolve(std::string host) = 0;
 };

@@ -23,10 +23,12 @@ result<std::unique_ptr<listener>> listen_tcp(asio::any_io_executor const& execut
                                              socket_settings const& settings);
 result<std::unique_ptr<datagram_socket>> open_udp(asio::any_io_executor const& executor, endpoint const& at,
                                                   socket_settings const& settings);
-result<std::unique_ptr<datagram_socket>> join_multicast(asio::any_io_executor const& executor, endpoint const& group);
+result<std::unique_ptr<datagram_socket>> join_multicast(asio::any_io_executor const& executor, endpoint const& group,
+                                                        std::optional<ip_address> const& from);
 
 /// Writes `to` as the system wants it; the length of what was written.
 socklen_t to_storage(endpoint const& to, sockaddr_storage& out) noexcept;
+endpoint from_storage(sockaddr_storage const& from) noexcept;
 /// The datagrams of a socket that is open and bound.
 std::unique_ptr<datagram_socket> datagrams_of(boost::asio::ip::udp::socket socket);
 

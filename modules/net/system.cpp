@@ -61,8 +61,8 @@ public:
     result<std::unique_ptr<datagram_socket>> open_datagram(endpoint at) override {
         return open_udp(executor_, at, settings_);
     }
-    result<std::unique_ptr<datagram_socket>> open_multicast(endpoint group) override {
-        return join_multicast(executor_, group);
+    result<std::unique_ptr<datagram_socket>> open_multicast(endpoint group, std::optional<ip_address> from) override {
+        return join_multicast(executor_, group, from);
     }
     task<result<std::vector<ip_address>>> resolve(std::string host) override {
         return resolver_.resolve(std::move(host));

@@ -26,6 +26,7 @@ using asio::ip::udp;
 
 /// Datagrams that one system call takes: enough to make the call's cost small, and 256 KiB of buffer.
 constexpr std::size_t batch_max = 64;
+}  // namespace
 
 endpoint from_storage(sockaddr_storage const& from) noexcept {
     if (from.ss_family == AF_INET) {
@@ -38,6 +39,7 @@ endpoint from_storage(sockaddr_storage const& from) noexcept {
     return {*ip_address::from(std::as_bytes(std::span{&v6.sin6_addr, 1})), ntohs(v6.sin6_port)};
 }
 
+namespace {
 class udp_socket final : public datagram_socket {
 public:
     explicit udp_socket(udp::socket socket) : socket_(std::move(socket)), bytes_(batch_max * datagram_bytes_max) {}

@@ -24,8 +24,9 @@ public:
     result<std::unique_ptr<net::datagram_socket>> open_datagram(endpoint at) override {
         return below_.open_datagram(at);
     }
-    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group) override {
-        return below_.open_multicast(group);
+    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group,
+                                                                 std::optional<ip_address> from) override {
+        return below_.open_multicast(group, from);
     }
     net::task<result<std::vector<ip_address>>> resolve(std::string host) override {
         co_return co_await below_.resolve(std::move(host));

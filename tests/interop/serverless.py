@@ -1,7 +1,9 @@
 """Peers that find each other without any tracker, by the DHT or on the local network, and that talk over uTP."""
 
+import contextlib
 import itertools
 import shutil
+import threading
 
 import clients
 import isolated
@@ -17,6 +19,7 @@ class Serverless:
 
     def __init__(self, work, payload, addresses):
         self.work, self.payload, self.addresses, self.count = work, payload, addresses, itertools.count(1)
+        self.alone = threading.Lock()  # on the local network everybody hears everybody
         self.first = work / "first"  # what the DHT's first node shares
         self.first.mkdir(parents=True)
         (self.first / "shared").write_bytes(b"first" * 1000)
@@ -28,7 +31,8 @@ class Serverless:
         addresses = self.addresses.get(), self.addresses.get()
         running = []
         try:
-            self._transfer(folder, addresses, running, seeder, leecher, by, how)
+            with self.alone if by == "local" else contextlib.nullcontext():
+                self._transfer(folder, addresses, running, seeder, leecher, by, how)
         finally:
             for each in reversed(running):
                 each.stop()

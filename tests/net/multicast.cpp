@@ -49,8 +49,9 @@ net::task<std::vector<std::pair<std::string, endpoint>>> heard_by(net::environme
 }
 
 /// Skips, and says so, where the system has no multicast.
-std::unique_ptr<net::datagram_socket> open(net::environment& env, endpoint const& group) {
-    auto opened = env.network.open_multicast(group);
+std::unique_ptr<net::datagram_socket> open(net::environment& env, endpoint const& group,
+                                           std::optional<ip_address> from = std::nullopt) {
+    auto opened = env.network.open_multicast(group, from);
     if (opened) return std::move(opened.value());
     WARN("SKIP: no multicast to " << group.to_string() << " here: " << opened.error().message());
     CHECK_FALSE(is(opened.error(), condition::peer_fault));
@@ -100,6 +101,22 @@ TEST_CASE("a multicast leaves by the loopback too, with its address as the sourc
     });
 }
 
+TEST_CASE("a multicast from one address leaves by the interface that has it alone", "[net]") {
+    on_machine([](net::environment& env) -> net::task<void> {
+        auto const group = group_v4(26776);
+        auto const loopback = *ip_address::parse("127.0.0.1");
+        auto const a = open(env, group, loopback);
+        auto const b = open(env, group);
+        if (!a || !b) co_return;
+        net::datagram const said{group, as_bytes("from here")};
+        CHECK(a->send({&said, 1}));
+        auto const heard = co_await heard_by(env, *b, 200ms);
+        REQUIRE(heard.size() == 1);
+        CHECK(heard.front().second.address == loopback);
+        CHECK_FALSE(env.network.open_multicast(group, ip_address::parse("203.0.113.77")));
+    });
+}
+
 TEST_CASE("what is sent to the machine alone, or to another group, is not heard as multicast", "[net]") {
     on_machine([](net::environment& env) -> net::task<void> {
         auto const group = group_v4(26774);
@@ -118,7 +135,7 @@ TEST_CASE("what is sent to the machine alone, or to another group, is not heard 
 
 TEST_CASE("multicast to what is no group is refused, and a closed socket says so", "[net]") {
     on_machine([](net::environment& env) -> net::task<void> {
-        auto const refused = env.network.open_multicast({*ip_address::parse("127.0.0.1"), 26775});
+        auto const refused = env.network.open_multicast({*ip_address::parse("127.0.0.1"), 26775}, std::nullopt);
         REQUIRE_FALSE(refused);
         CHECK(is(refused.error(), condition::local_fault));
         auto const a = open(env, group_v4(26775));

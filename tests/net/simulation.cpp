@@ -253,7 +253,7 @@ TEST_CASE("a simulated multicast reaches every member, the sender too, and nobod
     for (std::size_t const host : {0, 1, 1, 2, 3}) {  // two programs on host 1; host 3 hears another group
         auto at = group;
         if (host == 3) ++at.port;
-        sockets.push_back(sim.host(host).network.open_multicast(at).value());
+        sockets.push_back(sim.host(host).network.open_multicast(at, std::nullopt).value());
         CHECK(sockets.back()->local() == at);
         sim.spawn("receiver", receiver(sockets.size() - 1));
     }
@@ -275,8 +275,8 @@ TEST_CASE("a simulated multicast reaches every member, the sender too, and nobod
     sim.run_for(11ms);
     CHECK(received == std::array<std::size_t, 5>{2, 1, 2, 1, 0});
 
-    CHECK_FALSE(sim.host(0).network.open_multicast(*endpoint::parse("10.0.0.1:6771")));
-    auto const v6 = sim.host(0).network.open_multicast(*endpoint::parse("[ff15::efc0:988f]:6771"));
+    CHECK_FALSE(sim.host(0).network.open_multicast(*endpoint::parse("10.0.0.1:6771"), std::nullopt));
+    auto const v6 = sim.host(0).network.open_multicast(*endpoint::parse("[ff15::efc0:988f]:6771"), std::nullopt);
     CHECK((!v6 && is(v6.error(), condition::transient)));
     for (auto const& each : sockets) each->close();
     sim.run_for(1ms);

@@ -222,8 +222,9 @@ public:
     result<std::unique_ptr<net::datagram_socket>> open_datagram(endpoint at) override {
         return inner_.open_datagram(at);
     }
-    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group) override {
-        return inner_.open_multicast(group);
+    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group,
+                                                                 std::optional<ip_address> from) override {
+        return inner_.open_multicast(group, from);
     }
     net::task<result<std::vector<ip_address>>> resolve(std::string host) override { return inner_.resolve(host); }
 

@@ -421,8 +421,10 @@ result<std::unique_ptr<net::datagram_socket>> simulated_network::open_datagram(e
     return std::make_unique<simulated_datagrams>(world_, here, at);
 }
 
-result<std::unique_ptr<net::datagram_socket>> simulated_network::open_multicast(endpoint group) {
+result<std::unique_ptr<net::datagram_socket>> simulated_network::open_multicast(endpoint group,
+                                                                                std::optional<ip_address> from) {
     if (!group.address.is_multicast()) return system_error(EINVAL);
+    if (from && *from != world_.host(host_).address) return system_error(ENETUNREACH);
     if (!group.address.is_v4()) return system_error(ENETUNREACH);  // the hosts have addresses of IPv4 alone
     return std::make_unique<simulated_datagrams>(world_, world_.host(host_), group);
 }

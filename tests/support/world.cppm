@@ -69,7 +69,8 @@ public:
     net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, std::optional<ip_address> from) override;
     result<std::unique_ptr<net::listener>> listen(endpoint at) override;
     result<std::unique_ptr<net::datagram_socket>> open_datagram(endpoint at) override;
-    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group) override;
+    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group,
+                                                                 std::optional<ip_address> from) override;
     net::task<result<std::vector<ip_address>>> resolve(std::string host) override;
 
 private:
