@@ -95,8 +95,8 @@ std::optional<std::size_t> count_of(net::http_request const& request, std::strin
     auto const text = parameter(request, name);
     if (!text) return otherwise;
     std::size_t number = 0;
-    auto const [end, failed] = std::from_chars(text->data(), text->data() + text->size(), number);
-    if (failed != std::errc{} || end != text->data() + text->size() || number == 0 || number > most)
+    auto const [end, why] = std::from_chars(text->data(), text->data() + text->size(), number);
+    if (why != std::errc{} || end != text->data() + text->size() || number == 0 || number > most)
         return std::nullopt;
     return number;
 }

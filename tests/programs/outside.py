@@ -54,7 +54,7 @@ class Program:
 
     def __init__(self, *command, **options):
         self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, env=CLEAN, **options)
+                                        stderr=subprocess.STDOUT, **({"env": CLEAN} | options))
         self.seen = b""
 
     def wait_for(self, text, count=1):
