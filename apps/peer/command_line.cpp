@@ -20,6 +20,8 @@ module peer;
 import shoal.core;
 import shoal.metainfo;
 import shoal.options;
+import shoal.sandbox;
+import :confining;
 
 namespace shoal::cli {
 namespace {
@@ -29,6 +31,8 @@ struct command {
     std::vector<CLI::Option*> required;  // from any of the places that options come from
     output_options const* output;
     std::function<int()> run;
+    std::function<sandbox::confinement()> needs;
+    bool is_free = false;  // --no-sandbox
 };
 
 /// An option whose text `parse` turns into `target`; `kind` is what help and complaint call it.
@@ -160,14 +164,16 @@ command declare_create(CLI::App& program, create_options& into) {
     app.add_option("--name", into.name, "Name of the content (default: last element of PATH)")->type_name("TEXT");
     add_threads(app, into.threads);
     add_output(app, into.output);
-    return {&app, {path, torrent}, &into.output, [&into] { return run_create(into); }};
+    return {&app, {path, torrent}, &into.output, [&into] { return run_create(into); },
+            [&into] { return needs_of(into); }};
 }
 
 command declare_show(CLI::App& program, show_options& into) {
     auto& app = *program.add_subcommand("show", "Print what a torrent file or a magnet link says");
     auto* target = app.add_option("TARGET", into.target, "Torrent file or magnet link");
     add_output(app, into.output);
-    return {&app, {target}, &into.output, [&into] { return run_show(into); }};
+    return {&app, {target}, &into.output, [&into] { return run_show(into); },
+            [&into] { return needs_of(into); }};
 }
 
 command declare_verify(CLI::App& program, verify_options& into) {
@@ -176,7 +182,8 @@ command declare_verify(CLI::App& program, verify_options& into) {
     auto* directory = app.add_option("DIR", into.directory, "Folder that holds the torrent's content");
     add_threads(app, into.threads);
     add_output(app, into.output);
-    return {&app, {torrent, directory}, &into.output, [&into] { return run_verify(into); }};
+    return {&app, {torrent, directory}, &into.output, [&into] { return run_verify(into); },
+            [&into] { return needs_of(into); }};
 }
 
 command declare_seed(CLI::App& program, seed_options& into) {
@@ -184,7 +191,8 @@ command declare_seed(CLI::App& program, seed_options& into) {
     auto* torrent = app.add_option("TORRENT", into.torrent, "Torrent file");
     auto* directory = app.add_option("DIR", into.directory, "Folder that holds the torrent's content");
     add_transfer(app, into.transfer);
-    return {&app, {torrent, directory}, &into.transfer.output, [&into] { return run_seed(into); }};
+    return {&app, {torrent, directory}, &into.transfer.output, [&into] { return run_seed(into); },
+            [&into] { return needs_of(into); }};
 }
 
 command declare_get(CLI::App& program, get_options& into) {
@@ -205,7 +213,8 @@ command declare_get(CLI::App& program, get_options& into) {
     add_list(app, "--select", into.select, "PATTERN", "Take only files that match (*, ?)");
     app.add_flag("--sequential", into.sequential, "Take pieces in order");
     add_transfer(app, into.transfer);
-    return {&app, {targets, directory}, &into.transfer.output, [&into] { return run_get(into); }};
+    return {&app, {targets, directory}, &into.transfer.output, [&into] { return run_get(into); },
+            [&into] { return needs_of(into); }};
 }
 
 command declare_find(CLI::App& program, find_options& into) {
@@ -213,7 +222,8 @@ command declare_find(CLI::App& program, find_options& into) {
     app.add_option("PATTERN", into.pattern, "Words that begin so, in names and paths; or a name with * and ?");
     add_trackers(app, into.transfer.trackers, "The hub");
     add_output(app, into.transfer.output);
-    return {&app, {app.get_option("--tracker")}, &into.transfer.output, [&into] { return run_find(into); }};
+    return {&app, {app.get_option("--tracker")}, &into.transfer.output, [&into] { return run_find(into); },
+            [&into] { return needs_of(into); }};
 }
 
 command declare_share(CLI::App& program, share_options& into) {
@@ -226,7 +236,8 @@ command declare_share(CLI::App& program, share_options& into) {
     add_threads(app, into.threads);
     add_transfer(app, into.transfer);
     auto* hub = app.get_option("--tracker")->description("The hub; further ones are announced to; repeatable");
-    return {&app, {paths, hub}, &into.transfer.output, [&into] { return run_share(into); }};
+    return {&app, {paths, hub}, &into.transfer.output, [&into] { return run_share(into); },
+            [&into] { return needs_of(into); }};
 }
 
 command declare_console(CLI::App& program, console_options& into) {
@@ -234,7 +245,8 @@ command declare_console(CLI::App& program, console_options& into) {
     auto* torrent = app.add_option("TORRENT", into.torrent, "Torrent file");
     auto* directory = app.add_option("-o,--output", into.directory, "Folder of the content")->type_name("DIR");
     add_transfer(app, into.transfer);
-    return {&app, {torrent, directory}, &into.transfer.output, [&into] { return run_console(into); }};
+    return {&app, {torrent, directory}, &into.transfer.output, [&into] { return run_console(into); },
+            [&into] { return needs_of(into); }};
 }
 }  // namespace
 
@@ -256,10 +268,12 @@ int run(int argc, char** argv) {
     find_options find;
     share_options share;
     console_options console;
-    std::vector<command> const commands{declare_create(program, create), declare_show(program, show),
+    std::vector<command> commands{declare_create(program, create), declare_show(program, show),
                                         declare_verify(program, verify), declare_seed(program, seed),
                                         declare_get(program, get),       declare_find(program, find),
                                         declare_share(program, share),   declare_console(program, console)};
+    for (auto& each : commands)
+        each.app->add_flag("--no-sandbox", each.is_free, "Do not give up access to other files and system calls");
     std::vector<CLI::App*> unbuilt;
     for (auto const* name : {"daemon"}) {
         auto* app = program.add_subcommand(name, "")->group("Not built yet")->allow_extras()->fallthrough(false);
@@ -280,6 +294,7 @@ int run(int argc, char** argv) {
                 return output{{}}.fail(exit_status::wrong_usage, each.app->get_name() + ": " + option->get_name() +
                                                                      " is missing (see peer --help)");
         try {
+            if (!each.is_free) confine(each.needs(), *each.output);
             auto const status = each.run();
             if (auto const lost = lost_output(); lost && status == static_cast<int>(exit_status::done))
                 throw failure{exit_status::not_writable, "cannot write to standard output: " + lost.message()};

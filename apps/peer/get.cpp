@@ -131,6 +131,7 @@ net::task<int> get(mover& with, get_options const& options) {
                               {.writable = true,
                                .wanted_files = std::move(wanted),
                                .peers = target.peers,
+                               .hearsay = target.hearsay,
                                .sequential = options.sequential});
         if (!added)
             co_return out.fail(status_of(added.error()), escaped(content->name()) + ": " + added.error().message());

@@ -226,6 +226,7 @@ result<std::shared_ptr<watched>> mover::add(std::shared_ptr<metainfo::torrent co
     options.storage.journal = journal_path(options_, *content, place);
     options.connect = options_.connect;
     options.connect.insert(options.connect.end(), how.peers.begin(), how.peers.end());
+    options.hearsay = std::move(how.hearsay);
     options.trackers = options_.trackers;
     options.members_only = how.members_only;
     options.wanted_files = std::move(how.wanted_files);
@@ -323,10 +324,14 @@ void mover::on_event(watched& which, engine::transfer_event const& happened) {
         if (hub && !is_ending_) hold_session(*hub, which.transfer);
         tell(out, *announced);
     } else if (auto const* searched = std::get_if<event::dht_searched>(&happened)) {
-        which.was_reached = which.was_reached || searched->nodes > 0;
+        bool const has_no_tracker = options_.trackers.empty() && which.content->trackers().empty();
+        which.was_reached = which.was_reached || (has_no_tracker && searched->nodes > 0);
         tell(out, *searched);
     } else if (auto const* refused = std::get_if<event::announce_failed>(&happened)) {
-        which.was_kept_out = which.was_kept_out || refused->why.starts_with(announce::not_permitted);
+        if (refused->why.starts_with(announce::not_permitted)) {
+            which.was_kept_out = true;
+            if (which.transfer) which.transfer->keep_to_trackers();  // it is for members
+        }
         tell(out, *refused);
     }
 }

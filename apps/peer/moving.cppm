@@ -66,9 +66,10 @@ struct watched {
 
 /// How a torrent is moved. The default serves what is there.
 struct moved_as {
-    bool writable = false;             ///< Fetches what is missing.
-    std::vector<bool> wanted_files;    ///< One for each file; empty: all.
-    std::vector<endpoint> peers = {};  ///< To try first, besides those of the options.
+    bool writable = false;               ///< Fetches what is missing.
+    std::vector<bool> wanted_files;      ///< One for each file; empty: all.
+    std::vector<endpoint> peers = {};    ///< To try first, besides those of the options.
+    std::vector<endpoint> hearsay = {};  ///< Of whom others said that they take part.
     bool sequential = false;
     bool by_hand = false;
     bool members_only = false;                       ///< Serves only whom the hub has named, from the start.
@@ -140,7 +141,8 @@ private:
 /// What a TARGET of the command line means.
 struct found_target {
     std::shared_ptr<metainfo::torrent const> torrent;
-    std::vector<endpoint> peers = {};                     ///< Of a magnet link: who was heard of.
+    std::vector<endpoint> peers = {};                     ///< Of a magnet link: who was named.
+    std::vector<endpoint> hearsay = {};                   ///< Of a magnet link: of whom others said so.
     std::vector<metainfo::index_range> select_only = {};  ///< Of a magnet link: the files it means; empty: all.
 };
 /// One for each file, as the link means them; empty: all. Source: BEP 53. Its ranges may name files that are not there.

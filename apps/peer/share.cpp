@@ -400,8 +400,9 @@ net::task<void> sharing::fetch(std::string target) {
         try {
             auto const found = co_await find_target(with_, options_.transfer, target);
             auto const& content = found.torrent;
-            auto added = with_.add(content, options_.directory,
-                                   {.writable = true, .wanted_files = files_meant(found), .peers = found.peers});
+            auto added = with_.add(
+                content, options_.directory,
+                {.writable = true, .wanted_files = files_meant(found), .peers = found.peers, .hearsay = found.hearsay});
             if (!added)
                 throw failure{status_of(added.error()), escaped(content->name()) + ": " + added.error().message()};
             fetched_.push_back(std::move(added).value());

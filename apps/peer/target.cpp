@@ -82,6 +82,7 @@ net::task<metainfo::torrent> torrent_of(std::string target, std::vector<std::str
 /// How the search for a magnet link goes.
 struct search_state {
     bool was_reached = false, was_kept_out = false;
+    bool has_no_tracker = false;
     std::optional<result<engine::found_torrent>> found;
 };
 
@@ -93,7 +94,7 @@ void on_event(output& out, search_state& state, engine::transfer_event const& ha
         state.was_reached = true;
         tell(out, *announced);
     } else if (auto const* searched = std::get_if<event::dht_searched>(&happened)) {
-        state.was_reached = state.was_reached || searched->nodes > 0;
+        state.was_reached = state.was_reached || (state.has_no_tracker && searched->nodes > 0);
         tell(out, *searched);
     } else if (auto const* refused = std::get_if<event::announce_failed>(&happened)) {
         state.was_kept_out = state.was_kept_out || refused->why.starts_with(announce::not_permitted);
@@ -111,6 +112,7 @@ net::task<found_target> find_magnet(mover& with, transfer_options const& options
         for (auto const& url : *urls) all_trackers.insert(announce::without_passkey(url));
     bool const has_one_tracker = all_trackers.size() == 1;
     search_state state;
+    state.has_no_tracker = all_trackers.empty();
     with.out.note(escaped(name) + ": asking peers what it holds");
     co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
         std::exception_ptr broken;
@@ -137,7 +139,8 @@ net::task<found_target> find_magnet(mover& with, transfer_options const& options
     });
     auto& found = *state.found;
     if (!found) throw failure{status_of(found.error()), escaped(name) + ": " + found.error().message()};
-    co_return found_target{found.value().torrent, std::move(found.value().peers), link.select_only};
+    co_return found_target{found.value().torrent, std::move(found.value().peers), std::move(found.value().hearsay),
+                           link.select_only};
 }
 }  // namespace
 

@@ -30,15 +30,18 @@ constexpr std::size_t value_bytes(bool is_v6) noexcept {
 
 void node::receive(endpoint const& from, byte_view datagram, time_point now) {
     auto const read = parse(datagram);
+    auto const waiting = pings_.size();
+    bool was_awaited = false;
     if (read && is_mine(from) && is_usable(from)) {
         auto const& [transaction, content] = read.value();
         if (auto const* asked = std::get_if<query>(&content))
             answer(from, transaction, *asked, datagram.size(), now);
         else if (auto const* told = std::get_if<reply>(&content))
-            on_reply(from, transaction, *told, now);
+            was_awaited = on_reply(from, transaction, *told, now);
         // A failure is as no answer: the query runs out, and whoever forges one has done nothing.
     }
-    settle(now);
+    // What strangers send costs no look at all that is under way.
+    if (was_awaited || pings_.size() != waiting || now >= deadline_) settle(now);
 }
 
 void node::answer(endpoint const& from, byte_view transaction, query const& asked, std::size_t bytes, time_point now) {
@@ -57,6 +60,7 @@ void node::answer(endpoint const& from, byte_view transaction, query const& aske
             [[fallthrough]];
         case method::find_node:
             told.nodes = table_.nearest(asked.target, bucket_size, now);
+            std::erase_if(told.nodes, [&](auto const& each) { return !means_the_same(each.at.address, from.address); });
             break;
         case method::announce_peer:
             if (!store_.is_token(asked.token, from.address, now))
@@ -70,6 +74,7 @@ void node::answer(endpoint const& from, byte_view transaction, query const& aske
     if (asked.what == method::get_peers && encoded.size() + values_frame < room()) {
         auto const count = (room() - encoded.size() - values_frame) / value_bytes(settings_.is_v6);
         told.values = store_.some_of(info_hash{asked.target.bytes}, count, now);
+        std::erase_if(told.values, [&](auto const& each) { return !means_the_same(each.address, from.address); });
         if (!told.values.empty()) encoded = encode(transaction, told, from);
     }
     while (encoded.size() > room() && !told.nodes.empty()) {

@@ -50,6 +50,10 @@ bool is_tied(node_id const& id, ip_address const& address) noexcept;
 /// The network that somebody is taken to own: the /24, of IPv6 the /48.
 ip_address network_of(ip_address const& address) noexcept;
 
+/// Whether an address means the same to somebody at `there` as it does here: nobody from outside knows who is on a
+/// local network, and loopback is everybody's own (class H9).
+bool means_the_same(ip_address const& address, ip_address const& there) noexcept;
+
 /// Whether a node or a peer can be there: a port, no multicast, not 0.0.0.0 (class H9).
 bool is_usable(endpoint const& at) noexcept;
 
@@ -191,12 +195,14 @@ public:
 
     /// The nearest to `target`, at most `count`, good ones before others.
     std::vector<contact> nearest(node_id const& target, std::size_t count, time_point now) const;
-    /// Whom to ask whether they are still there, the one longest unheard of each bucket.
-    std::vector<contact> questionable(time_point now) const;
+    /// Whom to ask whether they are still there: of each bucket one that was not heard lately, in turn.
+    std::vector<contact> questionable(time_point now);
     /// Places in the ranges of buckets that had no news for `refresh_after`; they count as refreshed now.
     std::vector<node_id> stale(keyed_random& random, time_point now);
     std::vector<contact> all() const;
     std::size_t size() const noexcept { return customers_.size() + local_count_; }
+    /// Those that are not bad.
+    std::size_t alive() const noexcept;
     node_id const& own() const noexcept { return own_; }
     /// The same nodes around another id.
     void move_to(node_id const& own, time_point now);
@@ -205,6 +211,7 @@ private:
     struct entry {
         contact who;
         time_point heard{};  // an answer, or a question after an answer
+        time_point asked{};  // by `questionable`
         unsigned failures = 0;
         bool is_tied = false;
     };
@@ -277,8 +284,11 @@ public:
     void add(contact const& who);
     /// The next to ask, if it is time to; it counts as asked.
     std::optional<contact> next(time_point now);
-    void answered(endpoint const& who, std::optional<byte_view> token);
+    /// One that turns out to be another than was said is of no use here.
+    void answered(contact const& who, std::optional<byte_view> token);
     void silent(endpoint const& who);
+    /// It tells others of us too.
+    void announce_too() noexcept { why_ = purpose::announce; }
     /// Nobody is left to ask, and nobody's answer is waited for.
     bool is_over() const;
     /// When `next` may say something else than now, if nothing else happens.
@@ -301,6 +311,8 @@ private:
         byte_vector token{};
         bool has_token = false;
     };
+    void fail(candidate& which);
+
     node_id target_;
     purpose why_;
     std::vector<candidate> candidates_;  // nearest first
@@ -351,7 +363,7 @@ public:
     /// Looks for peers of a torrent, and with `announces` tells that we are one. A search for it that is under way, or
     /// waits, is the same.
     void find(info_hash const& torrent, bool announces, time_point now);
-    void forget(info_hash const& torrent);
+    void forget(info_hash const& torrent, time_point now);
 
     // Outputs.
     struct outgoing {
@@ -394,7 +406,7 @@ private:
     allowance& allowance_of(ip_address const& who) noexcept;
     bool may_send(ip_address const& to, std::size_t bytes, time_point now);
     static void earn(allowance& by, std::size_t rate, std::size_t burst, time_point now);
-    void on_reply(endpoint const& from, byte_view transaction, reply const& told, time_point now);
+    bool on_reply(endpoint const& from, byte_view transaction, reply const& told, time_point now);
     void vote(ip_address const& voter, ip_address const& address, time_point now);
 
     bool ask(contact const& whom, query what, std::optional<node_id> target, time_point now, bool is_router = false);

@@ -69,6 +69,10 @@ ip_address network_of(ip_address const& address) noexcept {
     return ip_address::v6({octet(0), octet(1), octet(2), octet(3), octet(4), octet(5)});
 }
 
+bool means_the_same(ip_address const& address, ip_address const& there) noexcept {
+    return (!address.is_local() || there.is_local()) && (!address.is_loopback() || there.is_loopback());
+}
+
 bool is_usable(endpoint const& at) noexcept {
     if (at.port == 0 || at.address.is_unspecified() || at.address.is_multicast()) return false;
     auto const first = std::to_integer<unsigned>(at.address.bytes()[0]);

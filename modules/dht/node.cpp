@@ -86,7 +86,11 @@ byte_vector node::state() const {
 
 void node::hear_of(endpoint const& maybe, time_point now) {
     if (!is_mine(maybe) || !is_usable(maybe) || pings_.size() >= pings_waiting_max) return;
-    if (std::ranges::find(pings_, maybe) == pings_.end()) pings_.push_back(maybe);
+    auto const is_same = [&](endpoint const& each) {  // one for each customer, loopback apart
+        return each == maybe || (!maybe.address.is_loopback() && each.address.customer() == maybe.address.customer());
+    };
+    if (std::ranges::any_of(pings_, is_same)) return;
+    pings_.push_back(maybe);
     settle(now);
 }
 
@@ -98,7 +102,10 @@ void node::set_routers(std::vector<endpoint> routers, time_point now) {
 }
 
 void node::find(info_hash const& torrent, bool announces, time_point now) {
-    if (searches_.contains(place_of(torrent))) return;
+    if (auto const begun = searches_.find(place_of(torrent)); begun != searches_.end()) {
+        if (announces) begun->second.announce_too();
+        return;
+    }
     if (auto const waits = std::ranges::find(wishes_, torrent, &wish::torrent); waits != wishes_.end())
         waits->announces = waits->announces || announces;
     else if (wishes_.size() < searches_waiting_max)
@@ -106,9 +113,10 @@ void node::find(info_hash const& torrent, bool announces, time_point now) {
     settle(now);
 }
 
-void node::forget(info_hash const& torrent) {
+void node::forget(info_hash const& torrent, time_point now) {
     std::erase_if(wishes_, [&](wish const& each) { return each.torrent == torrent; });
     searches_.erase(place_of(torrent));
+    settle(now);
 }
 
 std::optional<node::outgoing> node::next_datagram() {
@@ -169,8 +177,8 @@ void node::begin(node_id const& target, search::purpose why, time_point now) {
 
 /// Begins the searches that wait, once there is somebody to ask.
 void node::begin_waiting(time_point now) {
-    bool const is_early = table_.size() < bucket_size && searches_.contains(id());
-    if (table_.size() == 0 || is_early) return;
+    bool const is_early = table_.alive() < bucket_size && searches_.contains(id());
+    if (table_.alive() == 0 || is_early) return;
     while (!wishes_.empty() && searches_.size() < searches_max) {
         auto const next = wishes_.front();
         wishes_.pop_front();
@@ -182,7 +190,7 @@ void node::begin_waiting(time_point now) {
 }
 
 void node::bootstrap(time_point now) {
-    if (table_.size() >= bucket_size || now < next_bootstrap_) return;
+    if (table_.alive() >= bucket_size || now < next_bootstrap_) return;
     next_bootstrap_ = now + bootstrap_wait_;
     bootstrap_wait_ = std::min<duration>(2 * bootstrap_wait_, bootstrap_again_after_max);
     begin(id(), search::purpose::nodes, now);
@@ -224,7 +232,7 @@ bool node::advance(time_point now) {
 
 void node::end(search const& over, time_point now) {
     if (over.why() == search::purpose::nodes) {
-        if (table_.size() >= bucket_size) bootstrap_wait_ = bootstrap_again_after;
+        if (table_.alive() >= bucket_size) bootstrap_wait_ = bootstrap_again_after;
         return;
     }
     std::size_t told = 0;
@@ -267,42 +275,41 @@ void node::keep_up(time_point now) {
         if (searches_.size() < searches_max) begin(place, search::purpose::nodes, now);
 }
 
-void node::on_reply(endpoint const& from, byte_view transaction, reply const& told, time_point now) {
+/// Whether it answers a query of ours.
+bool node::on_reply(endpoint const& from, byte_view transaction, reply const& told, time_point now) {
     auto const number = byte_reader{transaction}.take_be<std::uint32_t>();
-    if (!number || transaction.size() != sizeof *number) return;
+    if (!number || transaction.size() != sizeof *number) return false;
     auto const found = queries_.find(*number);
-    if (found == queries_.end() || found->second.to != from) return;  // class H4
+    if (found == queries_.end() || found->second.to != from) return false;  // class H4
     auto const asked = found->second;
     queries_.erase(found);
     if (!asked.is_router) table_.answered({told.id, from}, now);
     if (told.seen_as) vote(from.address, *told.seen_as, now);
-    // Nobody from outside knows who is here (class H9).
-    auto const is_credible = [&](ip_address const& address) {
-        return (!address.is_local() || from.address.is_local()) &&
-               (!address.is_loopback() || from.address.is_loopback());
-    };
     auto const search = asked.target ? searches_.find(*asked.target) : searches_.end();
     std::size_t heard = 0;
     for (auto const& each : told.nodes) {
         if (++heard > 4 * bucket_size) break;  // 8 is what one asks for
-        if (!is_mine(each.at) || each.id == id() || !is_credible(each.at.address)) continue;
+        if (!is_mine(each.at) || each.id == id() || !means_the_same(each.at.address, from.address)) continue;
         if (search != searches_.end()) search->second.add(each);
         consider(each, now);
     }
-    if (search == searches_.end()) return;
-    if (!asked.is_router) search->second.answered(from, told.token);
-    if (search->second.why() == search::purpose::nodes) return;
+    if (search == searches_.end()) return true;
+    if (!asked.is_router) search->second.answered({told.id, from}, told.token);
+    if (search->second.why() == search::purpose::nodes) return true;
     event::found peers{info_hash{search->second.target().bytes}, {}};
     for (auto const& each : told.values)
-        if (is_mine(each) && is_credible(each.address) && search->second.is_new(each)) peers.peers.push_back(each);
+        if (is_mine(each) && means_the_same(each.address, from.address) && search->second.is_new(each))
+            peers.peers.push_back(each);
     if (!peers.peers.empty()) events_.push_back(std::move(peers));
+    return true;
 }
 
 /// One voice for each network: whoever has many addresses of one has one.
 void node::vote(ip_address const& voter, ip_address const& address, time_point now) {
     if (address.is_local() || voter.is_local() || address.is_v4() == settings_.is_v6 || address.is_multicast()) return;
     constexpr std::size_t voters_max = 64;
-    if (votes_.size() >= voters_max) votes_.clear();
+    if (votes_.size() >= voters_max)
+        votes_.erase(std::next(votes_.begin(), static_cast<std::ptrdiff_t>(random_.below(votes_.size()))));
     votes_[network_of(voter)] = address;
     auto const agreeing = static_cast<std::size_t>(
         std::ranges::count_if(votes_, [&](auto const& each) { return each.second == address; }));
@@ -326,7 +333,7 @@ void node::vote(ip_address const& voter, ip_address const& address, time_point n
 void node::set_deadline(time_point now) {
     deadline_ = next_upkeep_;
     if (!pings_.empty()) deadline_ = std::min(deadline_, next_ping_);
-    if (table_.size() < bucket_size) deadline_ = std::min(deadline_, next_bootstrap_);
+    if (table_.alive() < bucket_size) deadline_ = std::min(deadline_, next_bootstrap_);
     for (auto const& [number, each] : queries_) deadline_ = std::min(deadline_, each.sent + query_timeout);
     for (auto const& [target, each] : searches_) deadline_ = std::min(deadline_, each.deadline(now));
 }

@@ -92,7 +92,7 @@ void routing_table::answered(contact const& who, time_point now) {
         bucket.changed = now;
         return;
     }
-    entry newcomer{who, now, 0, is_tied(who.id, who.at.address)};
+    entry newcomer{who, now, {}, 0, is_tied(who.id, who.at.address)};
     if (auto const known = customers_.find(who.at.address.customer()); known != customers_.end())
         if (!make_way_at(known->second, known->second != who.at)) return;  // one node of each customer
     if (!may_join(bucket, who)) return;
@@ -163,13 +163,24 @@ std::vector<contact> routing_table::nearest(node_id const& target, std::size_t c
     return nearest;
 }
 
-std::vector<contact> routing_table::questionable(time_point now) const {
+std::vector<contact> routing_table::questionable(time_point now) {
     std::vector<contact> all;
-    for (auto const& bucket : buckets_) {
-        auto const oldest = std::ranges::min_element(bucket.nodes, {}, &entry::heard);
-        if (oldest != bucket.nodes.end() && !is_good(*oldest, now)) all.push_back(oldest->who);
+    for (auto& bucket : buckets_) {
+        entry* next = nullptr;
+        for (auto& each : bucket.nodes)
+            if (!is_good(each, now) && (!next || each.asked < next->asked)) next = &each;
+        if (!next) continue;
+        next->asked = now;
+        all.push_back(next->who);
     }
     return all;
+}
+
+std::size_t routing_table::alive() const noexcept {
+    std::size_t count = 0;
+    for (auto const& bucket : buckets_)
+        for (auto const& each : bucket.nodes) count += each.failures < failures_max;
+    return count;
 }
 
 std::vector<node_id> routing_table::stale(keyed_random& random, time_point now) {

@@ -52,9 +52,16 @@ std::optional<contact> search::next(time_point now) {
     return std::nullopt;
 }
 
-void search::answered(endpoint const& who, std::optional<byte_view> token) {
-    auto const found = std::ranges::find_if(candidates_, [&](candidate const& each) { return each.who.at == who; });
+/// Its place is free for another node of the same customer, which may be the true one.
+void search::fail(candidate& which) {
+    which.is = progress::failed;
+    customers_.erase(which.who.at.address.customer());
+}
+
+void search::answered(contact const& who, std::optional<byte_view> token) {
+    auto const found = std::ranges::find_if(candidates_, [&](candidate const& each) { return each.who.at == who.at; });
     if (found == candidates_.end() || found->is == progress::answered) return;
+    if (found->who.id != who.id) return fail(*found);
     found->is = progress::answered;
     ++answers_;
     if (!token) return;
@@ -64,7 +71,7 @@ void search::answered(endpoint const& who, std::optional<byte_view> token) {
 
 void search::silent(endpoint const& who) {
     auto const found = std::ranges::find_if(candidates_, [&](candidate const& each) { return each.who.at == who; });
-    if (found != candidates_.end() && found->is == progress::asked) found->is = progress::failed;
+    if (found != candidates_.end() && found->is == progress::asked) fail(*found);
 }
 
 bool search::is_over() const {

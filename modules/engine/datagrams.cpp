@@ -29,6 +29,8 @@ import shoal.core;
 import shoal.dht;
 import shoal.metainfo;
 import shoal.net;
+import shoal.store;
+import shoal.utp;
 import :transfer;
 import :swarm;
 
@@ -38,6 +40,15 @@ namespace {
 constexpr std::size_t batch_max = 64;
 /// Wait before the next try when the socket's buffer is full; a driver has no notice of its room.
 constexpr auto full_wait = std::chrono::milliseconds{1};
+/// Wait after a failure to receive.
+constexpr auto receive_again_after = std::chrono::seconds{1};
+/// Bytes that a stream takes by one write.
+constexpr std::size_t write_max = 64 * 1024;
+/// Closing connections have so long to be acknowledged when the node stops.
+constexpr auto linger_max = std::chrono::milliseconds{500};
+/// Routers whose names did not resolve are asked for again after so long, and after twice that, up to the second.
+constexpr auto resolve_again_after = std::chrono::seconds{10};
+constexpr auto resolve_again_after_max = std::chrono::minutes{5};
 
 std::string_view family_name(bool is_v6) noexcept {
     return is_v6 ? "v6" : "v4";
@@ -58,6 +69,7 @@ datagram_port::datagram_port(node_state& owner, std::unique_ptr<net::datagram_so
     if (node_.settings.utp) {
         utp_.emplace(utp::host_settings{.seed = node_.outside.random.next()});
         batch_.resize(batch_max * utp::limits::datagram_max);
+        copied_.resize(write_max);
     }
     if (!node_.settings.dht) return;
     byte_view state;
@@ -70,7 +82,11 @@ net::task<void> datagram_port::receive() {
     std::array<net::datagram, batch_max> arrived;
     for (;;) {
         auto const got = co_await socket_->receive(arrived);
-        if (!got) co_return;
+        if (!got && got.error() == net::errc::closed) co_return;
+        if (!got) {  // no memory, for example: it may pass
+            co_await node_.outside.clock.sleep(receive_again_after);
+            continue;
+        }
         auto const now = node_.now();
         for (auto const& each : std::span{arrived}.first(got.value())) {
             if (utp_ && utp::is_packet(each.bytes))
@@ -128,9 +144,10 @@ void datagram_port::send_utp() {
         }
         if (count == 0) return;
         auto const taken = socket_->send(std::span{out}.first(count));
-        if (taken && taken.value() == count && count == out.size()) continue;
-        if (taken && taken.value() < count) full_until_ = now + full_wait;  // the rest is lost, and less is sent
-        if (count < out.size()) return;
+        if (!taken || taken.value() < count) {  // the rest is lost, and less will be sent
+            full_until_ = now + full_wait;
+            return;
+        }
     }
 }
 
@@ -151,6 +168,11 @@ void datagram_port::hand_on(dht::any_event const& happened) {
         auto const [first, last] = node_.dht_announcers.equal_range(search->torrent);
         for (auto each = first; each != last; ++each) each->second->ended(*search);
     }
+}
+
+net::task<void> datagram_port::linger() {
+    auto const until = node_.now() + linger_max;
+    while (utp_ && utp_->size() > 0 && node_.now() < until) co_await node_.outside.clock.sleep(full_wait);
 }
 
 net::task<result<std::unique_ptr<net::stream>>> datagram_port::connect(endpoint to) {
@@ -216,7 +238,17 @@ net::task<result<std::size_t>> utp_stream::write_some(std::span<byte_view const>
     for (;;) {
         if (is_closed_) co_return make_error_code(net::errc::closed);
         if (auto const why = host.error(which_)) co_return why;
-        if (auto const count = host.write(which_, runs, port_.node_.now()); count > 0) {
+        // The bytes may lie in a mapping whose file is cut at this moment: the kernel would answer EFAULT, and so do
+        // we.
+        std::size_t size = 0;
+        for (auto const run : runs) {
+            auto const part = run.first(std::min(run.size(), write_max - size));
+            if (!part.empty() && !store::guarded_copy(port_.copied_.data() + size, part.data(), part.size()))
+                co_return std::make_error_code(std::errc::bad_address);
+            size += part.size();
+        }
+        std::array<byte_view, 1> const copied{byte_view{port_.copied_}.first(size)};
+        if (auto const count = host.write(which_, copied, port_.node_.now()); count > 0) {
             port_.news();
             co_return count;
         }
@@ -285,13 +317,17 @@ void node_state::hear_of_nodes(std::vector<metainfo::host_port> named) {
 
 net::task<void> node_state::resolve_nodes(std::vector<metainfo::host_port> named, bool are_routers) {
     std::vector<endpoint> found;
-    for (auto const& each : named) {
-        auto const addresses =
-            co_await net::with_deadline(outside.clock, now() + connect_timeout, outside.network.resolve(each.host));
-        if (!addresses) continue;
-        for (auto const& address : addresses.value()) found.push_back({address, each.port});
+    for (duration wait = resolve_again_after;; wait = std::min<duration>(2 * wait, resolve_again_after_max)) {
+        for (auto const& each : named) {
+            auto const addresses =
+                co_await net::with_deadline(outside.clock, now() + connect_timeout, outside.network.resolve(each.host));
+            if (!addresses) continue;
+            for (auto const& address : addresses.value()) found.push_back({address, each.port});
+        }
+        if (!are_routers) co_return hear_of_nodes(found);
+        if (!found.empty()) break;
+        co_await outside.clock.sleep(wait);  // there may be no network yet
     }
-    if (!are_routers) co_return hear_of_nodes(found);
     for (auto const& each : datagram_ports) {
         if (!each->dht()) continue;
         each->dht()->set_routers(found, now());

@@ -46,7 +46,7 @@ net::task<void> dht_announcer::run() {
             node.dht_announcers.erase(at);
             if (node.dht_announcers.contains(torrent)) return;
             for (auto const& each : node.datagram_ports)
-                if (each->dht()) each->dht()->forget(torrent);
+                if (each->dht()) each->dht()->forget(torrent, node.now());
         }
     } const while_here{node_, node_.dht_announcers.emplace(torrent_, this)};
     duration ask_again_after = dht_ask_again_after;
@@ -60,12 +60,13 @@ net::task<void> dht_announcer::run() {
             each->news();
         }
         if (under_way_ == 0) co_return;
-        while (under_way_ > 0) co_await news_.wait();
+        // A network of one family in which nobody is known keeps the other one waiting no longer than that.
+        auto const last = node_.now() + dht_announce_interval;
+        while (under_way_ > 0 && co_await node_.outside.clock.wait(news_, last));
         owner_.tell(outcome_);
-        bool const is_hungry = owner_.is_hungry();
-        co_await node_.outside.clock.sleep(is_hungry ? ask_again_after : dht_announce_interval);
-        ask_again_after =
-            is_hungry ? std::min<duration>(2 * ask_again_after, dht_announce_interval) : dht_ask_again_after;
+        bool const is_due = owner_.is_hungry() || (announces_ && outcome_.told == 0);
+        co_await node_.outside.clock.sleep(is_due ? ask_again_after : dht_announce_interval);
+        ask_again_after = is_due ? std::min<duration>(2 * ask_again_after, dht_announce_interval) : dht_ask_again_after;
     }
 }
 

@@ -80,6 +80,10 @@ net::task<void> local_group::announce() {
     }
 }
 
+void local_group::close() {
+    if (socket_) socket_->close();
+}
+
 void local_group::add(info_hash const& torrent) {
     core_.add(torrent, node_.now());
     news_.notify();

@@ -66,11 +66,10 @@ public:
             }
         });
         if (!*found_) co_return found_->error();
-        std::vector<endpoint> peers;
+        found_torrent found{std::make_shared<metainfo::torrent const>(std::move(*found_).value()), {}, {}};
         for (auto const& [at, known] : known_)
-            if (!known.is_banned) peers.push_back(at);
-        co_return found_torrent{std::make_shared<metainfo::torrent const>(std::move(*found_).value()),
-                                std::move(peers)};
+            if (!known.is_banned) (known.is_hearsay ? found.hearsay : found.peers).push_back(at);
+        co_return found;
     }
 
     node_state& at_node() noexcept override { return node_; }
@@ -80,16 +79,19 @@ public:
         numbers.left = left_unknown;
         return numbers;
     }
-    bool is_hungry() const override { return known_.size() < peers_enough; }
+    bool is_hungry() const override { return !found_; }
     void add_peers(std::vector<endpoint> const& peers) override {
         for (auto const& each : peers) {
             if (!can_be_peer(each)) continue;
-            if (known_.size() >= known_peers_max) break;
-            known_.try_emplace(each);
+            if (known_.size() >= known_peers_max && !known_.contains(each)) break;
+            if (auto& known = known_[each]; known.is_hearsay)
+                known = {.is_busy = known.is_busy, .is_banned = known.is_banned};
         }
         news_.notify();
     }
-    void hear_of(std::vector<endpoint> const& peers) override { add_peers(peers); }
+    void hear_of(std::vector<endpoint> const& peers) override {
+        if (engine::hear_of(known_, peers, node_.now())) news_.notify();
+    }
     bool is_public() const noexcept override { return options_.is_public; }
     void tell(transfer_event const& happened) override {
         if (options_.on_event) options_.on_event(happened);
@@ -107,12 +109,15 @@ private:
     }
 
     void connect_more(net::task_group& tasks) {
-        for (auto& [at, known] : known_) {
-            if (busy_ >= connecting_max) return;
-            if (known.is_busy || known.is_banned || known.try_at > node_.now()) continue;
-            known.is_busy = true;
-            ++busy_;
-            tasks.spawn("metadata from " + at.to_string(), ask(at));
+        for (bool const on_hearsay : {false, true}) {  // who was named goes first
+            for (auto& [at, known] : known_) {
+                if (busy_ >= (on_hearsay ? hearsay_connecting_max : connecting_max)) break;
+                if (known.is_hearsay != on_hearsay || known.is_busy || known.is_banned || known.try_at > node_.now())
+                    continue;
+                known.is_busy = true;
+                ++busy_;
+                tasks.spawn("metadata from " + at.to_string(), ask(at));
+            }
         }
     }
 
@@ -122,11 +127,13 @@ private:
             ~counted() { --busy; }
         } const while_here{busy_};
         auto const why = co_await converse_with(at);
-        auto& known = known_.at(at);
-        known.is_busy = false;
-        known.is_banned = why == errc::own_connection || why == errc::banned;
-        bool const is_no_fault = why == errc::too_many_peers;
-        known.try_at = node_.now() + back_off(is_no_fault ? 0 : known.failures++);
+        auto const known = known_.find(at);
+        known->second.is_busy = false;
+        known->second.is_banned = why == errc::own_connection || why == errc::banned;
+        if (why == errc::too_many_peers)
+            known->second.try_at = node_.now() + back_off(0);  // no fault of its own
+        else
+            failed(known_, known, node_.now());
         news_.notify();
     }
 
@@ -179,7 +186,7 @@ private:
     metainfo::magnet const& link_;
     magnet_options options_;
     net::signal news_;
-    std::map<endpoint, known_peer> known_;
+    peer_book known_;
     std::vector<std::unique_ptr<announcer>> announcers_;
     std::optional<dht_announcer> dht_announcer_;
     std::size_t busy_ = 0;

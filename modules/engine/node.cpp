@@ -229,13 +229,18 @@ net::task<void> node::stop() {
 
 net::task<void> node_state::stop() {
     is_stopping = true;
+    {
+        net::task_group stopping{home};
+        stopping.on_failure = settings.on_failure;
+        auto const all = transfers;  // each leaves the list when it has stopped
+        for (auto const& each : all) stopping.spawn("stop", each->stop());
+        co_await stopping.join();
+    }
+    for (auto const& each : datagram_ports) co_await each->linger();  // what was written last is on its way
+    for (auto const& each : datagram_ports) each->close();
+    for (auto const& each : local_groups) each->close();
     tasks.cancel();
     co_await tasks.join();
-    net::task_group stopping{home};
-    stopping.on_failure = settings.on_failure;
-    auto const all = transfers;  // each leaves the list when it has stopped
-    for (auto const& each : all) stopping.spawn("stop", each->stop());
-    co_await stopping.join();
 }
 
 std::shared_ptr<transfer> node_state::release(swarm const& stopped) {

@@ -56,7 +56,8 @@ struct magnet_options {
 };
 struct found_torrent {
     std::shared_ptr<metainfo::torrent const> torrent;
-    std::vector<endpoint> peers;  ///< Who was heard of on the way.
+    std::vector<endpoint> peers;    ///< Whom trackers, the link and the options named.
+    std::vector<endpoint> hearsay;  ///< Of whom others said that they take part: `transfer_options::hearsay`.
 };
 
 /// A peer: its identity, listeners, budgets and transfers.

@@ -49,13 +49,14 @@ swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torren
       options_(std::move(options)),
       tasks_(node.home),
       announcing_(node.home),
+      telling_(node.home),
       checked_(node.home),
       completed_(node.home),
       files_ready_(node.home),
       choke_round_(node.home),
       choker_({.slots = 0, .seed = node.outside.random.next()}),
       dht_announcer_(*this, true) {
-    tasks_.on_failure = announcing_.on_failure = node.settings.on_failure;
+    tasks_.on_failure = announcing_.on_failure = telling_.on_failure = node.settings.on_failure;
     if (options_.peers_max == 0) options_.peers_max = peers_max_default;
     is_automatic_ = !options_.by_hand;
     picker.set_reserved_only(!is_automatic_);
@@ -76,6 +77,7 @@ swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torren
     for (auto& tier : tiers_with(content->trackers(), options_.trackers))
         announcers_.push_back(std::make_unique<announcer>(*this, std::move(tier)));
     add_peers(options_.connect);
+    hear_of(options_.hearsay);
 }
 
 swarm::~swarm() = default;
@@ -124,10 +126,12 @@ net::task<void> swarm::stop() {
 net::task<void> swarm::wind_up() {
     tasks_.cancel();
     announcing_.cancel();
+    telling_.cancel();
     stop_checking();
     news();
     co_await tasks_.join();
     co_await announcing_.join();
+    co_await telling_.join();
     state_ = transfer_state::stopped;
     co_await say_farewell();
     if (store) {

@@ -200,6 +200,8 @@ public:
     net::task<void> receive();
     /// Wakes the cores when their time has come.
     net::task<void> keep_time();
+    /// Until what closing connections have sent is acknowledged, or their time is over.
+    net::task<void> linger();
     void close() { socket_->close(); }
 
     endpoint const local;
@@ -226,6 +228,7 @@ private:
     std::unordered_map<utp::handle, utp_stream*> streams_;
     byte_vector batch_;                     // datagrams of uTP about to be sent
     std::optional<time_point> full_until_;  // the socket took no more
+    byte_vector copied_;                    // of what a stream writes, since it may lie in a mapping
     net::signal deadline_moved_;
 };
 
@@ -260,6 +263,7 @@ public:
     local_group(node_state& owner, endpoint const& reached_at, std::uint64_t token);
     /// Joins the group, and again when that fails, and listens and announces until cancelled.
     net::task<void> run();
+    void close();
     void add(info_hash const& torrent);
     void remove(info_hash const& torrent);
 
@@ -410,6 +414,7 @@ private:
     wire::budget pings_answered_;
     wire::budget metadata_sent_;
     std::deque<std::uint32_t> metadata_asked_;  // pieces
+    bool has_told_port_ = false;                // of its DHT node
     std::set<endpoint> told_peers_;             // of whom it knows by us
     time_point next_exchange_{};                // ours
     time_point exchange_due_{};                 // its next one is heeded from then on
@@ -430,6 +435,13 @@ bool can_be_peer(endpoint const& at) noexcept;
 
 /// Wait before the next try after so many failures in a row and this one.
 duration back_off(unsigned failures) noexcept;
+
+using peer_book = std::map<endpoint, known_peer>;
+/// Somebody who may be anybody says that these are peers: bounded in number, for each address, and by the ports.
+/// Whether any is new.
+bool hear_of(peer_book& known, std::vector<endpoint> const& peers, time_point now);
+/// A try was in vain: the peer rests, and is forgotten after many.
+void failed(peer_book& known, peer_book::iterator which, time_point now);
 
 /// One torrent being moved. Lives on the node's home executor.
 class swarm final : public announced {
@@ -452,7 +464,8 @@ public:
     }
     /// Whether peers are told of peers.
     bool exchanges_peers() const noexcept { return options_.peer_exchange && is_public(); }
-    void serve_members_only() noexcept { options_.members_only = true; }
+    void serve_members_only();
+    void keep_to_trackers();
     std::vector<endpoint> known_peers() const;
     void learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const& told);
     /// A peer that connected to us and said this torrent's hash.
@@ -579,6 +592,7 @@ private:
     void connect_more(time_point now);
     net::task<void> connect(endpoint to, attempt outcome);
     net::task<std::error_code> converse_with(endpoint to);
+    void keep_to_named();
     void introduce(ip_address const& who);
     bool is_named(ip_address const& who) const;
     net::task<bool> is_let_in(ip_address who);
@@ -631,11 +645,12 @@ private:
     std::vector<piece_work*> work_with_news_;
 
     net::task_group tasks_, announcing_;
+    net::task_group telling_;  // others than trackers: the DHT, the local network
     net::signal checked_, completed_, files_ready_, choke_round_;
     choker::choker choker_;
     std::vector<peer_session*> sessions_;  // by slot
     std::size_t session_count_ = 0, connecting_ = 0, answering_ = 0;
-    std::map<endpoint, known_peer> known_;
+    peer_book known_;
     std::map<ip_address, time_point> introduced_;               // where `members_only`: when they were last named
     std::vector<ip_address> unnamed_;                           // who waits to be named
     std::map<ip_address, std::unordered_set<peer_id>> banned_;  // by customer

@@ -75,15 +75,17 @@ void swarm::start_announcing() {
     if (is_stopping_ || std::exchange(is_announcing_, true)) return;
     for (auto& each : announcers_) announcing_.spawn("announce", each->run());
     if (!is_public()) return;
-    announcing_.spawn("announce to the DHT", dht_announcer_.run());
-    announcing_.spawn("announce locally", node.announce_locally(*this));
+    telling_.spawn("announce to the DHT", dht_announcer_.run());
+    telling_.spawn("announce locally", node.announce_locally(*this));
     node.hear_of_nodes(content->nodes());
 }
 
 net::task<void> swarm::stop_announcing() {
     if (is_stopping_ || !std::exchange(is_announcing_, false)) co_return;
     announcing_.cancel();
+    telling_.cancel();
     co_await announcing_.join();
+    co_await telling_.join();
     co_await net::uninterrupted(say_farewell());
 }
 

@@ -25,6 +25,7 @@ module shoal.engine;
 import shoal.asio;
 import shoal.choker;
 import shoal.core;
+import shoal.dht;
 import shoal.metainfo;
 import shoal.net;
 import shoal.picker;
@@ -33,15 +34,6 @@ import :transfer;
 import :swarm;
 
 namespace shoal::engine {
-bool can_be_peer(endpoint const& at) noexcept {
-    return at.port != 0 && !at.address.is_unspecified() && !at.address.is_multicast();
-}
-
-duration back_off(unsigned failures) noexcept {
-    auto const doubled = reconnect_after * (1 << std::min(failures, 10u));
-    return std::min<duration>(doubled, reconnect_after_max);
-}
-
 class swarm::registration {
 public:
     registration(swarm& owner, peer_session& session) : swarm_(owner), session_(session) {
@@ -155,8 +147,7 @@ void swarm::hear_of(std::vector<wire::exchanged_peer> const& peers, ip_address c
     if (!exchanges_peers()) return;
     std::vector<endpoint> credible;
     for (auto const& [at, is_seed, is_reachable] : peers) {
-        if (at.address.is_local() && !told_by.is_local()) continue;  // nobody from outside knows who is here
-        if (at.address.is_loopback() && !told_by.is_loopback()) continue;
+        if (!dht::means_the_same(at.address, told_by)) continue;
         if (is_seed && is_upload_only()) continue;
         credible.push_back(at);
     }
@@ -164,20 +155,24 @@ void swarm::hear_of(std::vector<wire::exchanged_peer> const& peers, ip_address c
 }
 
 void swarm::hear_of(std::vector<endpoint> const& peers) {
-    if (!is_public()) return;
-    std::size_t hearsay = 0;
-    std::map<ip_address, std::size_t> ports_of;
-    for (auto const& [at, known] : known_)
-        if (known.is_hearsay) ++hearsay, ++ports_of[at.address.customer()];
-    for (auto const& at : peers) {
-        if (!can_be_peer(at) || at.port < hearsay_port_min) continue;
-        if (hearsay >= hearsay_max || known_.size() >= known_peers_max) break;
-        // All that are told of may be one victim (class D5).
-        auto& ports = ports_of[at.address.customer()];
-        if (ports >= hearsay_per_address_max && !at.address.is_loopback()) continue;
-        if (known_.try_emplace(at, known_peer{.is_hearsay = true}).second) ++hearsay, ++ports;
-    }
+    if (!is_public() || !engine::hear_of(known_, peers, node.now())) return;
     if (was_checked_ && !is_stopping_) connect_more(node.now());
+}
+
+void swarm::keep_to_named() {
+    telling_.cancel();
+    std::erase_if(known_, [](auto const& each) { return each.second.is_hearsay && !each.second.is_busy; });
+}
+
+void swarm::serve_members_only() {
+    if (std::exchange(options_.members_only, true)) return;
+    keep_to_named();
+    for (auto* session : sessions_)
+        if (session && !is_named(session->remote.address)) session->close(make_error_code(errc::disconnected));
+}
+
+void swarm::keep_to_trackers() {
+    if (std::exchange(options_.is_public, false)) keep_to_named();
 }
 
 /// A tracker, a hub or the user has named somebody at this address.
@@ -259,14 +254,7 @@ net::task<void> swarm::connect(endpoint to, attempt outcome) {
     } else if (why == errc::not_needed || why == errc::duplicate_peer || why == errc::disconnected) {
         known->second.try_at = now + reconnect_after_max;
     } else {
-        ++known->second.failures;
-        known->second.try_at = now + back_off(known->second.failures - 1);
-        if (known->second.is_hearsay && known->second.failures >= hearsay_tries_max) {
-            known->second.failures = 0;
-            known->second.try_at = now + hearsay_rest;
-        } else if (known->second.failures > connect_failures_max) {
-            known_.erase(known);
-        }
+        failed(known_, known, now);
     }
 }
 

@@ -42,6 +42,9 @@ net::task<result<void>> transfer::completed() {
 void transfer::serve_members_only() {
     work_->serve_members_only();
 }
+void transfer::keep_to_trackers() {
+    work_->keep_to_trackers();
+}
 void transfer::connect(std::vector<endpoint> const& peers) {
     work_->add_peers(peers);
 }

@@ -277,6 +277,7 @@ struct transfer_options {
     store::store_settings storage;                 ///< Where the content lies and its journal.
     std::shared_ptr<store::back_end_files> files;  ///< Instead of the disk; empty: the disk, as `storage` says.
     std::vector<endpoint> connect;                 ///< Peers to try first.
+    std::vector<endpoint> hearsay = {};            ///< Of whom somebody said that they take part.
     std::vector<std::string> trackers;             ///< Besides those of the torrent; each a tier of its own.
     std::vector<bool> wanted_files;                ///< One for each file; empty: all.
     bool sequential = false;                       ///< Pieces in order instead of rarest first.
@@ -347,6 +348,8 @@ public:
     net::task<result<void>> completed();
     /// As `transfer_options::members_only`, from now on.
     void serve_members_only();
+    /// Not public any more, as `transfer_options::is_public`: a tracker said that it is for its members, for example.
+    void keep_to_trackers();
     /// Tries these peers too.
     void connect(std::vector<endpoint> const& peers);
     /// What these peers have uploaded in the swarm, as a hub says: those with less are asked first.

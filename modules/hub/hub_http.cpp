@@ -184,9 +184,9 @@ net::http_response hub_parts::list_nodes(net::http_request const& request) const
     if (!limit) return refusal(400, "limit is a number from 1 to 2000");
     auto const after = parameter(request, "after").value_or("n0");
     node_number number = 0;
-    auto const [end, failed] =
+    auto const [end, why] =
         std::from_chars(after.data() + std::min<std::size_t>(1, after.size()), after.data() + after.size(), number);
-    if (!after.starts_with('n') || failed != std::errc{} || end != after.data() + after.size())
+    if (!after.starts_with('n') || why != std::errc{} || end != after.data() + after.size())
         return refusal(400, "after is the next of the page before");
     return json_response(watch.nodes_json(number, *limit));
 }

@@ -49,7 +49,7 @@ void connection::take_acks(packet const& from_peer, std::uint16_t newly, time_po
     }
     if (!peer_acks_selectively_) count_duplicate(from_peer, is_advance);
     if (outstanding() == 0) arm(now);
-    if (bytes > 0 && has_short_write_ && writable() >= with_.send_buffer / 4) {
+    if (bytes > 0 && has_short_write_ && writable() >= send_ahead() / 4) {
         has_short_write_ = false;
         has_changed_ = true;
     }

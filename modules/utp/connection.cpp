@@ -42,14 +42,19 @@ std::uint16_t connection::send_id() const noexcept {
 }
 
 std::size_t connection::writable() const noexcept {
-    return state_ != state::connected || is_closed_ ? 0 : out_.room(with_.send_buffer);
+    return state_ != state::connected || is_closed_ ? 0 : out_.room(send_ahead());
+}
+
+/// What is taken before it is acknowledged: no more than soon goes out, so that what is said next is not late.
+std::size_t connection::send_ahead() const noexcept {
+    return std::min(with_.send_buffer, std::max(limits::send_ahead_min, 2 * congestion_.window()));
 }
 
 std::size_t connection::write(std::span<byte_view const> runs) {
     if (state_ != state::connected || is_closed_) return 0;
     std::size_t taken = 0;
     for (auto const run : runs) {
-        auto const count = out_.append(run, with_.send_buffer);
+        auto const count = out_.append(run, send_ahead());
         taken += count;
         if (count < run.size()) {
             has_short_write_ = true;

@@ -165,6 +165,7 @@ public:
 
 private:
     enum class state : std::uint8_t { syn_sent, connected, failed };
+    std::size_t send_ahead() const noexcept;
 
     struct sent_packet {
         time_point sent_at{};

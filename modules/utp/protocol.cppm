@@ -132,6 +132,8 @@ inline constexpr auto half_open_for = minutes{1};
 inline constexpr std::size_t replies_max = 256;
 /// Resets a second.
 inline constexpr unsigned resets_per_second = 100;
+/// Bytes taken for sending before they are acknowledged, at least; else twice the window.
+inline constexpr std::size_t send_ahead_min = std::size_t{256} << 10;
 /// What a connection may always have for each direction, bytes, however much others use: enough to get on.
 inline constexpr std::size_t buffer_guaranteed = std::size_t{16} << 10;
 /// Packets that one connection sends before the next has its turn.

@@ -1,0 +1,80 @@
+module;
+#include <algorithm>
+#include <chrono>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+module shoal.engine;
+import shoal.core;
+import :transfer;
+import :swarm;
+
+namespace shoal::engine {
+bool can_be_peer(endpoint const& at) noexcept {
+    return at.port != 0 && !at.address.is_unspecified() && !at.address.is_multicast();
+}
+
+duration back_off(unsigned failures) noexcept {
+    auto const doubled = reconnect_after * (1 << std::min(failures, 10u));
+    return std::min<duration>(doubled, reconnect_after_max);
+}
+
+bool hear_of(peer_book& known, std::vector<endpoint> const& peers, time_point now) {
+    if (std::ranges::all_of(peers, [&](endpoint const& each) { return known.contains(each); })) return false;
+    std::size_t hearsay = 0;
+    std::map<ip_address, std::size_t> ports_of;
+    for (auto const& [at, each] : known)
+        if (each.is_hearsay) ++hearsay, ++ports_of[at.address.customer()];
+    // Whoever was tried in vain gives way: it has rested longest whose rest ends first.
+    auto const make_room = [&] {
+        auto oldest = known.end();
+        for (auto each = known.begin(); each != known.end(); ++each) {
+            auto const& [at, peer] = *each;
+            bool const gives_way = peer.is_hearsay && !peer.is_busy && !peer.is_banned && peer.try_at > now;
+            if (gives_way && (oldest == known.end() || peer.try_at < oldest->second.try_at)) oldest = each;
+        }
+        if (oldest == known.end()) return false;
+        --ports_of[oldest->first.address.customer()];
+        --hearsay;
+        known.erase(oldest);
+        return true;
+    };
+    bool is_any_new = false;
+    for (auto const& at : peers) {
+        if (!can_be_peer(at) || at.port < hearsay_port_min || known.contains(at)) continue;
+        // All that are told of may be one victim (class D5).
+        auto& ports = ports_of[at.address.customer()];
+        if (ports >= hearsay_per_address_max && !at.address.is_loopback()) continue;
+        if ((hearsay >= hearsay_max || known.size() >= known_peers_max) && !make_room()) break;
+        known.try_emplace(at, known_peer{.is_hearsay = true});
+        ++hearsay, ++ports;
+        is_any_new = true;
+    }
+    return is_any_new;
+}
+
+void failed(peer_book& known, peer_book::iterator which, time_point now) {
+    auto& peer = which->second;
+    peer.try_at = now + back_off(peer.failures++);
+    if (peer.is_hearsay && peer.failures >= hearsay_tries_max) {
+        peer.failures = 0;
+        peer.try_at = now + hearsay_rest;
+    } else if (peer.failures > connect_failures_max) {
+        known.erase(which);
+    }
+}
+}  // namespace shoal::engine
