@@ -21,6 +21,7 @@
 #include <system_error>
 #include <vector>
 
+#include "doctor.hpp"
 #include "log.hpp"
 #include "options/layers.hpp"
 #include "passkeys.hpp"
@@ -44,6 +45,8 @@ struct command_line {
     log::format shape = log::format::text;
     bool is_quiet = false;
     std::vector<std::string> passkey;  ///< The words behind `tracker passkey`; empty: the hub is to run.
+    bool is_doctor = false;            ///< `tracker doctor`
+    bool is_json = false;              ///< Of `tracker doctor`.
     hub::settings how;
 };
 
@@ -75,6 +78,10 @@ std::optional<int> read_options(int argc, char** argv, command_line& out) {
     auto* const passkey = app.add_subcommand("passkey", "The members of a hub: add NAME, remove NAME, list");
     passkey->add_option("WORDS", out.passkey, "add NAME (prints the new passkey), remove NAME, or list")->required();
     passkey->fallthrough();
+    auto* const doctor = app.add_subcommand("doctor", "Checks this machine for a hub, and says what to change");
+    doctor->add_flag("--json", out.is_json, "one object a line: check, state (ok, warn, bad), found, advice");
+    doctor->fallthrough();
+    app.require_subcommand(0, 1);
     app.add_option("--host-name", out.how.host_names,
                    "a name by which browsers may call this machine, besides its addresses and localhost; repeatable")
         ->type_name("NAME");
@@ -125,6 +132,7 @@ std::optional<int> read_options(int argc, char** argv, command_line& out) {
         ->option_text("FORMAT");
     app.add_flag("--quiet", out.is_quiet, "no log at all");
     if (auto const status = options::read(app, argc, argv)) return status;
+    out.is_doctor = doctor->parsed();
 
     if (out.is_quiet) out.least = log::level::off;
     out.how.min_interval = out.min_interval.value_or(std::min(out.how.min_interval, out.how.interval));
@@ -143,12 +151,16 @@ std::optional<int> read_options(int argc, char** argv, command_line& out) {
     return std::nullopt;
 }
 
+/// The addresses to listen at.
+std::vector<endpoint> wanted(command_line const& how) {
+    if (!how.listen.empty()) return how.listen;
+    return {*endpoint::parse("0.0.0.0:6969"), *endpoint::parse("[::]:6969")};
+}
+
 /// Opens every address. Of the default addresses one that this machine does not have is passed over.
 std::optional<int> open(hub::hub& tracker, command_line const& how) {
     auto const is_default = how.listen.empty();
-    auto const wanted =
-        is_default ? std::vector{*endpoint::parse("0.0.0.0:6969"), *endpoint::parse("[::]:6969")} : how.listen;
-    for (auto const& at : wanted) {
+    for (auto const& at : wanted(how)) {
         auto const bound = tracker.listen(at);
         if (bound) continue;
         auto const why = bound.error();
@@ -223,9 +235,18 @@ net::task<int> serve(hub::hub& tracker) {
     co_return 0;
 }
 
+int examine(command_line const& how, std::filesystem::path const& data) {
+    doctor::plan plan{
+        data, {}, how.listen.empty(), how.how.http.connections, how.how.nodes.sessions_max, how.how.bounds.memory_max};
+    for (auto const& at : wanted(how)) plan.listen.push_back(at.to_string());
+    return doctor::run(plan, how.is_json ? doctor::format::json : doctor::format::text, how.is_quiet);
+}
+
 int run(command_line how) {
     std::filesystem::path const data{how.data.empty() ? options::state_folder("tracker")
                                                       : std::filesystem::path{how.data}};
+    if (how.is_doctor) return examine(how, data);
+    options::raise_open_files();
     std::error_code why;
     auto const umask_before = ::umask(0077);  // who shares what is for the tracker's user alone
     std::filesystem::create_directories(data, why);
@@ -267,7 +288,6 @@ int run(command_line how) {
 
 int main(int argc, char** argv) try {
     std::signal(SIGPIPE, SIG_IGN);
-    options::raise_open_files();
     command_line how;
     if (auto const status = read_options(argc, argv, how)) return *status;
     log::start(how.least, how.shape);
