@@ -221,6 +221,69 @@ TEST_CASE("a search ends although everybody names ever nearer nodes", "[dht]") {
     CHECK(queries < 3000);
 }
 
+TEST_CASE("a liar who names honest nodes under other ids leads no announce astray", "[dht]") {
+    dht_network network;
+    grow(network, 60, outside);
+    auto const liar = at("66.6.6.6:6"), victim = outside(7);
+    auto const target = dht::place_of(torrent(3));
+    // The liar answers the victim with nodes far away, as if they were next to the target.
+    std::vector<dht::contact> far;
+    for (std::uint32_t i = 0; i < 60; ++i) far.push_back({network.members.at(outside(i)).node->id(), outside(i)});
+    std::ranges::sort(far, [&](auto const& a, auto const& b) { return dht::is_nearer(target, b.id, a.id); });
+    far.resize(8);
+    network.on_datagram = [&](endpoint const& from, endpoint const& to, byte_view bytes) {
+        if (from != victim || to != liar) return true;
+        auto const read = dht::parse(bytes);
+        dht::reply told;
+        told.id = target;
+        told.id.bytes[19] ^= std::byte{1};
+        for (std::uint8_t i = 0; i < 8; ++i) {
+            auto id = target;
+            id.bytes[19] ^= static_cast<std::byte>(i + 2);
+            told.nodes.push_back({id, far[i].at});
+        }
+        network.inject(liar, victim, dht::encode(read.value().transaction, told, victim));
+        return true;
+    };
+    auto& node = *network.members.at(victim).node;
+    node.hear_of(liar, network.now);
+    network.drain(victim, network.members.at(victim));
+    network.run(5s);
+    node.find(torrent(3), true, network.now);
+    network.drain(victim, network.members.at(victim));
+    network.run(30s);
+    REQUIRE(network.ended(victim, torrent(3)));
+    network.on_datagram = nullptr;
+    auto const asks = outside(40);
+    network.members.at(asks).node->find(torrent(3), false, network.now);
+    network.drain(asks, network.members.at(asks));
+    network.run(30s);
+    CHECK(network.found(asks, torrent(3)) == std::set{victim});
+}
+
+TEST_CASE("what is on our local network is not told to anybody outside", "[dht]") {
+    dht_network network;
+    auto const own = at("20.0.0.1:1"), near = at("192.168.0.7:7");
+    auto& node = network.add(own);
+    network.add(near);
+    node.hear_of(near, network.now);
+    network.drain(own, network.members.at(own));
+    network.run(2s);
+    REQUIRE(node.nodes() == 1);
+    auto const told_to = [&](endpoint const& whom) {
+        node.receive(whom, query_of(dht::method::find_node, dht::keyed_random{{whom.port, 1}}.id()), network.now);
+        std::size_t nodes = 99;
+        while (auto const out = node.next_datagram()) {
+            auto const read = dht::parse(out->bytes);
+            if (auto const* told = std::get_if<dht::reply>(&read.value().content); told && out->to == whom)
+                nodes = told->nodes.size();
+        }
+        return nodes;
+    };
+    CHECK(told_to(at("33.0.0.1:5")) == 0);
+    CHECK(told_to(at("192.168.0.8:8")) == 1);
+}
+
 TEST_CASE("a node does not answer itself, nor a query that nobody can have sent", "[dht]") {
     dht_network network;
     auto const own = at("10.0.0.1:1");

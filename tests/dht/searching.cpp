@@ -119,16 +119,31 @@ TEST_CASE("a node whose nodes have all died finds the network again by its route
     dht_network network;
     grow(network, 30, outside);
     auto& node = *network.members.at(outside(20)).node;
-    for (std::uint32_t i = 1; i < 30; ++i)
+    for (std::uint32_t i = 0; i < 30; ++i)
         if (i != 20) network.silent.insert(outside(i));
     network.run(1h);
-    network.silent.clear();
-    network.run(1h);
-    CHECK(node.nodes() >= dht::bucket_size);
+    // The router is back, and another network behind it: nobody of the old one.
+    network.silent.erase(outside(0));
+    for (std::uint32_t i = 100; i < 120; ++i) {
+        network.add(outside(i)).set_routers({outside(0)}, network.now);
+        network.drain(outside(i), network.members.at(outside(i)));
+    }
+    network.run(30min);
     find(network, outside(20), torrent(2), true);
     network.run(20s);
     REQUIRE(network.ended(outside(20), torrent(2)));
-    CHECK(network.ended(outside(20), torrent(2))->told > 0);
+    CHECK(network.ended(outside(20), torrent(2))->told >= dht::bucket_size);
+    CHECK(node.nodes() >= dht::bucket_size);
+}
+
+TEST_CASE("a search that begins while one for the same torrent is under way tells of us too", "[dht]") {
+    dht_network network;
+    grow(network, 20, outside);
+    find(network, outside(3), torrent(5), false);
+    find(network, outside(3), torrent(5), true);
+    network.run(20s);
+    REQUIRE(network.ended(outside(3), torrent(5)));
+    CHECK(network.ended(outside(3), torrent(5))->told == dht::bucket_size);
 }
 
 TEST_CASE("nodes of IPv6 have a network of their own", "[dht]") {

@@ -56,7 +56,12 @@ TEST_CASE("a magnet link without tracker and peer is found by the DHT", "[engine
                                                        leecher.node->find(link, {}));
         REQUIRE(found);
         CHECK(found.value().torrent->swarm_hash() == content.torrent->swarm_hash());
-        auto const fetched = leecher.node->add(found.value().torrent, fetching(to.path(), found.value().peers)).value();
+        CHECK(found.value().peers.empty());  // nobody named them
+        auto const& hearsay = found.value().hearsay;
+        CHECK(std::ranges::count(hearsay, seeder.at) == 1);
+        auto options = fetching(to.path());
+        options.hearsay = hearsay;
+        auto const fetched = leecher.node->add(found.value().torrent, std::move(options)).value();
         CHECK(co_await here.completed(fetched));
         CHECK(content.is_in(to.path()));
     });

@@ -46,6 +46,24 @@ TEST_CASE("peers of one network find each other without any tracker", "[engine][
     CHECK(content.is_in(to.path()));
 }
 
+TEST_CASE("fifteen hundred addresses that nobody answers at keep no neighbour out", "[engine][local]") {
+    auto const content = some_content();
+    testing::temporary_folder from, to;
+    content.place(from.path());
+    local_network here;
+    auto& seeder = here.start();
+    auto& leecher = here.start();
+    auto options = fetching(to.path());
+    for (std::uint16_t i = 0; i < engine::hearsay_max; ++i)
+        options.hearsay.push_back(
+            {ip_address::v4({10, 9, static_cast<std::uint8_t>(i / 250), static_cast<std::uint8_t>(i % 250)}), 2000});
+    auto const fetched = leecher.add(content.torrent, std::move(options)).value();
+    here.world.run_for(1h);
+    CHECK(fetched->known_peers().size() == engine::hearsay_max);
+    (void)seeder.add(content.torrent, giving(from.path())).value();
+    CHECK(here.world.run_until([&] { return fetched->status().state == engine::transfer_state::seeding; }, 10min));
+}
+
 TEST_CASE("what a magnet link names is found on the local network", "[engine][local]") {
     auto const content = some_content();
     testing::temporary_folder from;

@@ -143,6 +143,41 @@ TEST_CASE("peers that all lie at one address are no more than two", "[engine][ex
     });
 }
 
+TEST_CASE("once a hub lets in members alone, hearsay is forgotten and strangers are sent away", "[engine][exchange]") {
+    auto const content = some_content();
+    testing::temporary_folder to;
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& node = here.start();
+        auto options = fetching(to.path());
+        happenings seen;
+        options.on_event = seen.keep();
+        auto const fetched = node.node->add(content.torrent, std::move(options)).value();
+        CHECK(co_await here.checked(fetched));
+        gossip stranger{here, content};
+        co_await stranger.connect(node.at);
+        auto const id = co_await stranger.exchange_id();
+        co_await stranger.say(id, invented(10));
+        CHECK(co_await here.comes_true([&] { return fetched->known_peers().size() == 10; }));
+        fetched->serve_members_only();
+        CHECK(co_await here.comes_true([&] { return fetched->status().peers == 0; }));
+        CHECK(co_await here.comes_true([&] { return fetched->known_peers().empty(); }));
+        CHECK(seen.left_with(engine::errc::disconnected));
+    });
+}
+
+TEST_CASE("of a torrent that is not public nobody is taken on hearsay", "[engine][exchange]") {
+    testing::temporary_folder to;
+    auto const content = testing::make_content({{"one", 400'000}}, {.is_private = true});
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& node = here.start();
+        auto options = fetching(to.path());
+        options.hearsay = {loopback(6881)};
+        auto const fetched = node.node->add(content.torrent, std::move(options)).value();
+        CHECK(co_await here.checked(fetched));
+        CHECK(fetched->known_peers().empty());
+    });
+}
+
 TEST_CASE("private torrents, transfers by hand and those without it exchange no peers", "[engine][exchange]") {
     auto const is_offered = [](testing::content const& content, std::function<void(transfer_options&)> change) {
         testing::temporary_folder to;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,17 +13,40 @@
 using namespace fixture;
 
 namespace {
-/// A network on which no TCP connection gets through.
-class without_tcp final : public net::network {
+/// Counts what is sent, and takes no more than so many datagrams at once.
+class watched_datagrams final : public net::datagram_socket {
 public:
-    explicit without_tcp(net::network& below) : below_(below) {}
-    net::task<result<std::unique_ptr<net::stream>>> connect(endpoint, std::optional<ip_address>) override {
+    watched_datagrams(std::unique_ptr<net::datagram_socket> below, std::size_t at_once, std::size_t& sent)
+        : below_(std::move(below)), at_once_(at_once), sent_(sent) {}
+    net::task<result<std::size_t>> receive(std::span<net::datagram> out) override { return below_->receive(out); }
+    result<std::size_t> send(std::span<net::datagram const> out) override {
+        auto const taken = below_->send(out.first(std::min(out.size(), at_once_)));
+        if (taken) sent_ += taken.value();
+        return taken;
+    }
+    endpoint local() const override { return below_->local(); }
+    void close() override { below_->close(); }
+
+private:
+    std::unique_ptr<net::datagram_socket> below_;
+    std::size_t at_once_;
+    std::size_t& sent_;
+};
+
+/// The machine's network, on which TCP gets through or not, and whose datagrams are watched.
+class watched_network final : public net::network {
+public:
+    explicit watched_network(net::network& below) : below_(below) {}
+    net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, std::optional<ip_address> from) override {
         ++tried;
-        co_return make_error_code(std::errc::connection_refused);
+        if (!has_tcp) co_return make_error_code(std::errc::connection_refused);
+        co_return co_await below_.connect(to, from);
     }
     result<std::unique_ptr<net::listener>> listen(endpoint at) override { return below_.listen(at); }
     result<std::unique_ptr<net::datagram_socket>> open_datagram(endpoint at) override {
-        return below_.open_datagram(at);
+        auto opened = below_.open_datagram(at);
+        if (!opened) return opened.error();
+        return std::make_unique<watched_datagrams>(std::move(opened.value()), datagrams_at_once, sent);
     }
     result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group,
                                                                  std::optional<ip_address> from) override {
@@ -31,7 +55,9 @@ public:
     net::task<result<std::vector<ip_address>>> resolve(std::string host) override {
         co_return co_await below_.resolve(std::move(host));
     }
-    std::size_t tried = 0;
+    bool has_tcp = false;
+    std::size_t datagrams_at_once = 1000;
+    std::size_t tried = 0, sent = 0;
 
 private:
     net::network& below_;
@@ -44,24 +70,38 @@ engine::node_settings with_utp() {
 }
 }  // namespace
 
+/// A node on a watched network, stopped in the end.
+struct watched_node {
+    watched_node(machine& here, engine::node_settings settings = with_utp())
+        : network(here.outside.network),
+          outside{here.outside.clock, network, here.outside.random, here.outside.workers},
+          node(outside, here.home, std::move(settings)) {}
+    watched_network network;
+    net::environment outside;
+    engine::node node;
+};
+
 TEST_CASE("where TCP does not get through, a torrent is fetched by uTP", "[engine][utp]") {
-    auto const content = testing::make_content({{"one", 20'000'000}}, {});
+    auto const at_once = GENERATE(std::size_t{1000}, std::size_t{7});  // a socket that is full again and again
+    auto const content = testing::make_content({{"one", 8'000'000}}, {});
     testing::temporary_folder from, to;
     content.place(from.path());
     on_machine([&](machine& here) -> net::task<void> {
-        auto& seeder = here.start(with_utp());
-        (void)co_await here.give(seeder, content, from.path());
-        without_tcp narrow{here.outside.network};
-        net::environment outside{here.outside.clock, narrow, here.outside.random, here.outside.workers};
-        {
-            engine::node leecher{outside, here.home, with_utp()};
-            REQUIRE(leecher.listen(loopback()));
-            auto const fetched = leecher.add(content.torrent, fetching(to.path(), {seeder.at})).value();
-            CHECK(co_await here.completed(fetched));
-            CHECK(content.is_in(to.path()));
-            CHECK(narrow.tried > 0);
-            co_await leecher.stop();
-        }
+        watched_node seeder{here}, leecher{here};
+        seeder.network.datagrams_at_once = at_once;
+        auto const at = seeder.node.listen(loopback()).value();
+        auto const own = leecher.node.listen(loopback()).value();
+        auto const given = seeder.node.add(content.torrent, giving(from.path())).value();
+        CHECK(co_await here.checked(given));
+        auto const fetched = leecher.node.add(content.torrent, fetching(to.path(), {at})).value();
+        CHECK(co_await here.completed(fetched));
+        CHECK(content.is_in(to.path()));
+        CHECK(leecher.network.tried > 0);
+        co_await leecher.node.stop();
+        // The port is free although somebody still holds the transfer.
+        CHECK(here.outside.network.open_datagram(own));
+        CHECK(co_await here.comes_true([&] { return given->status().peers == 0; }));
+        co_await seeder.node.stop();
     });
 }
 
@@ -70,11 +110,35 @@ TEST_CASE("where TCP gets through it is taken", "[engine][utp]") {
     testing::temporary_folder from, to;
     content.place(from.path());
     on_machine([&](machine& here) -> net::task<void> {
-        auto& seeder = here.start();  // no uTP there
-        auto& leecher = here.start(with_utp());
+        auto& seeder = here.start(with_utp());
         (void)co_await here.give(seeder, content, from.path());
-        auto const fetched = leecher.node->add(content.torrent, fetching(to.path(), {seeder.at})).value();
+        watched_node leecher{here};
+        leecher.network.has_tcp = true;
+        CHECK(leecher.node.listen(loopback()));
+        auto const fetched = leecher.node.add(content.torrent, fetching(to.path(), {seeder.at})).value();
         CHECK(co_await here.completed(fetched));
+        CHECK(leecher.network.sent == 0);
+        co_await leecher.node.stop();
+    });
+}
+
+TEST_CASE("a file that is cut while it goes out by uTP ends nothing but what cannot be read", "[engine][utp]") {
+    auto const content = testing::make_content({{"one", 24'000'000}}, {.piece_length = 1u << 20});
+    testing::temporary_folder from, to;
+    content.place(from.path());
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& seeder = here.start(with_utp());
+        auto const given = co_await here.give(seeder, content, from.path());
+        watched_node leecher{here};
+        CHECK(leecher.node.listen(loopback()));
+        auto const fetched = leecher.node.add(content.torrent, fetching(to.path(), {seeder.at})).value();
+        CHECK(co_await here.comes_true([&] { return fetched->status().pieces_have > 4; }));
+        fs::resize_file(content.path_of(from.path(), 0), 100'000);
+        CHECK(co_await here.comes_true([&] { return given->status().state == engine::transfer_state::failed; }));
+        content.place(from.path());
+        CHECK(co_await net::with_deadline(here.outside.clock, here.outside.clock.now() + 40s, fetched->completed()));
+        CHECK(content.is_in(to.path()));
+        co_await leecher.node.stop();
     });
 }
 
