@@ -271,28 +271,35 @@ net::task<void> keep(net::task<made_stream> attempt, std::optional<made_stream>&
 }
 }  // namespace
 
-net::task<made_stream> node_state::connect(endpoint to) {
+net::task<made_stream> node_state::connect(endpoint to, bool utp_first) {
     auto from = settings.outgoing_from;
     if (from && from->is_v4() != to.address.is_v4()) from.reset();  // of use to the other family only
     auto* const local = utp_port(to.address);
     if (!local) co_return co_await outside.network.connect(to, from);
-    std::optional<made_stream> by_tcp, by_utp;
+    std::optional<made_stream> first, second;
     net::signal news{home};
     co_await net::in_task_group([&](net::task_group& attempts) -> net::task<void> {
         attempts.on_failure = settings.on_failure;
-        attempts.spawn("connect by TCP", keep(outside.network.connect(to, from), by_tcp, news));
-        (void)co_await outside.clock.wait(news, now() + utp_after);
-        if (by_tcp && *by_tcp) co_return;
-        attempts.spawn("connect by uTP", keep(local->connect(to), by_utp, news));
+        auto const begin = [&](bool is_utp, std::optional<made_stream>& outcome) {
+            if (is_utp)
+                attempts.spawn("connect by uTP", keep(local->connect(to), outcome, news));
+            else
+                attempts.spawn("connect by TCP", keep(outside.network.connect(to, from), outcome, news));
+        };
+        begin(utp_first, first);
+        (void)co_await outside.clock.wait(news, now() + second_attempt_after);
+        if (first && *first) co_return;
+        begin(!utp_first, second);
         auto until = time_point::max();
-        while (!(by_tcp && *by_tcp) && !by_utp) {
+        while (!(first && *first) && !(second && *second) && !(first && second)) {
+            auto const& by_tcp = utp_first ? second : first;
             if (by_tcp) until = std::min(until, now() + utp_patience);
             if (!co_await outside.clock.wait(news, until)) co_return;
         }
-        while (!by_tcp && !*by_utp) co_await news.wait();
     });
-    if (by_tcp && *by_tcp) co_return std::move(*by_tcp);
-    if (by_utp && *by_utp) co_return std::move(*by_utp);
+    if (first && *first) co_return std::move(*first);
+    if (second && *second) co_return std::move(*second);
+    auto const& by_tcp = utp_first ? second : first;
     co_return by_tcp ? by_tcp->error() : make_error_code(net::errc::timed_out);
 }
 

@@ -141,7 +141,7 @@ private:
         auto& clock = node_.outside.clock;
         auto ours = node_.handshake_for(link_.swarm_hash());
         ours.fast = false;  // it would have us say what we have
-        auto met = co_await node_.meet(at, ours);
+        auto met = co_await node_.meet(at, ours, known_.at(at).tries_utp_first());
         if (!met) co_return met.error();
         auto& [stream, theirs] = met.value();
         if (theirs.id == node_.id) co_return make_error_code(errc::own_connection);

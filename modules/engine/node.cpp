@@ -69,9 +69,10 @@ wire::handshake node_state::handshake_for(info_hash const& hash) const {
     return ours;
 }
 
-net::task<result<node_state::met_peer>> node_state::meet(endpoint to, wire::handshake ours) {
+net::task<result<node_state::met_peer>> node_state::meet(endpoint to, wire::handshake ours, bool utp_first) {
     auto& clock = outside.clock;
-    SHOAL_CO_TRY(auto stream, co_await net::with_deadline(clock, clock.now() + connect_timeout, connect(to)));
+    SHOAL_CO_TRY(auto stream,
+                 co_await net::with_deadline(clock, clock.now() + connect_timeout, connect(to, utp_first)));
     auto const hello = wire::encode(ours);
     std::array<std::byte, wire::handshake_length> reply;
     auto const exchange = [](net::stream& with, byte_view said, mutable_byte_view answer) -> net::task<result<void>> {

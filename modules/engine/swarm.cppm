@@ -115,8 +115,8 @@ struct node_state {
     /// Hands out the limited upload, block by block, to one session after another.
     net::task<void> share_upload();
     bool is_upload_limited() const noexcept { return settings.upload_limit != 0; }
-    /// Connects by TCP, or where that takes long or fails, by uTP.
-    net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to);
+    /// Connects by TCP, or where that takes long or fails, by uTP; with `utp_first` the other way round.
+    net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, bool utp_first);
     datagram_port* utp_port(ip_address const& family) const noexcept;
     /// Connects and exchanges handshakes, each within its time. Fails with `errc::unknown_info_hash` when the peer
     /// answers for another torrent.
@@ -124,7 +124,7 @@ struct node_state {
         std::unique_ptr<net::stream> stream;
         wire::handshake theirs;
     };
-    net::task<result<met_peer>> meet(endpoint to, wire::handshake ours);
+    net::task<result<met_peer>> meet(endpoint to, wire::handshake ours, bool utp_first);
     /// The identity of this node towards a torrent.
     wire::handshake handshake_for(info_hash const& hash) const;
     net::task<void> stop();
@@ -428,6 +428,9 @@ struct known_peer {
     bool is_banned = false;
     bool is_hearsay = false;  ///< Only peers told of it.
     time_point try_at{};
+
+    /// The way that was taken last time may not be its: some take TCP connections and say nothing.
+    bool tries_utp_first() const noexcept { return failures % 2 == 1; }
 };
 
 /// Whether one can connect there at all.

@@ -268,7 +268,9 @@ net::task<std::error_code> swarm::converse_with(endpoint to) {
         ~connecting() { over(); }
     };
     connecting counted{connecting_};
-    auto met = co_await node.meet(to, node.handshake_for(content->swarm_hash()));
+    auto const known = known_.find(to);
+    bool const utp_first = known != known_.end() && known->second.tries_utp_first();
+    auto met = co_await node.meet(to, node.handshake_for(content->swarm_hash()), utp_first);
     if (!met) co_return met.error();
     counted.over();
     co_return co_await run_session(std::move(met.value().stream), met.value().theirs, to, true);

@@ -27,8 +27,9 @@ using namespace std::chrono_literals;
 inline constexpr auto handshake_timeout = 10s;
 /// A TCP connection that takes longer is given up.
 inline constexpr auto connect_timeout = 10s;
-/// TCP has this long before uTP is tried beside it: it costs less, and does not get through everywhere.
-inline constexpr auto utp_after = 1s;
+/// TCP has this long before uTP is tried beside it: it costs less, and does not get through everywhere. So has uTP
+/// where it is tried first.
+inline constexpr auto second_attempt_after = 1s;
 /// And uTP this long after TCP has failed: most who refuse TCP are not there, and nobody says so for a datagram.
 inline constexpr auto utp_patience = 3s;
 /// Connections of one transfer unless the user says otherwise: more help little and cost memory.

@@ -144,6 +144,7 @@ def main():
     parser.add_argument("--peer", required=True, type=pathlib.Path)
     parser.add_argument("--tracker", required=True, type=pathlib.Path)
     parser.add_argument("--work", required=True, type=pathlib.Path, help="folder for everything that is written")
+    parser.add_argument("--slow", action="store_true", help="also scenarios that take minutes")
     parser.add_argument("--only", help="only scenarios whose name has this in it")
     options = parser.parse_args()
     if missing():
@@ -181,7 +182,7 @@ def main():
                      report.start(f"console → {each.name}", by_hand.run, by_hand.gives, each)] for each in OTHERS]
 
     alone = serverless.Serverless(run_folder, payload, transfers.addresses)
-    serverless_rows = serverless.rows(report, alone, OTHERS)
+    serverless_rows = serverless.rows(report, alone, OTHERS, options.slow)
 
     table("Torrents: made by the row, read by the column, with equal info-hashes", ["made by", *checks.readers],
           torrent_rows)

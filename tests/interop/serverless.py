@@ -77,8 +77,14 @@ class Serverless:
         return at
 
 
-def rows(report, serverless, others):
-    """For each pair of clients a cell for each way; `n.a.` where a client cannot."""
+def is_slow(by, *pair):
+    """Takes more than a minute: Transmission's DHT begins slowly, and aria2 and it announce locally after minutes."""
+    return (by == "dht" and clients.Transmission in pair) or (by == "local" and clients.Libtorrent not in pair
+                                                              and pair != (clients.Shoal, clients.Shoal))
+
+
+def rows(report, serverless, others, slow_too):
+    """For each pair of clients a cell for each way; `n.a.` where a client cannot, and `-` for slow ones unless `slow_too`."""
     pairs = [(clients.Shoal, clients.Shoal)]
     pairs += [pair for other in others for pair in ((clients.Shoal, other), (other, clients.Shoal))]
     made = []
@@ -90,7 +96,13 @@ def rows(report, serverless, others):
             can = all(by in each.uses for each in (seeder, leecher))
             # Nothing but libtorrent can be told to leave TCP alone; Transmission tries uTP first where it connects.
             shows = by != "utp" or clients.Libtorrent in (seeder, leecher)
-            row.append(report.start(f"{name} by {title}", serverless.run, seeder, leecher, by, how)
-                       if can and shows else "n.a.")
+            # Transmission does not answer a local announce while it has all itself.
+            waits = by == "local" and seeder is clients.Transmission
+            if not can or not shows or waits:
+                row.append("n.a.")
+            elif is_slow(by, seeder, leecher) and not slow_too:
+                row.append("-")
+            else:
+                row.append(report.start(f"{name} by {title}", serverless.run, seeder, leecher, by, how))
         made.append(row)
     return made
