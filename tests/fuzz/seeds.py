@@ -78,6 +78,20 @@ LOCAL = [b"BT-SEARCH * HTTP/1.1\r\nHost: 239.192.152.143:6771\r\nPort: 6881\r\nI
          + b"\r\ncookie: 1a2b3c4d\r\n\r\n\r\n",
          b"BT-SEARCH * HTTP/1.1\ninfohash:" + b"AB" * 20 + b"\nINFOHASH: " + b"01" * 20 + b"\nX-New: y\nport:\t1\n", b""]
 
+NODE = b"n" * 20
+NODES = b"".join(bytes([m]) * 20 + bytes([20, m, 1, 7]) + b"\x1a\xe1" for m in (4, 5, 6))
+KRPC_QUERIES = [bencode({"a": {"id": NODE} | more, "q": name, "t": "aa", "y": "q"})
+                for name, more in (("ping", {}), ("find_node", {"target": H}), ("get_peers", {"info_hash": H, "want": ["n4"]}),
+                                   ("announce_peer", {"info_hash": H, "port": 1, "token": "12345678", "implied_port": 1}))]
+KRPC_REPLIES = [bencode({"r": {"id": NODE} | more, "t": "aaaa", "y": "r", "ip": AT})
+                for more in ({}, {"nodes": NODES}, {"nodes": NODES, "token": "t", "values": [AT, b"\0" * 18]})]
+KRPC_FAILURE = bencode({"e": [203, "bad token"], "t": "aaaa", "y": "e"})
+
+
+def from_node(number, content):
+    return bytes([number]) + struct.pack("<H", len(content)) + content
+
+
 SEEDS = {
     "bencode": [bencode(OUTER | {"info": V1}), b"i-1e", b"le", b"de", b"3:abc", b"i-0e", b"d1:b0:1:a0:e", b"l" * 120],
     "torrent": [bencode(OUTER | {"info": info}) for info in (V1, V1_FILES, V2, HYBRID, V1 | {"private": 1})]
@@ -113,6 +127,10 @@ SEEDS = {
                           + extended(1, bencode({"msg_type": 2, "piece": 0}))],
     "utp": [b"\0" + b"".join(bytes([0, len(each)]) + each for each in UTP_DATAGRAMS), UTP_ACCEPTED + UTP_TALK,
             UTP_CONNECTED + UTP_TALK, UTP_ACCEPTED + bytes([24, 4, 1, 4, 0, 12, 15]), b"\2" + UTP_ACCEPTED[1:] + UTP_TALK * 20],
+    "dht": [bytes([how]) + b"".join(from_node(0x83, each) for each in KRPC_REPLIES)
+            + b"".join(from_node(number, each) for number, each in enumerate(KRPC_QUERIES, 3)) + from_node(1, b"")
+            + b"".join(from_node(0x80 | number, KRPC_REPLIES[2]) for number in (4, 5, 6, 1, 2)) + from_node(3, KRPC_FAILURE)
+            for how in (0, 2, 6, 15)],
     "journal": [b"\0" * 65, b"\1", bytes([1, 0, 40, 1, 0]), bytes([1, 0, 90, 0, 255])],
     "session_messages": [bencode(each) for each in FROM_PEER + FROM_HUB],
     "session_client": [b"".join(struct.pack(">H", len(each)) + each for each in map(bencode, FROM_HUB)) + b"\0\0"],
