@@ -35,6 +35,11 @@ struct command {
     bool is_free = false;  // --no-sandbox
 };
 
+template <class Options>
+std::function<sandbox::confinement()> needs(Options const& options) {
+    return [&options] { return needs_of(options); };
+}
+
 /// An option whose text `parse` turns into `target`; `kind` is what help and complaint call it.
 template <class Target, class Parse>
 void add(CLI::App& app, std::string const& name, Target& target, Parse parse, std::string const& kind,
@@ -164,16 +169,14 @@ command declare_create(CLI::App& program, create_options& into) {
     app.add_option("--name", into.name, "Name of the content (default: last element of PATH)")->type_name("TEXT");
     add_threads(app, into.threads);
     add_output(app, into.output);
-    return {&app, {path, torrent}, &into.output, [&into] { return run_create(into); },
-            [&into] { return needs_of(into); }};
+    return {&app, {path, torrent}, &into.output, [&into] { return run_create(into); }, needs(into)};
 }
 
 command declare_show(CLI::App& program, show_options& into) {
     auto& app = *program.add_subcommand("show", "Print what a torrent file or a magnet link says");
     auto* target = app.add_option("TARGET", into.target, "Torrent file or magnet link");
     add_output(app, into.output);
-    return {&app, {target}, &into.output, [&into] { return run_show(into); },
-            [&into] { return needs_of(into); }};
+    return {&app, {target}, &into.output, [&into] { return run_show(into); }, needs(into)};
 }
 
 command declare_verify(CLI::App& program, verify_options& into) {
@@ -182,8 +185,7 @@ command declare_verify(CLI::App& program, verify_options& into) {
     auto* directory = app.add_option("DIR", into.directory, "Folder that holds the torrent's content");
     add_threads(app, into.threads);
     add_output(app, into.output);
-    return {&app, {torrent, directory}, &into.output, [&into] { return run_verify(into); },
-            [&into] { return needs_of(into); }};
+    return {&app, {torrent, directory}, &into.output, [&into] { return run_verify(into); }, needs(into)};
 }
 
 command declare_seed(CLI::App& program, seed_options& into) {
@@ -191,8 +193,7 @@ command declare_seed(CLI::App& program, seed_options& into) {
     auto* torrent = app.add_option("TORRENT", into.torrent, "Torrent file");
     auto* directory = app.add_option("DIR", into.directory, "Folder that holds the torrent's content");
     add_transfer(app, into.transfer);
-    return {&app, {torrent, directory}, &into.transfer.output, [&into] { return run_seed(into); },
-            [&into] { return needs_of(into); }};
+    return {&app, {torrent, directory}, &into.transfer.output, [&into] { return run_seed(into); }, needs(into)};
 }
 
 command declare_get(CLI::App& program, get_options& into) {
@@ -213,17 +214,16 @@ command declare_get(CLI::App& program, get_options& into) {
     add_list(app, "--select", into.select, "PATTERN", "Take only files that match (*, ?)");
     app.add_flag("--sequential", into.sequential, "Take pieces in order");
     add_transfer(app, into.transfer);
-    return {&app, {targets, directory}, &into.transfer.output, [&into] { return run_get(into); },
-            [&into] { return needs_of(into); }};
+    return {&app, {targets, directory}, &into.transfer.output, [&into] { return run_get(into); }, needs(into)};
 }
 
 command declare_find(CLI::App& program, find_options& into) {
     auto& app = *program.add_subcommand("find", "List what the hub's catalogue holds");
     app.add_option("PATTERN", into.pattern, "Words that begin so, in names and paths; or a name with * and ?");
     add_trackers(app, into.transfer.trackers, "The hub");
+    auto* hub = app.get_option("--tracker");
     add_output(app, into.transfer.output);
-    return {&app, {app.get_option("--tracker")}, &into.transfer.output, [&into] { return run_find(into); },
-            [&into] { return needs_of(into); }};
+    return {&app, {hub}, &into.transfer.output, [&into] { return run_find(into); }, needs(into)};
 }
 
 command declare_share(CLI::App& program, share_options& into) {
@@ -236,8 +236,7 @@ command declare_share(CLI::App& program, share_options& into) {
     add_threads(app, into.threads);
     add_transfer(app, into.transfer);
     auto* hub = app.get_option("--tracker")->description("The hub; further ones are announced to; repeatable");
-    return {&app, {paths, hub}, &into.transfer.output, [&into] { return run_share(into); },
-            [&into] { return needs_of(into); }};
+    return {&app, {paths, hub}, &into.transfer.output, [&into] { return run_share(into); }, needs(into)};
 }
 
 command declare_console(CLI::App& program, console_options& into) {
@@ -245,8 +244,7 @@ command declare_console(CLI::App& program, console_options& into) {
     auto* torrent = app.add_option("TORRENT", into.torrent, "Torrent file");
     auto* directory = app.add_option("-o,--output", into.directory, "Folder of the content")->type_name("DIR");
     add_transfer(app, into.transfer);
-    return {&app, {torrent, directory}, &into.transfer.output, [&into] { return run_console(into); },
-            [&into] { return needs_of(into); }};
+    return {&app, {torrent, directory}, &into.transfer.output, [&into] { return run_console(into); }, needs(into)};
 }
 }  // namespace
 
@@ -269,9 +267,9 @@ int run(int argc, char** argv) {
     share_options share;
     console_options console;
     std::vector<command> commands{declare_create(program, create), declare_show(program, show),
-                                        declare_verify(program, verify), declare_seed(program, seed),
-                                        declare_get(program, get),       declare_find(program, find),
-                                        declare_share(program, share),   declare_console(program, console)};
+                                  declare_verify(program, verify), declare_seed(program, seed),
+                                  declare_get(program, get),       declare_find(program, find),
+                                  declare_share(program, share),   declare_console(program, console)};
     for (auto& each : commands)
         each.app->add_flag("--no-sandbox", each.is_free, "Do not give up access to other files and system calls");
     std::vector<CLI::App*> unbuilt;

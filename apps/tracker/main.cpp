@@ -32,6 +32,7 @@ import shoal.core;
 import shoal.hub;
 import shoal.net;
 import shoal.options;
+import shoal.sandbox;
 
 namespace {
 using namespace shoal;
@@ -44,6 +45,7 @@ struct command_line {
     log::level least = log::level::info;
     log::format shape = log::format::text;
     bool is_quiet = false;
+    bool is_free = false;              ///< Not confined.
     std::vector<std::string> passkey;  ///< The words behind `tracker passkey`; empty: the hub is to run.
     bool is_doctor = false;            ///< `tracker doctor`
     bool is_json = false;              ///< Of `tracker doctor`.
@@ -131,6 +133,7 @@ std::optional<int> read_options(int argc, char** argv, command_line& out) {
         ->transform(CLI::CheckedTransformer(formats))
         ->option_text("FORMAT");
     app.add_flag("--quiet", out.is_quiet, "no log at all");
+    app.add_flag("--no-sandbox", out.is_free, "do not give up access to other files and system calls");
     if (auto const status = options::read(app, argc, argv)) return status;
     out.is_doctor = doctor->parsed();
 
@@ -238,8 +241,19 @@ net::task<int> serve(hub::hub& tracker) {
 int examine(command_line const& how, std::filesystem::path const& data) {
     doctor::plan plan{
         data, {}, how.listen.empty(), how.how.http.connections, how.how.nodes.sessions_max, how.how.bounds.memory_max};
+    plan.is_confined = !how.is_free;
     for (auto const& at : wanted(how)) plan.listen.push_back(at.to_string());
     return doctor::run(plan, how.is_json ? doctor::format::json : doctor::format::text, how.is_quiet);
+}
+
+/// Gives up all files but those in the folder of the state, for good.
+void confine(std::filesystem::path const& data) {
+    ::setenv("SQLITE_TMPDIR", data.c_str(), 0);  // of the folders that it tries it could write in none
+    auto const held = sandbox::confine({.writable = {data}});
+    if (!held.missing.empty()) log::write(log::level::info, "sandbox", held.missing);
+    log::write(log::level::debug, "sandbox",
+               "confined to " + escaped(data.string()) + " (Landlock version " + std::to_string(held.landlock) +
+                   (held.seccomp ? ", seccomp)" : ", no seccomp)"));
 }
 
 int run(command_line how) {
@@ -256,6 +270,7 @@ int run(command_line how) {
         std::cerr << "tracker: cannot use " << escaped(data.string()) << ": " << why.message() << '\n';
         return status::not_writable;
     }
+    if (!how.is_free) confine(data);
     if (!how.passkey.empty()) return passkeys::run(data, how.passkey);
     how.how.members = passkeys::file_in(data);
     if (auto const known = hub::load_members(how.how.members); !known) {

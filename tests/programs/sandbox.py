@@ -100,8 +100,10 @@ class Programs(ProgramTest):
         return program, line["message"].split("http://")[1].split()[0]
 
     def moving(self, command, *words, **more):
-        return self.start(PEER, command, *words, "--listen", "127.0.0.1:0", "--state", self.folder / f"state-{command}",
-                          "--json", **more)
+        program = self.start(PEER, command, *words, "--listen", "127.0.0.1:0", "--state", self.folder / f"state-{command}",
+                             "--json", stdin=subprocess.PIPE, **more)  # its end is the end of a console
+        self.addCleanup(program.process.stdin.close)
+        return program
 
     def hold_on(self, program):
         """What /proc says of the sandbox of a program, of all its threads."""
@@ -127,14 +129,14 @@ class Programs(ProgramTest):
                     "get": (self.torrent, "-o", self.folder / "out"), "console": (self.torrent, "-o", self.folder / "by-hand")}
         for command, words in commands.items():
             with self.subTest(command):
-                program = self.moving(command, *words, stdin=subprocess.PIPE)
+                program = self.moving(command, *words)
                 told = json.loads(program.wait_for('"sandbox"'))
                 self.assertTrue(told["seccomp"])
                 self.assertIn(str(self.folder / f"state-{command}"), told["writable"])
                 program.wait_for('"share"' if command in ("get", "seed", "share") else '"sandbox"')
                 self.assertEqual(self.hold_on(program), {(1, 2)})
                 program.process.kill()
-                free = self.moving(command, *words, stdin=subprocess.PIPE, env=CLEAN | {"SHOAL_NO_SANDBOX": "true"})
+                free = self.moving(command, *words, env=CLEAN | {"SHOAL_NO_SANDBOX": "true"})
                 free.wait_for("{")
                 self.assertNotIn(b'"sandbox"', free.seen)
                 self.assertEqual(self.hold_on(free), {(0, 0)})
@@ -170,5 +172,5 @@ class Programs(ProgramTest):
 
 
 if __name__ == "__main__":
-    PEER, TRACKER, PROBE = (sys.argv.pop(1) for _ in range(3))
+    PEER, TRACKER, PROBE = (os.path.abspath(sys.argv.pop(1)) for _ in range(3))
     unittest.main()
