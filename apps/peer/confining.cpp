@@ -104,6 +104,8 @@ sandbox::confinement needs_of(console_options const& options) {
 
 void confine(sandbox::confinement const& needs, output_options const& told) {
     auto const held = sandbox::confine(needs);
+    bool const is_transfer = needs.asks_the_network && !needs.writable.empty();
+    if (!is_transfer) return;  // of a command that only answers, the answer is all there is to read
     output{told}.event("sandbox", {{"landlock", held.landlock},
                                    {"seccomp", held.seccomp},
                                    {"readable", array_of(needs.readable)},

@@ -19,6 +19,6 @@ sandbox::confinement needs_of(find_options const&);
 sandbox::confinement needs_of(share_options const&);
 sandbox::confinement needs_of(console_options const&);
 
-/// Confines this process, and tells it in an event.
+/// Confines this process, and tells it in an event where the command goes on: seed, get, share, console.
 void confine(sandbox::confinement const& needs, output_options const& told);
 }  // namespace shoal::cli
