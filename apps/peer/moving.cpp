@@ -120,6 +120,7 @@ exit_status status_of(std::error_code why) {
         why == std::errc::read_only_file_system)
         return exit_status::not_writable;
     if (why == store::errc::missing_file || why == std::errc::no_such_file_or_directory) return exit_status::not_found;
+    if (why == store::errc::hashes_disagree) return exit_status::mismatch;
     if (why == engine::errc::stopped) return exit_status::incomplete;
     return exit_status::failed;
 }

@@ -14,7 +14,7 @@ namespace shoal::choker {
 namespace {
 /// Who is served stays served for a while, so that a slot is not spent on slow starts.
 bool keeps_slot(candidate const& peer, time_point now) noexcept {
-    return peer.is_unchoked && now - peer.last_unchoked < slot_kept_for;
+    return peer.is_unchoked && !peer.is_idle && now - peer.last_unchoked < slot_kept_for;
 }
 
 bool earns_slot(candidate const& peer) noexcept {
@@ -58,7 +58,9 @@ std::vector<std::uint32_t> choker::round(std::span<candidate const> candidates, 
     std::ranges::sort(waiting, {}, [&](candidate const& peer) {
         auto const earns = !seeding && earns_slot(peer);
         auto const keeps = keeps_slot(peer, now);
-        return std::tuple{!(earns && keeps), earns ? ~peer.download_rate : ~std::uint64_t{0}, !keeps,
+        // Who holds a slot and takes nothing would else have got least for ever, and keep it (class C14).
+        auto const idle_turns = peer.idle_turns + (peer.is_idle ? 1u : 0u);
+        return std::tuple{!(earns && keeps), earns ? ~peer.download_rate : ~std::uint64_t{0}, !keeps, idle_turns,
                           peer.uploaded_total};
     });
     while (slots > 0 && !waiting.empty()) serve(0);

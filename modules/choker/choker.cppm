@@ -83,6 +83,8 @@ struct candidate {
     bool is_interested = false;        ///< It wants something of us. Others are not served.
     bool is_upload_only = false;       ///< A seed, or it says so: it has no use for us (BEP 21).
     bool is_unchoked = false;          ///< As things stand.
+    bool is_idle = false;              ///< It has a slot, and took nothing for `slot_kept_for`.
+    std::uint32_t idle_turns = 0;      ///< Slots in a row that it lost without having taken anything.
     bool is_snubbed = false;           ///< It owes us blocks for too long: served by the optimistic slot only.
     std::uint64_t download_rate = 0;   ///< Bytes a second we get of it.
     std::uint64_t upload_rate = 0;     ///< Bytes a second it gets of us.

@@ -51,6 +51,8 @@ net::task<std::error_code> peer_session::write() {
         for (auto const done = core.blocks_sent(); sent_blocks_ < done; ++sent_blocks_) {
             auto const block = sending_.front().block;
             uploaded += block.length;
+            last_sent = swarm_.node.now();
+            idle_turns = 0;
             swarm_.uploaded += block.length;
             sending_.pop_front();
             upload_goes_on(block);
@@ -106,6 +108,12 @@ net::task<void> peer_session::load_uploads() {
         co_await send_from_disk(absent);
         if (!postponed_.empty()) break;  // our own buffers come back as they are sent, those of others by the next tick
     }
+}
+
+/// It may ask, and has not, or does not read what it asked for. Who waits for its turn of a limited upload is not idle.
+bool peer_session::is_idle(time_point now) const {
+    return !core.is_choking() && now - std::max(last_unchoked, last_sent) >= choker::slot_kept_for &&
+           (uploads_queued() == 0 || core.unsent_bytes() > 0);
 }
 
 bool peer_session::is_served_by_seed() const noexcept {

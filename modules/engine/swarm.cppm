@@ -357,6 +357,9 @@ public:
     std::uint64_t downloaded = 0, uploaded = 0;
     time_point const connected_since;
     time_point last_unchoked{};
+    time_point last_sent{};        ///< When a block last went out.
+    std::uint32_t idle_turns = 0;  ///< As `choker::candidate` has it.
+    bool is_idle(time_point now) const;
     time_point next_ping{};  ///< Not before that.
 
 private:
@@ -512,8 +515,11 @@ public:
     }
     /// Gives what it has, even where it can receive nothing for the time being.
     bool is_giving() const noexcept {
-        return is_running() || (!is_stopping_ && was_checked_ && state_ == transfer_state::failed);
+        return is_running() ||
+               (!is_stopping_ && was_checked_ && state_ == transfer_state::failed && !contradicts_itself());
     }
+    /// A hybrid whose hashes are of different bytes: nothing is fetched and nothing given any more (class E4).
+    bool contradicts_itself() const noexcept { return error_ == store::errc::hashes_disagree; }
     bool wants_data() const noexcept { return state_ == transfer_state::downloading; }
     /// It has all that it will ever have: what is wanted, or what there is where nothing may be written.
     bool is_upload_only() const noexcept { return picker.complete() || !options_.storage.writable; }

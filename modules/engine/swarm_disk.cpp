@@ -154,6 +154,11 @@ net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
             co_await net::on_pool(node.outside.workers, [&] { right = writer->finish(); });
             if (right) break;
             storage_failed(right.error());
+            if (contradicts_itself()) {
+                for (auto* session : sessions_)
+                    if (session) session->close(error_);
+                co_return;
+            }
             co_await node.outside.clock.sleep(storage_retry_after);
         }
         storage_recovered();
@@ -181,6 +186,7 @@ net::task<void> swarm::write_batch(store::piece_writer& writer, std::span<store:
 }
 
 void swarm::storage_failed(std::error_code why) {
+    if (contradicts_itself()) return;
     bool const is_news = error_ != why;
     error_ = why;
     state_ = transfer_state::failed;
@@ -189,7 +195,7 @@ void swarm::storage_failed(std::error_code why) {
 }
 
 void swarm::storage_recovered() {
-    if (!error_) return;
+    if (!error_ || contradicts_itself()) return;
     if (!lost_.empty() || !wrong_.empty()) return storage_failed(lost_why_);
     error_ = {};
     state_ = state_at_work();

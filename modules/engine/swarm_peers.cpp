@@ -94,6 +94,8 @@ void swarm::hold_choke_round(time_point now) {
         each.is_upload_only = picker.is_seed(session->slot) || core.peer_extensions().upload_only.value_or(false);
         each.is_unchoked = !core.is_choking();
         each.is_snubbed = core.is_snubbed();
+        each.is_idle = session->is_idle(now);
+        each.idle_turns = session->idle_turns;
         each.download_rate = static_cast<std::uint64_t>(core.download_rate(now));
         each.upload_rate = static_cast<std::uint64_t>(core.upload_rate(now));
         each.uploaded_total = session->uploaded;
@@ -111,6 +113,7 @@ void swarm::hold_choke_round(time_point now) {
             session->core.unchoke();
             session->last_unchoked = now;
         } else {
+            if (session->is_idle(now)) ++session->idle_turns;
             session->core.choke();
         }
         session->flush();

@@ -96,8 +96,7 @@ std::optional<std::size_t> count_of(net::http_request const& request, std::strin
     if (!text) return otherwise;
     std::size_t number = 0;
     auto const [end, why] = std::from_chars(text->data(), text->data() + text->size(), number);
-    if (why != std::errc{} || end != text->data() + text->size() || number == 0 || number > most)
-        return std::nullopt;
+    if (why != std::errc{} || end != text->data() + text->size() || number == 0 || number > most) return std::nullopt;
     return number;
 }
 
@@ -119,7 +118,13 @@ std::optional<info_hash> hash_in(std::string_view digits) {
 /// Announces and scrapes are everybody's. All else is for people: the page, its data, and sessions.
 net::task<net::http_response> hub_parts::answer(net::http_request const& request) {
     auto const path = path_of(request.target);
-    if (path == "/announce" || path == "/scrape" || path == "/healthz") co_return core.answer(request, now());
+    if (path == "/announce" || path == "/scrape" || path == "/healthz") {
+        // No client is a web page: one would enlist whoever reads it, or whom it likes (class K2).
+        if (auto const site = request.field("Sec-Fetch-Site");
+            path == "/announce" && (!request.field("Origin").empty() || (!site.empty() && site != "none")))
+            co_return refusal(403, "web pages cannot announce");
+        co_return core.answer(request, now());
+    }
     auto const name = path == "/" ? std::string_view{"index.html"} : path.substr(std::min<std::size_t>(1, path.size()));
     auto const file = std::ranges::find(page_files(), name, &page_file::path);
     bool const is_page = file != page_files().end();

@@ -75,7 +75,7 @@ public:
 
     /// Whether the piece has its hash: v1, and v2 as well where both are known. True: the store holds it, and it
     /// becomes durable with the next `sync`. False: all blocks are to be received again, by this writer or another.
-    /// Fails with `piece_incomplete`, or when the disk does.
+    /// Fails with `piece_incomplete`, with `hashes_disagree`, or when the disk does.
     result<bool> finish();
 
 private:

@@ -46,6 +46,8 @@ public:
                 return "too many open files or mappings";
             case errc::sync_failed:
                 return "the disk did not take the data that was written";
+            case errc::hashes_disagree:
+                return "the torrent contradicts itself: its v1 and v2 hashes are of different bytes";
             case errc::doubtful_piece:
                 return "the disk may have lost the piece: it is read again first";
             case errc::disk_failing:

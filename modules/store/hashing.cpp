@@ -18,6 +18,7 @@ constexpr std::size_t hot_size = 16 * 1024;
 
 piece_hasher::piece_hasher(metainfo::torrent const& torrent, piece_index piece) {
     if (torrent.has_v1()) v1_ = torrent.piece_hash(piece);
+    size_ = torrent.pieces().piece_size(piece);
     v2_ = torrent.piece_root(piece);
     if (!v2_) return;
     auto const& geometry = torrent.pieces();
@@ -54,12 +55,14 @@ bool piece_hasher::update_mapped(byte_view bytes) noexcept {
         &work);
 }
 
-bool piece_hasher::is_right() {
-    auto right = can_judge();
-    if (v1_ && sha1_.finish() != *v1_) right = false;
-    if (v2_ && merkle_.finish(v2_width_) != *v2_) right = false;
+auto piece_hasher::judge() -> verdict {
+    bool const v1_right = !v1_ || sha1_.finish() == *v1_;
+    bool const v2_right = !v2_ || merkle_.finish(v2_width_) == *v2_;
     v2_left_ = v2_size_;
-    return right;
+    if (v1_right && v2_right) return can_judge() ? verdict::right : verdict::wrong;
+    if (!v1_ || !v2_ || v1_right == v2_right) return verdict::wrong;
+    // Pad bytes are no part of the v2 hash: a liar can spoil them and leave that one right.
+    return v1_right || v2_size_ == size_ ? verdict::contradictory : verdict::wrong;
 }
 
 void piece_hasher::restart() {

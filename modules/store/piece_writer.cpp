@@ -169,7 +169,8 @@ result<bool> piece_writer::finish() {
     if (!progress.hasher.can_judge()) return errc::no_hash;
     progress.order.clear();
     SHOAL_TRY(advance_hash(store_, progress));
-    auto const right = progress.hasher.is_right();
+    auto const verdict = progress.hasher.judge();
+    bool const right = verdict == piece_hasher::verdict::right;
     progress.hashed = 0;
     std::lock_guard const lock(store_.mutex);
     if (right) {
@@ -182,6 +183,7 @@ result<bool> piece_writer::finish() {
         progress.written.assign(progress.written.size(), false);
         progress.written_count = 0;
     }
+    if (verdict == piece_hasher::verdict::contradictory) return errc::hashes_disagree;
     return right;
 }
 }  // namespace shoal::store

@@ -151,7 +151,7 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
         hasher.update(part);
         begin += static_cast<std::uint32_t>(part.size());
     }
-    return hasher.is_right();
+    return hasher.judge() == piece_hasher::verdict::right;
 }
 
 result<void> store_state::make_writable(file_number file) {

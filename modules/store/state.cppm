@@ -29,12 +29,18 @@ public:
     void update(byte_view bytes);
     /// The same for mapped bytes. False: a page was dead; `restart`.
     bool update_mapped(byte_view bytes) noexcept;
-    bool is_right();  ///< After all bytes; as new afterwards.
+    enum class verdict : std::uint8_t {
+        right,
+        wrong,
+        contradictory,  ///< One hash says so and the other not, of the same bytes: the torrent describes two contents.
+    };
+    verdict judge();  ///< After all bytes; as new afterwards.
     void restart();
 
 private:
     std::optional<sha1_digest> v1_;
     std::optional<sha256_digest> v2_;
+    std::uint64_t size_ = 0;      // of the piece
     std::uint64_t v2_size_ = 0;   // bytes of the file in this piece; pad bytes are no part of the tree
     std::uint64_t v2_width_ = 0;  // leaves; 0: as many as the file needs
     std::uint64_t v2_left_ = 0;

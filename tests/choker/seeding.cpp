@@ -65,3 +65,26 @@ TEST_CASE("thieves that give nothing get no more of a seed than others", "[choke
     for (auto const& peer : all) (peer.id < 3 ? thieves : honest) += peer.uploaded_total;
     CHECK(static_cast<double>(thieves) / 3 <= 1.1 * static_cast<double>(honest) / 29);
 }
+
+TEST_CASE("peers that hold slots and take nothing give way to those that want something", "[choker]") {
+    choker_t choker{{.slots = 16, .seed = 3}};
+    std::vector<candidate> all(17);
+    // Sixteen were first, and never ask; the last one came behind them.
+    for (std::uint32_t i = 0; i < 17; ++i)
+        all[i] = {.id = i, .is_interested = true, .is_unchoked = i < 16, .last_unchoked = start};
+    auto const honest = 16u;
+    std::size_t served = 0;
+    for (int round = 1; round <= 20; ++round) {
+        auto const now = start + round * round_every;
+        for (auto& peer : all) peer.is_idle = peer.id != honest && peer.is_unchoked;
+        auto const chosen = choker.round(all, true, 0, now);
+        for (auto& peer : all) {
+            bool const is_served = std::ranges::find(chosen, peer.id) != chosen.end();
+            if (peer.id == honest && is_served) peer.uploaded_total += 10'000'000, ++served;
+            if (peer.is_idle && !is_served) ++peer.idle_turns;
+            if (is_served && !peer.is_unchoked) peer.last_unchoked = now;
+            peer.is_unchoked = is_served;
+        }
+    }
+    CHECK(served == 20);
+}

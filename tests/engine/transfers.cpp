@@ -30,6 +30,45 @@ TEST_CASE("a folder passes from one node to another, byte for byte", "[engine]")
     });
 }
 
+TEST_CASE("a hybrid whose hashes are of different bytes is given up, and blamed on nobody", "[engine]") {
+    // Files of one piece each, whose hash stands in the info dictionary.
+    auto const content = testing::make_content({{"a", 32 * 1024}, {"b", 32 * 1024}}, {.piece_length = 32 * 1024});
+    auto const other =
+        testing::make_content({{"a", 32 * 1024}, {"b", 32 * 1024}}, {.piece_length = 32 * 1024, .seed = 2});
+    // The v1 hashes of one content stand in the torrent of the other.
+    auto const pieces_of = [](testing::content const& of) {
+        std::string const info{as_text(of.torrent->info_bytes())};
+        return info.substr(info.find("6:pieces") + 8, 20 * std::size_t{of.torrent->pieces().piece_count()} + 4);
+    };
+    std::string info{as_text(content.torrent->info_bytes())};
+    info.replace(info.find(pieces_of(content)), pieces_of(content).size(), pieces_of(other));
+    std::string const whole = "d4:info" + info + "e";
+    testing::content lie = content;
+    auto const parsed = metainfo::parse_info(as_bytes(info));
+    REQUIRE(parsed);
+    lie.torrent = std::make_shared<metainfo::torrent const>(parsed.value());
+    testing::temporary_folder from, to;
+    lie.place(from.path());
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& seeder = here.start();
+        auto& leecher = here.start();
+        auto options = giving(from.path());
+        options.is_hashed = true;  // as one who looks at the v2 hashes alone
+        (void)seeder.node->add(lie.torrent, std::move(options)).value();
+        happenings seen;
+        auto fetch = fetching(to.path(), {seeder.at});
+        fetch.on_event = seen.keep();
+        auto const fetched = leecher.node->add(lie.torrent, std::move(fetch)).value();
+        auto const ended = co_await here.completed(fetched);
+        REQUIRE_FALSE(ended);
+        CHECK(ended.error() == store::errc::hashes_disagree);
+        CHECK(fetched->status().state == engine::transfer_state::failed);
+        CHECK(co_await here.comes_true([&] { return fetched->status().peers == 0; }));
+        CHECK_FALSE(seen.left_with(engine::errc::banned));
+        CHECK(fetched->have().none());
+    });
+}
+
 TEST_CASE("a node moves several torrents at once, both ways", "[engine]") {
     auto const first = some_content(metainfo::format::hybrid, 1);
     auto const second = some_content(metainfo::format::v1, 2);

@@ -470,6 +470,11 @@ class Api(Hub):
         for origin, status in ((f"http://127.0.0.1:{hub.port}", 200), ("null", 403), ("http://evil.test", 403),
                                ("http://127.0.0.1:1", 403)):
             self.assertEqual(hub.request("/api/v1/status", Origin=origin)[0], status, origin)
+        # A page enlists nobody in a swarm: neither by an image, nor by a script of any site.
+        announce = "/announce?info_hash=" + "%ab" * 20 + "&peer_id=" + "p" * 20 + "&port=80&uploaded=0&downloaded=0&left=1"
+        for fields, status in (({}, 200), ({"Sec_Fetch_Site": "none"}, 200), ({"Sec_Fetch_Site": "cross-site"}, 403),
+                               ({"Sec_Fetch_Site": "same-origin"}, 403), ({"Origin": f"http://127.0.0.1:{hub.port}"}, 403)):
+            self.assertEqual(hub.request(announce, **fields)[0], status, fields)
         self.assertEqual(hub.request("/api/v1/status", Sec_Fetch_Site="cross-site")[0], 403)
         self.assertEqual(hub.request("/api/v1/status", Sec_Fetch_Site="same-origin")[0], 200)
 
