@@ -20,7 +20,6 @@ module peer;
 import shoal.core;
 import shoal.metainfo;
 import shoal.options;
-import shoal.sandbox;
 import :confining;
 
 namespace shoal::cli {
@@ -31,13 +30,13 @@ struct command {
     std::vector<CLI::Option*> required;  // from any of the places that options come from
     output_options const* output;
     std::function<int()> run;
-    std::function<sandbox::confinement()> needs;
+    std::function<ground()> on;
     bool is_free = false;  // --no-sandbox
 };
 
 template <class Options>
-std::function<sandbox::confinement()> needs(Options const& options) {
-    return [&options] { return needs_of(options); };
+std::function<ground()> needs(Options const& options) {
+    return [&options] { return ground_of(options); };
 }
 
 /// An option whose text `parse` turns into `target`; `kind` is what help and complaint call it.
@@ -292,7 +291,8 @@ int run(int argc, char** argv) {
                 return output{{}}.fail(exit_status::wrong_usage, each.app->get_name() + ": " + option->get_name() +
                                                                      " is missing (see peer --help)");
         try {
-            if (!each.is_free) confine(each.needs(), *each.output);
+            std::optional<confined> sandbox;
+            if (!each.is_free) sandbox.emplace(each.on(), *each.output);
             auto const status = each.run();
             if (auto const lost = lost_output(); lost && status == static_cast<int>(exit_status::done))
                 throw failure{exit_status::not_writable, "cannot write to standard output: " + lost.message()};

@@ -133,6 +133,7 @@ int confine_files(confinement const& to) {
     if (to.has_a_line_editor) add_what_a_line_editor_needs(rules);
     for (auto const& path : to.readable) rules.read(path);
     for (auto const& path : to.writable) rules.write(path);
+    for (auto const& path : to.swept) rules.add(path, 0, LANDLOCK_ACCESS_FS_REMOVE_DIR);
     auto const done = syscall(SYS_landlock_restrict_self, rules.number, 0) == 0 ? version : -errno;
     close(rules.number);
     return done;

@@ -12,8 +12,10 @@ namespace shoal::sandbox {
 export struct confinement {
     std::vector<std::filesystem::path> readable = {};  ///< Files, and folders with all below them.
     std::vector<std::filesystem::path> writable = {};  ///< The same to read, write, make, rename and remove in.
-    bool asks_the_network = false;                     ///< It resolves names and checks TLS certificates.
-    bool has_a_line_editor = false;                    ///< It looks up what the terminal can do.
+    /// Folders below which empty ones may be removed.
+    std::vector<std::filesystem::path> swept = {};
+    bool asks_the_network = false;   ///< It resolves names and checks TLS certificates.
+    bool has_a_line_editor = false;  ///< It looks up what the terminal can do.
 };
 
 /// What holds from now on.

@@ -344,6 +344,10 @@ private:
 
 // Local service discovery: peers of one network find each other by multicast, without a tracker. Source: BEP 14.
 export namespace shoal::announce {
+/// Whether the path of an announce URL of http or https ends with `/announce` and its query, if any, is a passkey alone. A
+/// torrent that names another URL of the local network may be after something else there (class J1).
+bool looks_like_tracker(std::string_view url);
+
 /// Where local announces are sent and heard. Source: BEP 14, "Protocol".
 endpoint local_group_v4() noexcept;  ///< 239.192.152.143:6771
 endpoint local_group_v6() noexcept;  ///< [ff15::efc0:988f]:6771

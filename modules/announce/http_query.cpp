@@ -186,6 +186,12 @@ std::optional<std::string> passkey_of(std::string_view url) {
     return found;
 }
 
+bool looks_like_tracker(std::string_view url) {
+    auto kept = without_passkey(url);
+    if (kept.ends_with('?')) kept.pop_back();
+    return kept.ends_with("/announce") && kept.find('?') == std::string::npos;
+}
+
 std::string without_passkey(std::string_view url) {
     url = without_fragment(url);
     auto const mark = url.find('?');

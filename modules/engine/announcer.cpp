@@ -35,6 +35,9 @@ import :swarm;
 
 namespace shoal::engine {
 namespace {
+/// Ports below belong to the services of a system.
+constexpr std::uint16_t system_ports_end = 1024;
+
 /// By the scheme, in which case does not count. Source: RFC 3986, 3.1.
 bool is_udp(std::string_view url) {
     constexpr std::string_view scheme = "udp:";
@@ -44,8 +47,12 @@ bool is_udp(std::string_view url) {
 
 announced::~announced() = default;
 
-announcer::announcer(announced& owner, std::vector<std::string> urls)
-    : owner_(owner), node_(owner.at_node()), urls_(std::move(urls)), news_(node_.home) {
+announcer::announcer(announced& owner, std::vector<std::string> urls, std::vector<std::string> const& given)
+    : owner_(owner),
+      node_(owner.at_node()),
+      urls_(std::move(urls)),
+      given_(given.begin(), given.end()),
+      news_(node_.home) {
     // Source: BEP 12, "URLs within each tier will be processed in a randomly chosen order".
     for (auto left = urls_.size(); left > 1; --left)
         std::swap(urls_[left - 1], urls_[node_.outside.random.next() % left]);
@@ -154,10 +161,13 @@ net::task<result<announce::announce_reply>> announcer::over_http(std::string url
     limits.user_agent = node_.settings.client;
     limits.connect_from = node_.settings.outgoing_from;
     auto const target = announce::announce_target(url, request);
-    // A tracker of this network may be one that the user runs; one from outside shall not send us there.
-    limits.may_connect = [&target, from_here = false](ip_address const& address, std::string_view to) mutable {
-        if (to == target) from_here = address.is_local();
-        return to == target || from_here || !address.is_local();
+    // A tracker of this network may be one that the user runs; one from outside shall not send us there, and a torrent
+    // to nothing but a tracker.
+    bool const is_trusted = given_.contains(url) || announce::looks_like_tracker(url);
+    limits.may_connect = [&target, is_trusted, from_here = false](ip_address const& address,
+                                                                  std::string_view to) mutable {
+        if (to == target) from_here = address.is_local() && is_trusted;
+        return from_here || !address.is_local();
     };
     SHOAL_CO_TRY(auto got, co_await net::http_get(node_.outside, target, limits));
     SHOAL_CO_TRY(auto said, announce::parse_http_reply(as_bytes(got.body)));
@@ -176,9 +186,12 @@ net::task<result<announce::announce_reply>> announcer::over_udp(std::string url,
     std::string const path{parsed->encoded_target().data(), parsed->encoded_target().size()};
     auto const count = std::min(addresses.size(), udp_addresses_max);
     auto reply = result<announce::announce_reply>{make_error_code(errc::bad_tracker_url)};
-    for (std::size_t i = 0; i < count && !reply && reply.error() != errc::tracker_refused; ++i)
+    for (std::size_t i = 0; i < count && !reply && reply.error() != errc::tracker_refused; ++i) {
+        bool const is_service = parsed->port_number() < system_ports_end && addresses[i].is_local();
+        if (is_service && !given_.contains(url)) continue;  // class J2
         reply = co_await net::with_deadline(outside.clock, outside.clock.now() + announce_timeout / count,
                                             over_udp_at({addresses[i], parsed->port_number()}, path, request));
+    }
     co_return reply;
 }
 

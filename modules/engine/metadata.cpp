@@ -46,7 +46,7 @@ public:
         std::vector<std::vector<std::string>> tiers;
         for (auto const& url : link.trackers) tiers.push_back({url});
         for (auto& tier : tiers_with(std::move(tiers), options_.trackers))
-            announcers_.push_back(std::make_unique<announcer>(*this, std::move(tier)));
+            announcers_.push_back(std::make_unique<announcer>(*this, std::move(tier), options_.trackers));
         dht_announcer_.emplace(*this, false);
         add_peers(options_.connect);
     }

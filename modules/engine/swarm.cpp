@@ -75,7 +75,7 @@ swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torren
     }
     bytes_wanted_ = picker.bytes_left();
     for (auto& tier : tiers_with(content->trackers(), options_.trackers))
-        announcers_.push_back(std::make_unique<announcer>(*this, std::move(tier)));
+        announcers_.push_back(std::make_unique<announcer>(*this, std::move(tier), options_.trackers));
     add_peers(options_.connect);
     hear_of(options_.hearsay);
 }

@@ -157,8 +157,8 @@ public:
 /// Tells one tier of trackers about us and brings back peers. Source: BEP 3, 12, 15.
 class announcer {
 public:
-    /// `owner` outlives it.
-    announcer(announced& owner, std::vector<std::string> urls);
+    /// `owner` outlives it. `given` are the URLs that the user named.
+    announcer(announced& owner, std::vector<std::string> urls, std::vector<std::string> const& given);
     /// Announces until cancelled.
     net::task<void> run();
     /// Says that we leave, if the tracker knows us. The caller sets the deadline.
@@ -180,6 +180,7 @@ private:
     announced& owner_;
     node_state& node_;
     std::vector<std::string> urls_;
+    std::set<std::string> given_;
     std::map<std::string, std::string> tracker_ids_;  // by URL
     std::string known_at_;                            // the URL that was told `started`
     net::signal news_;
@@ -585,6 +586,7 @@ private:
     void sync_ended(std::error_code why);
     void piece_verified(piece_index piece);
     void piece_rejected(piece_index piece);
+    void fetch_again(piece_index piece);
     void storage_failed(std::error_code why);
     void storage_recovered();
     void finished();

@@ -152,7 +152,7 @@ net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
         result<bool> right = false;
         for (;;) {
             co_await net::on_pool(node.outside.workers, [&] { right = writer->finish(); });
-            if (right) break;
+            if (right || right.error() == store::errc::doubtful_piece) break;
             storage_failed(right.error());
             if (contradicts_itself()) {
                 for (auto* session : sessions_)
@@ -163,7 +163,9 @@ net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
         }
         storage_recovered();
         work_.erase(to_number(piece));  // `work` is gone from here on
-        if (right.value())
+        if (!right)
+            fetch_again(piece);
+        else if (right.value())
             piece_verified(piece);
         else
             piece_rejected(piece);
@@ -243,6 +245,10 @@ void swarm::piece_rejected(piece_index piece) {
     wasted += content->pieces().piece_size(piece);
     tell(event::piece_rejected{piece});
     blame(piece);
+    fetch_again(piece);
+}
+
+void swarm::fetch_again(piece_index piece) {
     picker.piece_failed(piece);
     fetch_failed_hash(piece);
     retry_peers();

@@ -75,7 +75,9 @@ public:
 
     /// Whether the piece has its hash: v1, and v2 as well where both are known. True: the store holds it, and it
     /// becomes durable with the next `sync`. False: all blocks are to be received again, by this writer or another.
-    /// Fails with `piece_incomplete`, with `hashes_disagree`, or when the disk does.
+    /// Fails with `piece_incomplete`, with `hashes_disagree`, with `doubtful_piece` when the hash was right and a
+    /// failed sync has lost some of the bytes (they are to be received again, and nobody is to blame), or when the disk
+    /// does.
     result<bool> finish();
 
 private:

@@ -88,8 +88,10 @@ result<shared_descriptor> disk_files::root(bool create) {
     if (create) {
         SHOAL_TRY(make_folders(settings_.directory, 0755));
     }
-    // The user's folder may be a link; below it none is followed.
-    auto const number = ::open(settings_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    // The user's folder may be a link; below it none is followed. Of several files it is the way to theirs, and need
+    // not be readable itself.
+    auto const kind = torrent_->single_file() ? O_RDONLY : O_PATH;
+    auto const number = ::open(settings_.directory.c_str(), kind | O_DIRECTORY | O_CLOEXEC);
     if (number < 0) return error_of(errno);
     shared_descriptor found = std::make_shared<descriptor const>(number);
     if (!torrent_->single_file()) {

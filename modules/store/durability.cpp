@@ -114,6 +114,12 @@ std::vector<journal::file_stamp> store_state::stamps_of(std::vector<file_number>
     return found;
 }
 
+void store_state::drop_cache_of(piece_index piece) {
+    for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
+        if (is_real(range.file)) files->drop_cache(range.file);
+    });
+}
+
 result<void> store_state::recheck_suspects() {
     std::vector<piece_index> doubted;
     {
@@ -122,9 +128,7 @@ result<void> store_state::recheck_suspects() {
     }
     while (!doubted.empty()) {
         auto const piece = doubted.back();
-        for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
-            if (is_real(range.file)) files->drop_cache(range.file);
-        });
+        drop_cache_of(piece);
         auto const right = is_right_on_disk(piece);
         std::lock_guard const lock(mutex);
         if (!right) {

@@ -170,19 +170,24 @@ result<bool> piece_writer::finish() {
     progress.order.clear();
     SHOAL_TRY(advance_hash(store_, progress));
     auto const verdict = progress.hasher.judge();
-    bool const right = verdict == piece_hasher::verdict::right;
+    bool right = verdict == piece_hasher::verdict::right;
+    bool is_lost = false;
     progress.hashed = 0;
+    if (right && progress.suspect) {
+        // Its hash is of what was written; a sync failed since, and what counts is what the disk has kept.
+        store_.drop_cache_of(progress.piece);
+        SHOAL_TRY(right, store_.is_right_on_disk(progress.piece));
+        is_lost = !right;
+        progress.suspect = false;
+    }
     std::lock_guard const lock(store_.mutex);
     if (right) {
         store_.hold(progress.piece);
-        if (progress.suspect) {
-            store_.unsynced.pop_back();
-            store_.suspect(progress.piece);
-        }
     } else {
         progress.written.assign(progress.written.size(), false);
         progress.written_count = 0;
     }
+    if (is_lost) return errc::doubtful_piece;
     if (verdict == piece_hasher::verdict::contradictory) return errc::hashes_disagree;
     return right;
 }

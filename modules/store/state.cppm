@@ -171,6 +171,7 @@ struct store_state {
     /// journaling.
     std::vector<journal::file_stamp> stamps_of(std::vector<file_number> const& synced);
     result<void> recheck_suspects();
-    result<void> sync();  // under syncing
+    void drop_cache_of(piece_index piece);  // what is read of it next comes from the disk
+    result<void> sync();                    // under syncing
 };
 }  // namespace shoal::store

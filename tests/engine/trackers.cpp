@@ -254,3 +254,47 @@ TEST_CASE("the scheme of a tracker may be written in capitals", "[engine]") {
         co_await leecher.node->stop();
     });
 }
+
+TEST_CASE("a torrent sends nobody to what is no tracker on the local network, and the user may", "[engine]") {
+    struct tried {
+        std::string path;
+        bool is_given;
+        bool is_asked;
+    };
+    auto const [path, is_given, is_asked] = GENERATE(values<tried>({{"/announce", false, true},
+                                                                    {"/announce?passkey=x", false, true},
+                                                                    {"/tracker/announce", false, true},
+                                                                    {"/admin?do=announce", false, false},
+                                                                    {"/announce?do=x", false, false},
+                                                                    {"/", false, false},
+                                                                    {"/admin?do=announce", true, true}}));
+    testing::simulation world{1};
+    testing::temporary_folder to;
+    std::size_t asked = 0;
+    net::http_server service{world.host(0), [&](net::http_request const&) {
+                                 ++asked;
+                                 return net::http_response{.body = "d8:intervali1800e5:peers0:e"};
+                             }};
+    auto const url = "http://" + world.address_of(0).to_string() + ":80" + path;
+    auto const content = testing::make_content(
+        {{"one", 100'000}}, {.trackers = is_given ? std::vector<std::string>{} : std::vector<std::string>{url}});
+    engine::node leecher{world.host(1), world.executor(), {}};
+    auto const serve = [&]() -> net::task<void> {
+        (void)co_await service.serve(world.host(0).network.listen({{}, 80}).value());
+    };
+    world.spawn("service", serve());
+    engine::transfer_options options;
+    options.storage.directory = to.path();
+    if (is_given) options.trackers = {url};
+    (void)leecher.add(content.torrent, std::move(options)).value();
+    world.run_for(30s);
+    INFO(path);
+    CHECK((asked > 0) == is_asked);
+    bool is_over = false;
+    auto const end = [&]() -> net::task<void> {
+        co_await leecher.stop();
+        is_over = true;
+    };
+    world.spawn("end", end());
+    CHECK(world.run_until([&] { return is_over; }, 10s));
+}

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import unittest
 
-from outside import CLEAN, DONE, PATIENCE, ProgramTest
+from outside import CLEAN, DONE, INCOMPLETE, PATIENCE, ProgramTest
 
 PEER = TRACKER = PROBE = ""
 REFUSED = {errno.EPERM, errno.EACCES, errno.EXDEV}  # EXDEV: Landlock's answer to a link or a move that would widen rights
@@ -159,6 +159,11 @@ class Programs(ProgramTest):
         get = self.moving("get", self.torrent, "-o", out, "--connect", address)
         self.assertEqual(get.end(), DONE, get.seen)
         self.assertEqual((out / "share" / "file.bin").read_bytes(), (self.share / "file.bin").read_bytes())
+
+    def test_a_folder_that_nothing_came_into_is_gone_again(self):
+        get = self.moving("get", self.torrent, "-o", self.folder / "a" / "b", "--timeout", "300ms")
+        self.assertEqual(get.end(), INCOMPLETE, get.seen)
+        self.assertFalse((self.folder / "a").exists())
 
     def test_relative_paths_mean_the_current_folder(self):
         self.peer("create", "share", "-o", "x.torrent", cwd=self.share.parent)

@@ -100,7 +100,7 @@ void report(char const* kind, std::vector<action> const& all) {
 int main(int argc, char** argv) {
     if (argc != 3) return 2;
     std::setvbuf(stdout, nullptr, _IONBF, 0);  // what stands in a buffer would be written by each child
-    fs::path const folder{argv[1]};
+    auto const folder = fs::absolute(argv[1]);
     auto const at = make_scene(folder);
     shoal::sandbox::hold held;
     if (std::string_view{argv[2]} == "confined")

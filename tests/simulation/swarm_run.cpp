@@ -141,6 +141,12 @@ private:
                 if (draw_.one_in(2)) peers_[k].knows.push_back(at(host));
         }
         hosts_ = count + liars + silent;
+        // In some runs nobody is told of anybody honest: they find each other by themselves.
+        way_ = draw_.one_in(3) ? draw_.one_in(2) ? way::dht : way::local : way::told;
+        has_utp_ = draw_.one_in(2);
+        if (way_ == way::told) return;
+        for (auto& each : peers_)
+            std::erase_if(each.knows, [this](endpoint const& who) { return !dishonest_.contains(who.address); });
     }
 
     void draw_links() {
@@ -158,6 +164,7 @@ private:
     void draw_faults() {
         testing::fault_rates rates;
         rates.short_transfers = draw_.one_in(8);
+        rates.datagram_loss = static_cast<double>(draw_.between(0, 20)) / 100;
         if (with_.lost_connections) {
             rates.reset_after_mean = draw_.between(50, 1000) * 1024;
             for (auto n = draw_.between(0, 4); n > 0; --n)
@@ -195,6 +202,10 @@ private:
     void start(peer& who) {
         engine::node_settings settings;
         settings.upload_limit = who.upload_limit;
+        settings.dht = way_ == way::dht;
+        settings.local_discovery = way_ == way::local;
+        settings.utp = has_utp_;
+        if (settings.dht) settings.dht_routers = {{sim_.address_of(0).to_string(), port}};
         settings.on_failure = [this](std::string_view task, std::exception_ptr const&) {
             complain("a task failed: " + std::string{task});
         };
@@ -312,9 +323,14 @@ private:
         if (wrong_.empty()) wrong_ = std::move(what);
     }
 
+    /// How the honest hear of each other.
+    enum class way { told, dht, local };
+
     chance draw_;
     troubles with_;
     testing::content content_;
+    way way_ = way::told;
+    bool has_utp_ = false;
     std::vector<peer> peers_;
     std::set<ip_address> dishonest_;
     std::size_t hosts_ = 0;
