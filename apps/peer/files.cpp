@@ -36,6 +36,17 @@ std::string shown(fs::path const& path) {
     return escaped(path.string());
 }
 
+/// Why `path` could not be opened; errno says it.
+failure not_opened(fs::path const& path) {
+    auto const why = errno;
+    auto const status = why == ENOENT || why == ENOTDIR ? exit_status::not_found : exit_status::failed;
+    // Landlock forbids to open it, not to ask whether it could be.
+    bool const is_sandbox = why == EACCES && access(path.c_str(), R_OK) == 0;
+    return {status, shown(path) + ": " +
+                        (is_sandbox ? "not what was there at the start, and so out of the sandbox: start again"
+                                    : message_of(why))};
+}
+
 /// Reads until `into` is full or the file ends; -1 with errno when the disk fails.
 std::ptrdiff_t read_fully(int file, std::uint64_t offset, mutable_byte_view into) {
     std::size_t done = 0;
@@ -112,9 +123,7 @@ metainfo::magnet read_magnet(std::string_view link) {
 
 metainfo::torrent load_torrent(fs::path const& path) {
     descriptor const file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-    if (file.number() < 0)
-        throw failure{errno == ENOENT || errno == ENOTDIR ? exit_status::not_found : exit_status::failed,
-                      shown(path) + ": " + message_of(errno)};
+    if (file.number() < 0) throw not_opened(path);
     struct stat status{};
     if (fstat(file.number(), &status) != 0) throw failure{exit_status::failed, shown(path) + ": " + message_of(errno)};
     if (!S_ISREG(status.st_mode)) throw failure{exit_status::failed, shown(path) + " is no file"};
@@ -133,9 +142,7 @@ metainfo::torrent load_torrent(fs::path const& path) {
 shared_content::shared_content(fs::path const& path, fs::path const& except) {
     root_ = descriptor{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     struct stat status{};
-    if (root_.number() < 0 || fstat(root_.number(), &status) != 0)
-        throw failure{errno == ENOENT || errno == ENOTDIR ? exit_status::not_found : exit_status::failed,
-                      shown(path) + ": " + message_of(errno)};
+    if (root_.number() < 0 || fstat(root_.number(), &status) != 0) throw not_opened(path);
     auto const absolute = fs::absolute(path).lexically_normal();
     name_ = (absolute.has_filename() ? absolute : absolute.parent_path()).filename().string();
     std::error_code error;

@@ -65,6 +65,7 @@ struct shared {
     std::chrono::steady_clock::time_point publish_at{};
     std::chrono::seconds publish_again = publish_again_after;
     std::string refusal;                // as last said
+    std::string trouble;                // as last said
     std::vector<std::string> left_out;  // as last said
 };
 
@@ -304,12 +305,14 @@ net::task<void> sharing::publish(shared& what) {
 net::task<void> sharing::look_again(shared& what) {
     auto now = co_await look_on_pool(what);
     if (now.trouble) {
-        if (what.content) out_.note(now.trouble->message);
+        if (now.trouble->message != what.trouble) out_.note(now.trouble->message);
+        what.trouble = now.trouble->message;
         co_await withdraw(what);
         what.seen.clear();
         what.made_from.clear();
         co_return;
     }
+    what.trouble.clear();
     bool const is_at_rest = now.seen == what.seen;
     what.seen = std::move(now.seen);
     if (!is_at_rest || what.seen == what.made_from) co_return;

@@ -44,6 +44,9 @@ rights all_of(int version) {
     if (version >= 2) all |= LANDLOCK_ACCESS_FS_REFER;
     if (version >= 3) all |= access_truncate;
     if (version >= 5) all |= access_ioctl_dev;
+#ifdef SHOAL_SANITIZED
+    all &= ~static_cast<rights>(LANDLOCK_ACCESS_FS_EXECUTE);
+#endif
     return all;
 }
 
@@ -86,9 +89,15 @@ void add_what_every_program_needs(ruleset const& rules) {
           "/etc/localtime", "/usr/share/zoneinfo", "/usr/share/locale", "/dev/urandom", "/dev/random", "/proc/self",
           "/proc/sys/vm/overcommit_memory", "/sys/devices/system/cpu"})  // malloc; counting cores
         rules.read(path);
+#ifdef SHOAL_SANITIZED
+    rules.read("/proc/self/exe");  // where its symbols are
+#endif
 #ifdef SHOAL_COVERAGE
     auto const* const profile = std::getenv("LLVM_PROFILE_FILE");
-    rules.write(profile != nullptr ? fs::absolute(profile).parent_path() : fs::current_path());
+    auto const folder = profile != nullptr ? fs::absolute(profile).parent_path() : fs::current_path();
+    std::error_code error;
+    fs::create_directories(folder, error);
+    rules.write(folder);
 #endif
 }
 

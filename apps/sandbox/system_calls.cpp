@@ -27,21 +27,13 @@ constexpr std::uint32_t machine = AUDIT_ARCH_AARCH64;
 constexpr std::uint32_t machine = 0;  // no numbers of its system calls are known here
 #endif
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SHOAL_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SHOAL_SANITIZED 1
-#endif
-#endif
-
 /// What neither program nor any library of theirs has to do with. EPERM answers.
 constexpr int denied[] = {
-    // Other programs, and into other processes.
-    SYS_execve, SYS_execveat, SYS_process_vm_writev, SYS_pidfd_getfd, SYS_kcmp,
-#ifndef SHOAL_SANITIZED  // LeakSanitizer stops and reads its own process
-    SYS_ptrace, SYS_process_vm_readv,
+// Other programs, and into other processes.
+#ifndef SHOAL_SANITIZED
+    SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv,
 #endif
+    SYS_process_vm_writev, SYS_pidfd_getfd, SYS_kcmp,
     // Other views of the files; what Landlock may not be there to deny.
     SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick,
     SYS_move_mount, SYS_open_tree, SYS_mount_setattr, SYS_open_by_handle_at, SYS_name_to_handle_at, SYS_mknodat,

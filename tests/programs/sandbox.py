@@ -152,6 +152,18 @@ class Programs(ProgramTest):
         (self.share / "new").rename(film)
         program.wait_for('"published"', 2)
 
+    def test_another_folder_in_the_place_of_one_that_is_shared_is_told(self):
+        _, address = self.tracker()
+        program = self.moving("share", self.share, "--tracker", f"http://{address}")
+        program.wait_for('"published"')
+        self.share.rename(self.folder / "elsewhere")
+        program.wait_for('"unshared"')
+        self.share.mkdir()
+        program.wait_for("not what was there at the start")
+        self.share.rmdir()
+        (self.folder / "elsewhere").rename(self.share)  # the same folder
+        program.wait_for('"published"', 2)
+
     def test_a_folder_that_is_not_there_yet_is_made_and_fetched_into(self):
         seed = self.moving("seed", self.torrent, self.share.parent)
         address = json.loads(seed.wait_for('"listening"'))["address"]
