@@ -150,7 +150,11 @@ net::task<void> peer_session::send_from_disk(std::span<block_ref const> blocks) 
     if (jobs.empty()) co_return;
     auto& store = *swarm_.store;
     co_await net::on_pool(swarm_.node.outside.workers, [&] {
-        for (auto& each : jobs) each.read = store.read(each.block, each.buffer.bytes().first(each.block.length));
+        for (auto& each : jobs) {
+            each.read = store.read(each.block, each.buffer.bytes().first(each.block.length));
+            // It may have been given up a moment ago, which the picker hears of later.
+            if (each.read && !store.is_held(each.block.piece)) each.read = store::errc::doubtful_piece;
+        }
     });
     for (auto& each : jobs) {
         if (!each.read && is(each.read.error(), condition::transient)) {

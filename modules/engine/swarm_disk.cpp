@@ -262,7 +262,12 @@ net::task<void> swarm::keep_files() {
         if (!is_automatic_) continue;
         result<void> named = success();
         bool const was_last = picker.complete();
-        co_await net::on_pool(node.outside.workers, [&] { named = store->complete_files(); });
+        co_await net::on_pool(node.outside.workers, [&] {
+            // Complete is what the disk has, not what it had before a sync failed.
+            if (was_last) named = store->settle_doubts();
+            if (named) named = store->complete_files();
+        });
+        give_up_lost();
         if (!named) {
             storage_failed(named.error());
             co_await node.outside.clock.sleep(storage_retry_after);
@@ -270,9 +275,13 @@ net::task<void> swarm::keep_files() {
             continue;
         }
         storage_recovered();
-        if (!was_last || is_complete_) continue;
-        give_up_lost();  // what a sync that is still under way has found
-        if (picker.complete()) finished();
+        if (!was_last || is_complete_ || !picker.complete()) continue;
+        if (store->has_doubts()) {  // a sync looks at them just now
+            co_await node.outside.clock.sleep(storage_retry_after);
+            files_ready_.notify();
+            continue;
+        }
+        finished();
     }
 }
 
@@ -338,6 +347,10 @@ void swarm::give_up(std::vector<piece_index> const& pieces, std::error_code why)
     state_ = transfer_state::downloading;
     update_interest();
     retry_peers();
+    // Whoever was sent away because nothing was wanted is of use again.
+    for (auto& [at, known] : known_)
+        if (!known.is_hearsay) known.try_at = {};
+    if (!is_stopping_) connect_more(node.now());
 }
 
 /// Files that were changed: what is still right in them is given again at once, the rest when it is as it was.

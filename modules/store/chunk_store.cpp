@@ -209,6 +209,15 @@ bool chunk_store::is_doubtful(piece_index piece) const {
     return state_->doubtful.test(piece);
 }
 
+result<void> chunk_store::settle_doubts() {
+    return state_->recheck_suspects();
+}
+
+bool chunk_store::has_doubts() const {
+    std::lock_guard const lock(state_->mutex);
+    return !state_->doubtful.none();
+}
+
 bool chunk_store::is_held(piece_index piece) const {
     std::lock_guard const lock(state_->mutex);
     return state_->held.test(piece);

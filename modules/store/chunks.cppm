@@ -184,6 +184,11 @@ public:
     bool is_held(piece_index piece) const;
     /// Held, and not given to anybody until the next `sync`: see `read`.
     bool is_doubtful(piece_index piece) const;
+    /// Reads the doubtful pieces again, from the disk; lost ones are then given by `take_lost`. [pool] Fails when the
+    /// disk does; they stay doubtful then.
+    result<void> settle_doubts();
+    /// Whether any piece is doubtful. [any thread]
+    bool has_doubts() const;
     bitfield held() const;
     /// All pieces of the file are held and it has its final name. Pad files are complete.
     bool is_complete(file_number file) const;

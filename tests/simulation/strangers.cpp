@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
 #include <cerrno>
@@ -358,6 +359,42 @@ TEST_CASE("a read that fails once costs a seeder no piece", "[simulation]") {
     here.sim.run_for(1min);
     CHECK(answered == content.torrent->pieces().piece_count());
     CHECK(here.transfer->status().bytes_left == 0);
+}
+
+TEST_CASE("a transfer is complete when the disk has it all, and not before what it lost was fetched again",
+          "[simulation]") {
+    auto const content = content_of(500'000);
+    world here{content};
+    std::size_t blocks = 0;
+    for (std::uint32_t i = 0; i < content.torrent->pieces().piece_count(); ++i)
+        blocks += content.torrent->pieces().block_count(piece_index{i});
+    bool may_end = false;
+    std::size_t answered = 0;
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        for (;;) {  // it may be left, and is found again
+            self.asked.clear();
+            co_await self.meet(at, here.everything());
+            while (co_await self.hear())
+                for (; !self.asked.empty(); ++answered) {
+                    while (answered + 1 == blocks && !may_end) co_await here.sim.host(1).clock.sleep(10ms);
+                    co_await self.answer();
+                }
+        }
+    });
+    here.start({here.at(1)});
+    REQUIRE(here.sim.run_until([&] { return answered + 1 == blocks; }, 3s));
+    here.sim.run_for(100ms);
+    here.disk->fail(1, EIO);  // the next call is a sync
+    auto const has = [&](auto const& is) { return std::ranges::any_of(here.events, is); };
+    REQUIRE(here.sim.run_until(
+        [&] { return has([](auto const& each) { return std::holds_alternative<engine::event::failed>(each); }); },
+        10s));
+    may_end = true;
+    REQUIRE(here.sim.run_until(
+        [&] { return has([](auto const& each) { return std::holds_alternative<engine::event::completed>(each); }); },
+        2min));
+    CHECK(here.disk->content("0") == content.files[0]);
+    CHECK(answered > blocks);
 }
 
 TEST_CASE("a small torrent need not wait until a large one is checked", "[simulation]") {
