@@ -4,6 +4,7 @@
 #
 #   apps/demo.sh            # SHOAL_DEMO_MIB=1000 apps/demo.sh for another amount of data (default 312 MiB)
 set -u
+export SHOAL_NO_DHT=true SHOAL_NO_LSD=true # nothing leaves this machine, and nobody else is fetched from
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 . cmake/bootstrap.sh || exit 1
 

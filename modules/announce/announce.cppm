@@ -344,8 +344,8 @@ private:
 
 // Local service discovery: peers of one network find each other by multicast, without a tracker. Source: BEP 14.
 export namespace shoal::announce {
-/// Whether the path of an announce URL of http or https ends with `/announce` and its query, if any, is a passkey alone. A
-/// torrent that names another URL of the local network may be after something else there (class J1).
+/// Whether the path of an announce URL of http or https ends with `/announce` and its query, if any, is a passkey
+/// alone. A torrent that names another URL of the local network may be after something else there (class J1).
 bool looks_like_tracker(std::string_view url);
 
 /// Where local announces are sent and heard. Source: BEP 14, "Protocol".
@@ -445,8 +445,8 @@ public:
     /// one.
     ///
     /// Passed over: ours, what cannot be read, what comes too fast, and what comes from link-local addresses of IPv6,
-    /// where nobody can connect to without their interface. No router lets the group's datagrams in, so whoever is heard
-    /// is near, whatever his address; a neighbour can lie about it, and what he says is hearsay.
+    /// where nobody can connect to without their interface. No router lets the group's datagrams in, so whoever is
+    /// heard is near, whatever his address; a neighbour can lie about it, and what he says is hearsay.
     std::vector<local_peer> receive(byte_view datagram, endpoint const& from, time_point now);
 
     // Outputs.

@@ -110,10 +110,10 @@ inline constexpr std::size_t reply_bytes_max = 600;
 inline constexpr std::size_t reply_factor_max = 5;
 /// Bytes of all replies a second, and of those to one customer: a query's source may be forged (class H1).
 inline constexpr std::size_t reply_rate_max = 8000;
-inline constexpr std::size_t reply_rate_per_customer = 800;
+inline constexpr std::size_t reply_rate_per_customer = 400;
 /// Seconds of each rate that may be used at once; for a customer, the first lookups of a newcomer.
 inline constexpr std::size_t reply_burst_seconds = 2;
-inline constexpr std::size_t reply_burst_seconds_per_customer = 8;
+inline constexpr std::size_t reply_burst_seconds_per_customer = 10;
 /// Bytes of a transaction id and of a token that are echoed; queries with longer ones are not answered (class H8).
 inline constexpr std::size_t transaction_bytes_max = 32;
 inline constexpr std::size_t token_bytes_max = 64;

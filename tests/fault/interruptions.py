@@ -21,13 +21,15 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "programs"))
+from outside import CLEAN  # noqa: E402
+
 SIZE = 96 << 20
 UPLOAD = "8MiB"  # so that it is not complete before the last interruption
 # What one interruption may cost: blocks on their way, and pieces that were half there. Some 130 KiB are seen.
 UNDER_WAY = 1 << 20
 STOP_SECONDS = 5
 PATIENCE = 120
-CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
 
 
 def free_port():
