@@ -113,7 +113,8 @@ void add_what_the_network_needs(ruleset const& rules) {
     for (auto const* path :
          {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/host.conf", "/etc/services",
           "/etc/protocols", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/usr/share/ca-certificates",
-          "/usr/local/share/ca-certificates", "/usr/share/pki", "/var/lib/ca-certificates"})
+          "/usr/local/share/ca-certificates", "/usr/share/pki", "/var/lib/ca-certificates", "/etc/crypto-policies",
+          "/usr/share/crypto-policies", "/nix/store", "/gnu/store"})
         rules.read(path);
     for (auto const* variable : {"SSL_CERT_FILE", "SSL_CERT_DIR", "OPENSSL_CONF"}) read_those_in(rules, variable);
 }

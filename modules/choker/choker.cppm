@@ -113,6 +113,8 @@ inline constexpr std::uint32_t new_peer_weight = 3;
 /// An unchoked peer that wants more is not choked earlier than this, except by the loss of a slot. Source: BEP 3
 /// warns of fibrillation.
 inline constexpr auto slot_kept_for = std::chrono::seconds{10};
+/// Half of the slots that a peer left unused are forgotten after so long: it may have had nothing to ask for.
+inline constexpr auto idle_forgotten_after = std::chrono::seconds{60};
 
 /// Peers served at once, if the upload feeds so many. As long as `uplink` sends whole runs, more peers hardly slow a
 /// piece down, and fewer leave some waiting that then finish last. See docs/scheduling.md.

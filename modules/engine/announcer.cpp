@@ -48,11 +48,8 @@ bool is_udp(std::string_view url) {
 announced::~announced() = default;
 
 announcer::announcer(announced& owner, std::vector<std::string> urls, std::vector<std::string> const& given)
-    : owner_(owner),
-      node_(owner.at_node()),
-      urls_(std::move(urls)),
-      given_(given.begin(), given.end()),
-      news_(node_.home) {
+    : owner_(owner), node_(owner.at_node()), urls_(std::move(urls)), news_(node_.home) {
+    for (auto const& each : given) given_.insert(announce::without_passkey(each));
     // Source: BEP 12, "URLs within each tier will be processed in a randomly chosen order".
     for (auto left = urls_.size(); left > 1; --left)
         std::swap(urls_[left - 1], urls_[node_.outside.random.next() % left]);
@@ -163,7 +160,7 @@ net::task<result<announce::announce_reply>> announcer::over_http(std::string url
     auto const target = announce::announce_target(url, request);
     // A tracker of this network may be one that the user runs; one from outside shall not send us there, and a torrent
     // to nothing but a tracker.
-    bool const is_trusted = given_.contains(url) || announce::looks_like_tracker(url);
+    bool const is_trusted = given_.contains(announce::without_passkey(url)) || announce::looks_like_tracker(url);
     limits.may_connect = [&target, is_trusted, from_here = false](ip_address const& address,
                                                                   std::string_view to) mutable {
         if (to == target) from_here = address.is_local() && is_trusted;
@@ -188,7 +185,7 @@ net::task<result<announce::announce_reply>> announcer::over_udp(std::string url,
     auto reply = result<announce::announce_reply>{make_error_code(errc::bad_tracker_url)};
     for (std::size_t i = 0; i < count && !reply && reply.error() != errc::tracker_refused; ++i) {
         bool const is_service = parsed->port_number() < system_ports_end && addresses[i].is_local();
-        if (is_service && !given_.contains(url)) continue;  // class J2
+        if (is_service && !given_.contains(announce::without_passkey(url))) continue;  // class J2
         reply = co_await net::with_deadline(outside.clock, outside.clock.now() + announce_timeout / count,
                                             over_udp_at({addresses[i], parsed->port_number()}, path, request));
     }

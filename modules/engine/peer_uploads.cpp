@@ -48,11 +48,13 @@ net::task<std::error_code> peer_session::write() {
         auto const wrote = co_await stream_->write_some(std::span<byte_view const>{runs}.first(count));
         if (!wrote) co_return wrote.error();
         core.sent(wrote.value(), swarm_.node.now());
+        if (!sending_.empty()) {
+            last_sent = swarm_.node.now();
+            idle_turns_ = 0;
+        }
         for (auto const done = core.blocks_sent(); sent_blocks_ < done; ++sent_blocks_) {
             auto const block = sending_.front().block;
             uploaded += block.length;
-            last_sent = swarm_.node.now();
-            idle_turns = 0;
             swarm_.uploaded += block.length;
             sending_.pop_front();
             upload_goes_on(block);
@@ -114,6 +116,19 @@ net::task<void> peer_session::load_uploads() {
 bool peer_session::is_idle(time_point now) const {
     return !core.is_choking() && now - std::max(last_unchoked, last_sent) >= choker::slot_kept_for &&
            (uploads_queued() == 0 || core.unsent_bytes() > 0);
+}
+
+void peer_session::note_idle(time_point now) {
+    ++idle_turns_;
+    idle_noted_ = now;
+}
+
+std::uint32_t peer_session::idle_turns(time_point now) {
+    if (idle_turns_ > 0 && now - idle_noted_ >= choker::idle_forgotten_after) {
+        idle_turns_ /= 2;
+        idle_noted_ = now;
+    }
+    return idle_turns_;
 }
 
 bool peer_session::is_served_by_seed() const noexcept {

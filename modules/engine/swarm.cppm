@@ -358,9 +358,12 @@ public:
     std::uint64_t downloaded = 0, uploaded = 0;
     time_point const connected_since;
     time_point last_unchoked{};
-    time_point last_sent{};        ///< When a block last went out.
-    std::uint32_t idle_turns = 0;  ///< As `choker::candidate` has it.
+    time_point last_sent{};  ///< When bytes of a block last went out.
     bool is_idle(time_point now) const;
+    /// It lost its slot without having used it.
+    void note_idle(time_point now);
+    /// As `choker::candidate` has it; half of it is forgotten each `choker::idle_forgotten_after`.
+    std::uint32_t idle_turns(time_point now);
     time_point next_ping{};  ///< Not before that.
 
 private:
@@ -412,6 +415,8 @@ private:
     std::deque<block_ref> postponed_;  // asked for, and found no buffer: sent first when there is one
     block_ref last_upload_{};
     std::error_code why_;
+    std::uint32_t idle_turns_ = 0;
+    time_point idle_noted_{};
     bool is_introduced_ = false;
     bool has_told_pieces_ = false;
     std::map<std::uint64_t, open_ping> pings_;  // by number

@@ -155,6 +155,8 @@ net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
             if (right || right.error() == store::errc::doubtful_piece) break;
             storage_failed(right.error());
             if (contradicts_itself()) {
+                announcing_.cancel();
+                telling_.cancel();
                 for (auto* session : sessions_)
                     if (session) session->close(error_);
                 co_return;
@@ -245,12 +247,12 @@ void swarm::piece_rejected(piece_index piece) {
     wasted += content->pieces().piece_size(piece);
     tell(event::piece_rejected{piece});
     blame(piece);
+    fetch_failed_hash(piece);
     fetch_again(piece);
 }
 
 void swarm::fetch_again(piece_index piece) {
     picker.piece_failed(piece);
-    fetch_failed_hash(piece);
     retry_peers();
 }
 
@@ -259,6 +261,7 @@ net::task<void> swarm::keep_files() {
     if (!options_.storage.writable) co_return;
     for (;;) {
         co_await files_ready_.wait();
+        if (contradicts_itself()) co_return;
         if (!is_automatic_) continue;
         result<void> named = success();
         bool const was_last = picker.complete();
@@ -349,7 +352,7 @@ void swarm::give_up(std::vector<piece_index> const& pieces, std::error_code why)
     retry_peers();
     // Whoever was sent away because nothing was wanted is of use again.
     for (auto& [at, known] : known_)
-        if (!known.is_hearsay) known.try_at = {};
+        if (!known.is_hearsay && known.failures == 0) known.try_at = {};
     if (!is_stopping_) connect_more(node.now());
 }
 

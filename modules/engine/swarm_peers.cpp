@@ -85,7 +85,7 @@ net::task<void> swarm::hold_choke_rounds() {
 
 void swarm::hold_choke_round(time_point now) {
     std::vector<choker::candidate> candidates;
-    for (auto const* session : sessions_) {
+    for (auto* session : sessions_) {
         if (!session) continue;
         auto const& core = session->core;
         choker::candidate each;
@@ -95,7 +95,7 @@ void swarm::hold_choke_round(time_point now) {
         each.is_unchoked = !core.is_choking();
         each.is_snubbed = core.is_snubbed();
         each.is_idle = session->is_idle(now);
-        each.idle_turns = session->idle_turns;
+        each.idle_turns = session->idle_turns(now);
         each.download_rate = static_cast<std::uint64_t>(core.download_rate(now));
         each.upload_rate = static_cast<std::uint64_t>(core.upload_rate(now));
         each.uploaded_total = session->uploaded;
@@ -113,7 +113,7 @@ void swarm::hold_choke_round(time_point now) {
             session->core.unchoke();
             session->last_unchoked = now;
         } else {
-            if (session->is_idle(now)) ++session->idle_turns;
+            if (session->core.peer_is_interested() && session->is_idle(now)) session->note_idle(now);
             session->core.choke();
         }
         session->flush();
@@ -330,6 +330,7 @@ bool swarm::is_banned(peer_id const& id, ip_address const& from) const {
 
 /// Why this peer is not talked to; no error when it is.
 std::error_code swarm::refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing) {
+    if (contradicts_itself()) return error_;
     if (theirs.id == node.id) return errc::own_connection;
     if (is_banned(theirs.id, from)) return errc::banned;
     if (session_count_ >= options_.peers_max) return errc::too_many_peers;

@@ -210,6 +210,8 @@ bool chunk_store::is_doubtful(piece_index piece) const {
 }
 
 result<void> chunk_store::settle_doubts() {
+    std::lock_guard const lock(state_->syncing);
+    if (state_->closed) return errc::closed;
     return state_->recheck_suspects();
 }
 

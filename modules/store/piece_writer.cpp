@@ -171,18 +171,32 @@ result<bool> piece_writer::finish() {
     SHOAL_TRY(advance_hash(store_, progress));
     auto const verdict = progress.hasher.judge();
     bool right = verdict == piece_hasher::verdict::right;
-    bool is_lost = false;
     progress.hashed = 0;
-    if (right && progress.suspect) {
+    bool was_suspect = false;
+    {
+        std::lock_guard const lock(store_.mutex);
+        was_suspect = std::exchange(progress.suspect, false);
+    }
+    if (right && was_suspect) {
         // Its hash is of what was written; a sync failed since, and what counts is what the disk has kept.
         store_.drop_cache_of(progress.piece);
-        SHOAL_TRY(right, store_.is_right_on_disk(progress.piece));
-        is_lost = !right;
-        progress.suspect = false;
+        auto const there = store_.is_right_on_disk(progress.piece);
+        if (!there) {
+            std::lock_guard const lock(store_.mutex);
+            progress.suspect = true;
+            return there.error();
+        }
+        right = there.value();
     }
+    // What was hashed may have been read back from the disk: a wrong hash blames nobody then.
+    bool const is_lost = was_suspect && !right;
     std::lock_guard const lock(store_.mutex);
     if (right) {
         store_.hold(progress.piece);
+        if (progress.suspect) {  // a sync has failed meanwhile
+            store_.unsynced.pop_back();
+            store_.suspect(progress.piece);
+        }
     } else {
         progress.written.assign(progress.written.size(), false);
         progress.written_count = 0;

@@ -42,11 +42,11 @@ public:
     stranger(net::environment& outside, testing::content const& content) : outside_(outside), content_(content) {}
 
     /// Connects for its part: it has nothing, and is interested.
-    net::task<void> greet(std::unique_ptr<net::stream> stream, info_hash const& hash) {
+    net::task<void> greet(std::unique_ptr<net::stream> stream, info_hash const& hash, char mark = 'g') {
         stream_ = std::move(stream);
         wire::handshake ours;
         ours.hash = hash;
-        ours.id.bytes.fill(std::byte{'g'});
+        ours.id.bytes.fill(static_cast<std::byte>(mark));
         ours.extensions = false;
         auto const hello = wire::encode(ours);
         (void)co_await stream_->write_all(hello);
@@ -395,6 +395,41 @@ TEST_CASE("a transfer is complete when the disk has it all, and not before what 
         2min));
     CHECK(here.disk->content("0") == content.files[0]);
     CHECK(answered > blocks);
+}
+
+TEST_CASE("sixteen peers that are interested and ask nothing keep nobody from a seeder", "[simulation]") {
+    auto const content = content_of(2'000'000);
+    world here{content};
+    here.disk->put("0", content.files[0]);
+    here.is_writable = false;
+    here.start({});
+    here.sim.run_for(1s);
+    auto const sit = [](net::environment& outside, endpoint at, testing::content const& what,
+                        char mark) -> net::task<void> {
+        stranger self{outside, what};
+        auto stream = (co_await outside.network.connect(at, std::nullopt)).value();
+        co_await self.greet(std::move(stream), what.torrent->swarm_hash(), mark);
+        while (co_await self.hear());
+    };
+    for (std::size_t i = 0; i < 16; ++i)
+        here.sim.spawn("sit", sit(here.sim.host(i + 2), here.at(0), content, static_cast<char>('A' + i)));
+    here.sim.run_for(5s);
+    REQUIRE(here.transfer->status().peers == 16);
+    engine::node honest{here.sim.host(1), here.sim.executor(), {}};
+    engine::transfer_options options;
+    auto const disk = std::make_shared<store::simulated_disk>(2);
+    options.files = std::make_shared<store::simulated_files>(disk);
+    options.connect = {here.at(0)};
+    auto const fetched = honest.add(content.torrent, std::move(options)).value();
+    CHECK(here.sim.run_until([&] { return fetched->status().state == engine::transfer_state::seeding; }, 25s));
+    CHECK(disk->content("0") == content.files[0]);
+    bool is_over = false;
+    auto const end = [&]() -> net::task<void> {
+        co_await honest.stop();
+        is_over = true;
+    };
+    here.sim.spawn("end", end());
+    CHECK(here.sim.run_until([&] { return is_over; }, 10s));
 }
 
 TEST_CASE("a small torrent need not wait until a large one is checked", "[simulation]") {

@@ -214,6 +214,27 @@ TEST_CASE("a piece under way while a sync fails counts as held only if the disk 
     CHECK(into->is_held(piece_index{2}));
 }
 
+TEST_CASE("what the disk lost of a piece under way makes its hash wrong, and nobody is to blame", "[store]") {
+    auto const content = make_sample({{"a", 65'536}}, metainfo::format::v1, 65'536);
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    auto const into = open_on(disk, content, true);
+    REQUIRE(into->load());
+    auto const writer = into->begin(piece_index{0});
+    auto const blocks = blocks_of(content, piece_index{0});
+    REQUIRE(blocks.size() == 4);
+    // The last ones come first: they are hashed when the gap is closed, from the disk.
+    REQUIRE(writer->write(std::span{blocks}.last(2)));
+    disk->fail(1, EIO);
+    CHECK_FALSE(into->sync());
+    store::simulated_files{disk}.drop_cache(0);
+    REQUIRE(writer->write(std::span{blocks}.first(2)));
+    auto const finished = writer->finish();
+    REQUIRE_FALSE(finished);
+    CHECK(finished.error() == store::errc::doubtful_piece);
+    REQUIRE(writer->write(blocks));
+    CHECK(writer->finish().value());
+}
+
 TEST_CASE("a piece that is finished while a sync fails is read again before it counts as durable", "[store]") {
     /// Lets something happen while it syncs.
     struct busy_files : store::simulated_files {
