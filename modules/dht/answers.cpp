@@ -65,7 +65,8 @@ void node::answer(endpoint const& from, byte_view transaction, query const& aske
         case method::announce_peer:
             if (!store_.is_token(asked.token, from.address, now))
                 return refuse(from, transaction, protocol_error, "bad token", bytes, now);
-            store_.add(info_hash{asked.target.bytes}, {from.address, asked.implied_port ? from.port : asked.port}, now);
+            hear_announce(info_hash{asked.target.bytes}, {from.address, asked.implied_port ? from.port : asked.port},
+                          now);
             break;
         case method::unknown:
             return refuse(from, transaction, method_unknown, "method unknown", bytes, now);
@@ -85,6 +86,14 @@ void node::answer(endpoint const& from, byte_view transaction, query const& aske
     if (asked.is_read_only) return;
     table_.asked({asked.id, from}, now);
     consider({asked.id, from}, now);
+}
+
+/// Whoever looks for peers of this torrent here need not wait for his next search: in a small network it is this node
+/// that others announce to.
+void node::hear_announce(info_hash const& torrent, endpoint const& peer, time_point now) {
+    if (!is_usable(peer)) return;
+    store_.add(torrent, peer, now);
+    events_.push_back(event::found{torrent, {peer}});
 }
 
 void node::refuse(endpoint const& to, byte_view transaction, std::int64_t code, std::string_view text,

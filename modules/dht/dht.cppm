@@ -332,6 +332,7 @@ struct node_settings {
 };
 
 namespace event {
+/// Peers were found by a search, or announced themselves to this node, searched for or not.
 struct found {
     info_hash torrent;
     std::vector<endpoint> peers;
@@ -400,6 +401,7 @@ private:
 
     bool is_mine(endpoint const& at) const noexcept { return at.address.is_v4() != settings_.is_v6; }
     void answer(endpoint const& from, byte_view transaction, query const& asked, std::size_t bytes, time_point now);
+    void hear_announce(info_hash const& torrent, endpoint const& peer, time_point now);
     void refuse(endpoint const& to, byte_view transaction, std::int64_t code, std::string_view text, std::size_t bytes,
                 time_point now);
     void reply_to(endpoint const& to, byte_vector&& bytes, std::size_t asked_bytes, time_point now);

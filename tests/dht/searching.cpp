@@ -43,6 +43,21 @@ TEST_CASE("one of two nodes finds the peer that the other announced", "[dht]") {
     CHECK(network.found(c, torrent(1)) == std::set{a});
 }
 
+TEST_CASE("who announces to a node that looks for him is found at once", "[dht]") {
+    dht_network network;
+    auto const a = at("127.0.0.1:1001"), b = at("127.0.0.1:1002");
+    network.add(a);
+    network.add(b).hear_of(a, network.now);
+    network.drain(b, network.members.at(b));
+    find(network, b, torrent(1), false);
+    network.run(5s);
+    REQUIRE(network.ended(b, torrent(1)));
+    CHECK(network.found(b, torrent(1)).empty());
+    find(network, a, torrent(1), true);
+    network.run(5s);
+    CHECK(network.found(b, torrent(1)) == std::set{a});
+}
+
 TEST_CASE("in a network of two hundred nodes everybody finds the peers of a torrent", "[dht]") {
     dht_network network;
     grow(network, 200, outside);
