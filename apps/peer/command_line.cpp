@@ -1,7 +1,6 @@
 module;
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
@@ -11,7 +10,6 @@ module;
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 #include "options/layers.hpp"
@@ -113,18 +111,6 @@ void add_trackers(CLI::App& app, std::vector<std::string>& into, std::string con
         ->type_name("URL");
 }
 
-/// `HOST:PORT`, `[IPv6]:PORT`.
-std::optional<metainfo::host_port> parse_host_port(std::string const& text) {
-    auto const colon = text.rfind(':');
-    if (colon == std::string::npos || colon == 0) return std::nullopt;
-    metainfo::host_port parsed{text.substr(0, colon), 0};
-    if (parsed.host.front() == '[' && parsed.host.back() == ']') parsed.host = parsed.host.substr(1, colon - 2);
-    auto const* const end = text.data() + text.size();
-    auto const read = std::from_chars(text.data() + colon + 1, end, parsed.port);
-    if (read.ec != std::errc{} || read.ptr != end || parsed.port == 0) return std::nullopt;
-    return parsed;
-}
-
 void add_transfer(CLI::App& app, transfer_options& into) {
     add(app, "--listen", into.listen, options::parse_address, "ADDR:PORT", "Peer port (default: any free one)");
     auto const peer_address = [](std::string const& text) {
@@ -137,7 +123,7 @@ void add_transfer(CLI::App& app, transfer_options& into) {
     add(app, "--download-limit", into.download_limit, options::parse_rate, "RATE", "Bytes a second; 0 is no limit");
     add(app, "--peers-max", into.peers_max, number_within(1, 65'535), "N", "Connected peers per torrent");
     app.add_flag_callback("--no-dht", [&into] { into.dht = false; }, "Take no part in the DHT");
-    add(app, "--dht-node", into.dht_routers, parse_host_port, "HOST:PORT",
+    add(app, "--dht-node", into.dht_routers, metainfo::parse_host_port, "HOST:PORT",
         "A node of the DHT to begin with, instead of the usual ones; repeatable");
     app.add_flag_callback(
         "--no-lsd", [&into] { into.lsd = false; }, "Neither tell nor hear of peers on the local network");

@@ -46,28 +46,38 @@ std::filesystem::path dht_state_path(transfer_options const& options) {
     return options.state / "dht";
 }
 
-/// What a file of ours holds; nothing when it is not there, or larger than any of ours.
-byte_vector read_small_file(std::filesystem::path const& path) {
-    constexpr std::size_t bytes_max = 1u << 20;
+/// What the DHT knew at the end of an earlier run; nothing when that is not there, or is no file of ours.
+byte_vector read_dht_state(transfer_options const& options) {
+    constexpr std::uintmax_t bytes_max = 1u << 20;
+    std::error_code error;
+    auto const path = dht_state_path(options);
+    auto const size = std::filesystem::file_size(path, error);
+    if (error || size > bytes_max) return {};
+    byte_vector content(size);
     std::ifstream file(path, std::ios::binary);
-    byte_vector content(bytes_max);
-    file.read(reinterpret_cast<char*>(content.data()), bytes_max);
-    content.resize(file.eof() ? static_cast<std::size_t>(file.gcount()) : 0);
+    file.read(reinterpret_cast<char*>(content.data()), static_cast<std::streamsize>(size));
+    content.resize(static_cast<std::size_t>(file.gcount()));
     return content;
+}
+
+/// Where connections are made from, if the user said where to listen.
+std::optional<ip_address> outgoing_from(transfer_options const& options) {
+    if (options.listen.address.is_unspecified()) return std::nullopt;
+    return options.listen.address;
 }
 
 engine::node_settings node_settings_from(transfer_options const& options, output& out) {
     engine::node_settings settings;
     settings.upload_limit = options.upload_limit;
     settings.download_limit = options.download_limit;
-    if (!options.listen.address.is_unspecified()) settings.outgoing_from = options.listen.address;
+    settings.outgoing_from = outgoing_from(options);
     settings.dht = options.dht;
     settings.local_discovery = options.lsd;
     settings.utp = options.utp;
     settings.dht_routers = options.dht_routers;
     if (settings.dht_routers.empty())
         for (auto const& [host, port] : usual_dht_routers) settings.dht_routers.push_back({std::string{host}, port});
-    if (settings.dht) settings.dht_state = read_small_file(dht_state_path(options));
+    if (settings.dht) settings.dht_state = read_dht_state(options);
     settings.on_failure = [&out](std::string_view task, std::exception_ptr const& why) {
         try {
             std::rethrow_exception(why);
@@ -136,10 +146,9 @@ mover::mover(transfer_options const& options, output& output)
       sessions_(context_.get_executor()) {}
 
 std::unique_ptr<engine::hub_session> mover::make_session(std::string url) {
-    auto const how = node_settings_from(options_, out);
     auto made = std::make_unique<engine::hub_session>(outside(), home(), node_.id(), listening ? listening->port : 0,
-                                                      how.client, std::move(url));
-    made->connect_from = how.outgoing_from;
+                                                      engine::node_settings{}.client, std::move(url));
+    made->connect_from = outgoing_from(options_);
     return made;
 }
 

@@ -155,6 +155,9 @@ std::optional<std::string> scrape_target(std::string_view announce_url, std::spa
 std::optional<std::string> passkey_of(std::string_view url);
 /// The URL as strangers and logs may see it.
 std::string without_passkey(std::string_view url);
+/// Whether the path of an announce URL of http or https ends with `/announce` and its query, if any, is a passkey
+/// alone. A torrent that names another URL of the local network may be after something else there (class J1).
+bool looks_like_tracker(std::string_view url);
 /// `url`, which has none, with the passkey of `from`, where that has one.
 std::string with_passkey_of(std::string_view from, std::string url);
 
@@ -344,10 +347,6 @@ private:
 
 // Local service discovery: peers of one network find each other by multicast, without a tracker. Source: BEP 14.
 export namespace shoal::announce {
-/// Whether the path of an announce URL of http or https ends with `/announce` and its query, if any, is a passkey
-/// alone. A torrent that names another URL of the local network may be after something else there (class J1).
-bool looks_like_tracker(std::string_view url);
-
 /// Where local announces are sent and heard. Source: BEP 14, "Protocol".
 endpoint local_group_v4() noexcept;  ///< 239.192.152.143:6771
 endpoint local_group_v6() noexcept;  ///< [ff15::efc0:988f]:6771
@@ -393,11 +392,9 @@ inline constexpr std::chrono::seconds local_memory{3 * local_interval + local_in
 inline constexpr std::size_t local_neighbours_max = 4096;
 /// Datagrams a second that are read, and how many at once: a client with a thousand torrents sends some 50 in a row,
 /// hundreds where each datagram names one torrent. Each costs some microseconds. What comes faster is passed over.
-inline constexpr unsigned local_datagrams_per_second = 100;
-inline constexpr unsigned local_datagrams_at_once = 400;
+inline constexpr pace local_datagrams{.burst = 400, .per_second = 100};
 /// The same for one source.
-inline constexpr unsigned local_source_per_second = 20;
-inline constexpr unsigned local_source_at_once = 200;
+inline constexpr pace local_datagrams_of_one{.burst = 200, .per_second = 20};
 /// Sources whose rate is known at a time; beyond them a new one is not heard until others have been silent.
 inline constexpr std::size_t local_sources_max = 1024;
 
@@ -408,23 +405,6 @@ struct local_peer {
     friend bool operator==(local_peer const&, local_peer const&) = default;
 };
 
-}  // namespace shoal::announce
-
-namespace shoal::announce {
-/// How often something may happen: so many a second, and some at once after a pause.
-class occasions {
-public:
-    /// Whether it may happen now; it then counts.
-    bool take(unsigned per_second, unsigned at_once, time_point now) noexcept;
-    /// Whether all that may happen at once may do so now.
-    bool is_rested(time_point now) const noexcept { return busy_until_ <= now; }
-
-private:
-    time_point busy_until_ = time_point::min();
-};
-}  // namespace shoal::announce
-
-export namespace shoal::announce {
 /// One peer's part in local discovery in one multicast group: which torrents to announce and when, and who else is
 /// there. Source: BEP 14, "Usage".
 ///
@@ -477,8 +457,8 @@ private:
     std::set<std::pair<time_point, info_hash>> due_;  // each of `ours_`
     std::map<info_hash, time_point> left_;            // removed less than a minute after their last announce
     std::map<std::pair<info_hash, endpoint>, time_point> neighbours_;  // when they were last heard
-    occasions all_;
-    std::map<ip_address, occasions> sources_;
+    budget all_{local_datagrams};
+    std::map<ip_address, budget> sources_;
     time_point sources_pruned_ = time_point::min();  // a flood must not make each of its datagrams a walk through all
     time_point neighbours_pruned_ = time_point::min();
 };

@@ -142,14 +142,6 @@ result<local_announce> parse_local_announce(byte_view datagram) {
     return announce;
 }
 
-bool occasions::take(unsigned per_second, unsigned at_once, time_point now) noexcept {
-    duration const each = std::chrono::nanoseconds{std::chrono::seconds{1}} / per_second;
-    auto const busy_until = std::max(busy_until_, now) + each;
-    if (busy_until - now > at_once * each) return false;
-    busy_until_ = busy_until;
-    return true;
-}
-
 local_discovery::local_discovery(endpoint const& group, std::uint16_t port, std::uint64_t token)
     : group_(group), port_(port), token_(token), cookie_(digits_of(token)) {}
 
@@ -193,15 +185,14 @@ bool local_discovery::is_heeded(ip_address const& source, time_point now) {
     auto at = sources_.find(source);
     if (at == sources_.end()) {
         if (sources_.size() == local_sources_max && sources_pruned_ <= now - std::chrono::seconds{1}) {
-            std::erase_if(sources_, [now](auto const& each) { return each.second.is_rested(now); });
+            std::erase_if(sources_, [now](auto const& each) { return each.second.is_full(now); });
             sources_pruned_ = now;
         }
         if (sources_.size() == local_sources_max) return false;
-        at = sources_.try_emplace(source).first;
+        at = sources_.try_emplace(source, local_datagrams_of_one).first;
     }
     // One who is too fast is refused before he takes from what all have together.
-    return at->second.take(local_source_per_second, local_source_at_once, now) &&
-           all_.take(local_datagrams_per_second, local_datagrams_at_once, now);
+    return at->second.take(now) && all_.take(now);
 }
 
 /// Whether the peer was not heard for long; he is remembered now.

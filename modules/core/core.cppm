@@ -311,6 +311,36 @@ bool is_invisible(char32_t code_point) noexcept;
 }  // namespace shoal
 
 export namespace shoal {
+/// So many of something each second on average, and some at once after a pause. Neither is 0.
+struct pace {
+    std::uint32_t burst = 1;       ///< So many at once.
+    std::uint32_t per_second = 1;  ///< So many more each second.
+};
+
+/// What of a `pace` is left: a bucket that refills. Begins full.
+class budget {
+public:
+    constexpr explicit budget(pace kept) noexcept : pace_(kept) {}
+
+    /// Takes `count` off; false, and nothing taken, when fewer are left.
+    bool take(time_point now, std::uint64_t count = 1) noexcept;
+    bool has(time_point now, std::uint64_t count = 1) const noexcept { return full_after(now, count) <= now + whole(); }
+    /// Whether all of it is there.
+    bool is_full(time_point now) const noexcept { return full_at_ <= now; }
+
+private:
+    duration time_of(std::uint64_t count) const noexcept;
+    duration whole() const noexcept { return time_of(pace_.burst); }
+    time_point full_after(time_point now, std::uint64_t count) const noexcept {
+        return std::max(full_at_, now) + time_of(count);
+    }
+
+    pace pace_;
+    time_point full_at_ = time_point::min();
+};
+}  // namespace shoal
+
+export namespace shoal {
 /// A secret for `siphash`, from a random device.
 using siphash_key = std::array<std::uint64_t, 2>;
 

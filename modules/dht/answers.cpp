@@ -45,8 +45,8 @@ void node::receive(endpoint const& from, byte_view datagram, time_point now) {
 }
 
 void node::answer(endpoint const& from, byte_view transaction, query const& asked, std::size_t bytes, time_point now) {
-    if (asked.id == id()) return;                     // ourselves, or somebody who would be us
-    if (!may_send(from.address, bytes, now)) return;  // not even the work is done
+    if (asked.id == id()) return;  // ourselves, or somebody who would be us
+    if (!reply_bytes_to(from.address).has(now, bytes) || !reply_bytes_.has(now, bytes)) return;  // not even the work
     reply told;
     told.id = id();
     std::array<std::byte, 8> token;
@@ -103,29 +103,13 @@ void node::refuse(endpoint const& to, byte_view transaction, std::int64_t code, 
 
 void node::reply_to(endpoint const& to, byte_vector&& bytes, std::size_t asked_bytes, time_point now) {
     if (bytes.size() > std::min(reply_bytes_max, reply_factor_max * asked_bytes)) return;
-    if (!may_send(to.address, bytes.size(), now)) return;
-    allowance_of(to.address).left -= bytes.size();
-    all_replies_.left -= bytes.size();
+    auto& own = reply_bytes_to(to.address);
+    if (!reply_bytes_.has(now, bytes.size()) || !own.take(now, bytes.size())) return;
+    reply_bytes_.take(now, bytes.size());
     outbox_.push_back({to, std::move(bytes)});
 }
 
-void node::earn(allowance& by, std::size_t rate, std::size_t burst, time_point now) {
-    if (!by.is_open) by = {burst, now, true};
-    auto const passed = std::chrono::duration_cast<std::chrono::milliseconds>(now - by.since);
-    auto const earned = static_cast<std::uint64_t>(std::max<std::int64_t>(passed.count(), 0)) * rate / 1000;
-    if (earned == 0) return;
-    by.left = std::min<std::uint64_t>(by.left + earned, burst);
-    by.since = now;
-}
-
-auto node::allowance_of(ip_address const& who) noexcept -> allowance& {
+budget& node::reply_bytes_to(ip_address const& who) noexcept {
     return customers_[siphash(customers_key_, who.customer().bytes()) % customers_.size()];
-}
-
-bool node::may_send(ip_address const& to, std::size_t bytes, time_point now) {
-    auto& own = allowance_of(to);
-    earn(own, reply_rate_per_customer, reply_rate_per_customer * reply_burst_seconds_per_customer, now);
-    earn(all_replies_, reply_rate_max, reply_rate_max * reply_burst_seconds, now);
-    return own.left >= bytes && all_replies_.left >= bytes;
 }
 }  // namespace shoal::dht

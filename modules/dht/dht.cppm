@@ -109,11 +109,9 @@ inline constexpr std::size_t stored_per_customer_max = 200;
 inline constexpr std::size_t reply_bytes_max = 600;
 inline constexpr std::size_t reply_factor_max = 5;
 /// Bytes of all replies a second, and of those to one customer: a query's source may be forged (class H1).
-inline constexpr std::size_t reply_rate_max = 8000;
-inline constexpr std::size_t reply_rate_per_customer = 400;
-/// Seconds of each rate that may be used at once; for a customer, the first lookups of a newcomer.
-inline constexpr std::size_t reply_burst_seconds = 2;
-inline constexpr std::size_t reply_burst_seconds_per_customer = 10;
+/// At once, two seconds of the one, and for a customer, the first lookups of a newcomer.
+inline constexpr pace reply_bytes_of_all{.burst = 16'000, .per_second = 8000};
+inline constexpr pace reply_bytes_per_customer{.burst = 4000, .per_second = 400};
 /// Bytes of a transaction id and of a token that are echoed; queries with longer ones are not answered (class H8).
 inline constexpr std::size_t transaction_bytes_max = 32;
 inline constexpr std::size_t token_bytes_max = 64;
@@ -389,11 +387,6 @@ private:
         std::optional<node_id> target;  // of the search that it belongs to
         bool is_router = false;
     };
-    struct allowance {
-        std::uint64_t left = 0;  // bytes
-        time_point since{};
-        bool is_open = false;
-    };
     struct wish {
         info_hash torrent;
         bool announces;
@@ -405,9 +398,7 @@ private:
     void refuse(endpoint const& to, byte_view transaction, std::int64_t code, std::string_view text, std::size_t bytes,
                 time_point now);
     void reply_to(endpoint const& to, byte_vector&& bytes, std::size_t asked_bytes, time_point now);
-    allowance& allowance_of(ip_address const& who) noexcept;
-    bool may_send(ip_address const& to, std::size_t bytes, time_point now);
-    static void earn(allowance& by, std::size_t rate, std::size_t burst, time_point now);
+    budget& reply_bytes_to(ip_address const& who) noexcept;
     bool on_reply(endpoint const& from, byte_view transaction, reply const& told, time_point now);
     void vote(ip_address const& voter, ip_address const& address, time_point now);
 
@@ -438,10 +429,10 @@ private:
     duration bootstrap_wait_ = bootstrap_again_after;
     std::deque<outgoing> outbox_;
     std::deque<any_event> events_;
-    allowance all_replies_;
+    budget reply_bytes_{reply_bytes_of_all};
     siphash_key customers_key_;
-    std::array<allowance, 1024> customers_{};  // by a keyed hash of the customer
-    std::map<ip_address, ip_address> votes_;   // by the voter's network
+    std::vector<budget> customers_{1024, budget{reply_bytes_per_customer}};  // by a keyed hash of the customer
+    std::map<ip_address, ip_address> votes_;                                 // by the voter's network
     std::optional<ip_address> address_;
     std::optional<time_point> id_changed_;
     time_point deadline_{};

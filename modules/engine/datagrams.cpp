@@ -322,14 +322,21 @@ void node_state::hear_of_nodes(std::vector<metainfo::host_port> named) {
     tasks.spawn("nodes of the DHT", resolve_nodes(std::move(named), false));
 }
 
+net::task<std::vector<endpoint>> node_state::addresses_of(metainfo::host_port named) {
+    auto const found =
+        co_await net::with_deadline(outside.clock, now() + connect_timeout, outside.network.resolve(named.host));
+    std::vector<endpoint> all;
+    if (found)
+        for (auto const& each : found.value()) all.push_back({each, named.port});
+    co_return all;
+}
+
 net::task<void> node_state::resolve_nodes(std::vector<metainfo::host_port> named, bool are_routers) {
     std::vector<endpoint> found;
     for (duration wait = resolve_again_after;; wait = std::min<duration>(2 * wait, resolve_again_after_max)) {
         for (auto const& each : named) {
-            auto const addresses =
-                co_await net::with_deadline(outside.clock, now() + connect_timeout, outside.network.resolve(each.host));
-            if (!addresses) continue;
-            for (auto const& address : addresses.value()) found.push_back({address, each.port});
+            auto const there = co_await addresses_of(each);
+            found.insert(found.end(), there.begin(), there.end());
         }
         if (!are_routers) co_return hear_of_nodes(found);
         if (!found.empty()) break;

@@ -35,20 +35,11 @@ dht_announcer::dht_announcer(announced& owner, bool announces)
       announces_(announces),
       news_(node_.home) {}
 
-dht_announcer::~dht_announcer() = default;
-
 net::task<void> dht_announcer::run() {
-    struct registered {
-        node_state& node;
-        std::unordered_multimap<info_hash, dht_announcer*>::iterator at;
-        ~registered() {
-            auto const torrent = at->first;
-            node.dht_announcers.erase(at);
-            if (node.dht_announcers.contains(torrent)) return;
-            for (auto const& each : node.datagram_ports)
-                if (each->dht()) each->dht()->forget(torrent, node.now());
-        }
-    } const while_here{node_, node_.dht_announcers.emplace(torrent_, this)};
+    listed<dht_announcer> const while_here{node_.dht_announcers, torrent_, *this, [this] {
+                                               for (auto const& each : node_.datagram_ports)
+                                                   if (each->dht()) each->dht()->forget(torrent_, node_.now());
+                                           }};
     duration ask_again_after = dht_ask_again_after;
     while (owner_.is_public()) {
         outcome_ = {};

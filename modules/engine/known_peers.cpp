@@ -67,14 +67,30 @@ bool hear_of(peer_book& known, std::vector<endpoint> const& peers, time_point no
     return is_any_new;
 }
 
-void failed(peer_book& known, peer_book::iterator which, time_point now) {
-    auto& peer = which->second;
-    peer.try_at = now + back_off(peer.failures++);
-    if (peer.is_hearsay && peer.failures >= hearsay_tries_max) {
-        peer.failures = 0;
-        peer.try_at = now + hearsay_rest;
-    } else if (peer.failures > connect_failures_max) {
-        known.erase(which);
+bool name(peer_book& known, endpoint const& at) {
+    if (!can_be_peer(at)) return true;
+    if (known.size() >= known_peers_max && !known.contains(at)) return false;
+    // Who was only hearsay until now, and rests for it, is tried like anybody who is named.
+    if (auto& peer = known[at]; peer.is_hearsay) peer = {.is_busy = peer.is_busy, .is_banned = peer.is_banned};
+    return true;
+}
+
+void try_more(peer_book& known, std::size_t const& connecting, time_point now,
+              std::function<bool(endpoint const&)> const& begin) {
+    for (bool const on_hearsay : {false, true}) {  // who was named goes first
+        for (auto& [at, peer] : known) {
+            if (connecting >= (on_hearsay ? hearsay_connecting_max : connecting_max)) break;
+            if (peer.is_hearsay != on_hearsay || peer.is_busy || peer.is_banned || peer.try_at > now) continue;
+            if (!begin(at)) return;
+            peer.is_busy = true;
+        }
     }
+}
+
+void failed(known_peer& peer, time_point now) {
+    peer.try_at = now + back_off(peer.failures++);
+    if (!peer.is_hearsay || peer.failures < hearsay_tries_max) return;
+    peer.failures = 0;
+    peer.try_at = now + hearsay_rest;
 }
 }  // namespace shoal::engine

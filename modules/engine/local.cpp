@@ -95,17 +95,11 @@ void local_group::remove(info_hash const& torrent) {
 }
 
 net::task<void> node_state::announce_locally(announced& owner) {
-    struct taking_part {
-        node_state& node;
-        std::unordered_multimap<info_hash, announced*>::iterator at;
-        ~taking_part() {
-            auto const torrent = at->first;
-            node.announced_locally.erase(at);
-            if (node.announced_locally.contains(torrent)) return;
-            for (auto const& each : node.local_groups) each->remove(torrent);
-        }
-    } const while_here{*this, announced_locally.emplace(owner.numbers().torrent, &owner)};
-    for (auto const& each : local_groups) each->add(while_here.at->first);
+    auto const torrent = owner.numbers().torrent;
+    listed<announced> const while_here{announced_locally, torrent, owner, [&] {
+                                           for (auto const& each : local_groups) each->remove(torrent);
+                                       }};
+    for (auto const& each : local_groups) each->add(torrent);
     while (!local_groups.empty() && owner.is_public()) co_await outside.clock.sleep(local_look_interval);
 }
 }  // namespace shoal::engine

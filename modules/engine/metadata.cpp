@@ -81,12 +81,8 @@ public:
     }
     bool is_hungry() const override { return !found_; }
     void add_peers(std::vector<endpoint> const& peers) override {
-        for (auto const& each : peers) {
-            if (!can_be_peer(each)) continue;
-            if (known_.size() >= known_peers_max && !known_.contains(each)) break;
-            if (auto& known = known_[each]; known.is_hearsay)
-                known = {.is_busy = known.is_busy, .is_banned = known.is_banned};
-        }
+        for (auto const& each : peers)
+            if (!name(known_, each)) break;
         news_.notify();
     }
     void hear_of(std::vector<endpoint> const& peers) override {
@@ -98,27 +94,14 @@ public:
     }
 
 private:
-    net::task<void> resolve(metainfo::host_port peer) {
-        auto const deadline = node_.now() + connect_timeout;
-        auto const found =
-            co_await net::with_deadline(node_.outside.clock, deadline, node_.outside.network.resolve(peer.host));
-        if (!found) co_return;
-        std::vector<endpoint> all;
-        for (auto const& each : found.value()) all.push_back({each, peer.port});
-        add_peers(all);
-    }
+    net::task<void> resolve(metainfo::host_port peer) { add_peers(co_await node_.addresses_of(std::move(peer))); }
 
     void connect_more(net::task_group& tasks) {
-        for (bool const on_hearsay : {false, true}) {  // who was named goes first
-            for (auto& [at, known] : known_) {
-                if (busy_ >= (on_hearsay ? hearsay_connecting_max : connecting_max)) break;
-                if (known.is_hearsay != on_hearsay || known.is_busy || known.is_banned || known.try_at > node_.now())
-                    continue;
-                known.is_busy = true;
-                ++busy_;
-                tasks.spawn("metadata from " + at.to_string(), ask(at));
-            }
-        }
+        try_more(known_, busy_, node_.now(), [&](endpoint const& at) {
+            ++busy_;
+            tasks.spawn("metadata from " + at.to_string(), ask(at));
+            return true;
+        });
     }
 
     net::task<void> ask(endpoint at) {
@@ -127,13 +110,13 @@ private:
             ~counted() { --busy; }
         } const while_here{busy_};
         auto const why = co_await converse_with(at);
-        auto const known = known_.find(at);
-        known->second.is_busy = false;
-        known->second.is_banned = why == errc::own_connection || why == errc::banned;
+        auto& known = known_.at(at);
+        known.is_busy = false;
+        known.is_banned = why == errc::own_connection || why == errc::banned;
         if (why == errc::too_many_peers)
-            known->second.try_at = node_.now() + back_off(0);  // no fault of its own
+            known.try_at = node_.now() + back_off(0);  // no fault of its own
         else
-            failed(known_, known, node_.now());
+            failed(known, node_.now());
         news_.notify();
     }
 

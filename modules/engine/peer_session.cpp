@@ -74,8 +74,8 @@ peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wi
       swarm_(owner),
       stream_(std::move(stream)),
       output_(owner.node.home),
-      pings_answered_({pings_burst, pings_per_second}, owner.node.now()),
-      metadata_sent_({metadata_burst(*owner.content), metadata_pieces_per_second}, owner.node.now()) {
+      pings_answered_({pings_burst, pings_per_second}),
+      metadata_sent_({metadata_burst(*owner.content), metadata_pieces_per_second}) {
     if (theirs.extensions) {
         wire::extension_handshake_message ours;
         ours.m.emplace(wire::ping_extension, own_ping_id);

@@ -136,13 +136,8 @@ void swarm::interest_changed(peer_session& peer) {
 
 void swarm::add_peers(std::vector<endpoint> const& peers) {
     for (auto const& each : peers) introduce(each.address);
-    for (auto const& each : peers) {
-        if (!can_be_peer(each)) continue;
-        if (known_.size() >= known_peers_max && !known_.contains(each)) return;
-        // Who was only hearsay until now, and rests for it, is tried like anybody who is named.
-        if (auto& known = known_[each]; known.is_hearsay)
-            known = {.is_busy = known.is_busy, .is_banned = known.is_banned};
-    }
+    for (auto const& each : peers)
+        if (!name(known_, each)) return;
     if (was_checked_ && !is_stopping_) connect_more(node.now());
 }
 
@@ -223,16 +218,12 @@ void swarm::use_uploaded(peer_session const& peer) {
 
 void swarm::connect_more(time_point now) {
     if (!is_running() || !is_automatic_) return;
-    for (bool const on_hearsay : {false, true}) {  // who was named goes first
-        for (auto& [at, known] : known_) {
-            if (connecting_ >= (on_hearsay ? hearsay_connecting_max : connecting_max)) break;
-            if (session_count_ + connecting_ >= options_.peers_max) return;
-            if (known.is_hearsay != on_hearsay || known.is_busy || known.is_banned || known.try_at > now) continue;
-            known.is_busy = true;
-            ++connecting_;
-            spawn("connect " + at.to_string(), connect(at, nullptr));
-        }
-    }
+    try_more(known_, connecting_, now, [this](endpoint const& at) {
+        if (session_count_ + connecting_ >= options_.peers_max) return false;
+        ++connecting_;
+        spawn("connect " + at.to_string(), connect(at, nullptr));
+        return true;
+    });
 }
 
 net::task<void> swarm::connect(endpoint to, attempt outcome) {
@@ -257,7 +248,8 @@ net::task<void> swarm::connect(endpoint to, attempt outcome) {
     } else if (why == errc::not_needed || why == errc::duplicate_peer || why == errc::disconnected) {
         known->second.try_at = now + reconnect_after_max;
     } else {
-        failed(known_, known, now);
+        failed(known->second, now);
+        if (known->second.failures > connect_failures_max) known_.erase(known);
     }
 }
 

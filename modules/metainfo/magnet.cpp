@@ -120,7 +120,9 @@ std::optional<std::uint32_t> number(std::string_view digits) {
     return value;
 }
 
-std::optional<host_port> host_and_port(std::string_view text) {
+}  // namespace
+
+std::optional<host_port> parse_host_port(std::string_view text) {
     auto const colon = text.rfind(':');
     if (colon == std::string_view::npos) return std::nullopt;
     auto host = text.substr(0, colon);
@@ -136,6 +138,7 @@ std::optional<host_port> host_and_port(std::string_view text) {
     return host_port{std::string{host}, static_cast<std::uint16_t>(*port)};
 }
 
+namespace {
 void read_selection(std::string_view list, std::vector<index_range>& into) {
     while (!list.empty() && into.size() < magnet_items_max) {
         auto item = take_until(list, ',');
@@ -161,7 +164,7 @@ result<void> read_parameter(std::string_view key, std::string const& value, magn
     if (key == "ws" && is_web_seed_url(value)) append(into.web_seeds, value);
     if (key == "so") read_selection(value, into.select_only);
     if (key == "x.pe")
-        if (auto peer = host_and_port(value)) append(into.peers, std::move(*peer));
+        if (auto peer = parse_host_port(value)) append(into.peers, std::move(*peer));
     return success();
 }
 

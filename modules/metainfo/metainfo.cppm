@@ -200,6 +200,8 @@ export struct host_port {
     std::uint16_t port = 0;
     friend bool operator==(host_port const&, host_port const&) = default;
 };
+/// `HOST:PORT`, `IP:PORT` or `[IPv6]:PORT`, the port not 0; nothing for anything else.
+export std::optional<host_port> parse_host_port(std::string_view text);
 
 /// What a torrent may ask for. The defaults hold for files and for metadata from peers alike.
 export struct limits {

@@ -105,12 +105,7 @@ void host::answer_syn(half_open_connection const& to, packet const& syn, time_po
 }
 
 void host::answer_by_reset(endpoint const& to, packet const& unknown, time_point now) {
-    auto const since = std::chrono::duration<double>{now - std::max(resets_counted_, time_point{})};
-    resets_left_ =
-        std::min<double>(limits::resets_per_second, resets_left_ + since.count() * limits::resets_per_second);
-    resets_counted_ = now;
-    if (resets_left_ < 1 || replies_.size() >= limits::replies_max) return;
-    resets_left_ -= 1;
+    if (replies_.size() >= limits::replies_max || !resets_.take(now)) return;
     packet_header header;
     header.type = packet_type::reset;
     header.connection_id = unknown.header.connection_id;

@@ -177,7 +177,6 @@ private:
     std::list<half_open_connection> half_open_;  // oldest first
     std::unordered_map<name, std::list<half_open_connection>::iterator, keyed_hash> half_open_by_name_;
     std::deque<reply> replies_;
-    double resets_left_ = limits::resets_per_second;
-    time_point resets_counted_{};
+    budget resets_{{limits::resets_per_second, limits::resets_per_second}};
 };
 }  // namespace shoal::utp

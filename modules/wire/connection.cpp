@@ -24,8 +24,8 @@ std::uint32_t pieces_of(settings const& with) {
 connection::connection(settings const& with, time_point now)
     : settings_(with),
       peer_pieces_(pieces_of(with)),
-      idle_messages_(with.limits.idle_messages, now),
-      excess_requests_(with.limits.excess_requests, now),
+      idle_messages_(with.limits.idle_messages),
+      excess_requests_(with.limits.excess_requests),
       download_rate_(now),
       upload_rate_(now),
       last_received_(now),

@@ -182,19 +182,6 @@ private:
 }  // namespace shoal::wire
 
 export namespace shoal::wire {
-/// Messages that a peer may send, as a bucket that refills.
-class budget {
-public:
-    budget(budget_limit limit, time_point now) : limit_(limit), left_(limit.burst), last_(now) {}
-    /// Takes one message off; false when none is left.
-    bool take(time_point now);
-
-private:
-    budget_limit limit_;
-    double left_;
-    time_point last_;
-};
-
 /// Moves bytes to or from the destination of a block; false when that memory is dead. Ranges may overlap.
 using copy_function = bool (*)(std::byte* to, std::byte const* from, std::size_t count);
 /// `memmove`.

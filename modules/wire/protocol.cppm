@@ -42,12 +42,6 @@ export template <>
 struct std::is_error_code_enum<shoal::wire::errc> : std::true_type {};
 
 export namespace shoal::wire {
-/// Messages a second that cost us work and move no data; see `limits::idle_messages`.
-struct budget_limit {
-    std::uint32_t burst = 0;       ///< So many at once.
-    std::uint32_t per_second = 0;  ///< So many more each second.
-};
-
 /// Every bound of a conversation and its reason. A driver may tighten them, a test may make them small.
 struct limits {
     /// The longest block that may come, and be asked for. Everybody asks for 16 KiB; some took 128 KiB of old.
@@ -71,9 +65,9 @@ struct limits {
     std::uint32_t unasked_blocks_max = 32;
     /// Messages that move nothing: keep-alives, flapping, known haves, suggestions, ports, unknown and extension
     /// messages. A sound client sends a few a second; 20 000 cost about a millisecond.
-    budget_limit idle_messages{20'000, 200};
+    pace idle_messages{20'000, 200};
     /// Requests that cannot be queued: while choked, or over `settings::reqq_own`. A whole pipeline crosses a choke.
-    budget_limit excess_requests{10'000, 500};
+    pace excess_requests{10'000, 500};
     /// Bytes of our own messages, without blocks, that may wait for a peer that does not read.
     std::size_t unsent_max = 1024 * 1024;
 

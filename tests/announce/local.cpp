@@ -312,14 +312,14 @@ TEST_CASE("a flood from one neighbour or from many is read at a bounded rate", "
     auto const many = [](unsigned i) {
         return "10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":1";
     };
-    CHECK(heard(one, 1000) == local_source_at_once);
+    CHECK(heard(one, 1000) == local_datagrams_of_one.burst);
     CHECK(here.hear({torrent(1)}, "10.0.0.2:1").size() == 1);  // others still are
     here.now += 1s;
-    CHECK(heard(one, 1000) == local_source_per_second);
+    CHECK(heard(one, 1000) == local_datagrams_of_one.per_second);
     here.now += 10s;
-    CHECK(heard(many, 1000) == local_datagrams_at_once);
+    CHECK(heard(many, 1000) == local_datagrams.burst);
     here.now += 1s;
-    CHECK(heard(many, 1000) == local_datagrams_per_second);
+    CHECK(heard(many, 1000) == local_datagrams.per_second);
     // With the table of sources full, a new one is heard only when others have been silent.
     neighbourhood full;
     full.ours.add(torrent(1), full.now);

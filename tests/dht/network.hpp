@@ -58,6 +58,20 @@ public:
         drain(where, made);
         return *made.node;
     }
+    /// A node that is told of another one.
+    dht::node& join(endpoint const& where, endpoint const& other) {
+        auto& made = add(where);
+        made.hear_of(other, now);
+        drain(where, members.at(where));
+        return made;
+    }
+    /// A node that begins with another one as its router.
+    dht::node& join_by(endpoint const& where, endpoint const& router, bool is_v6 = false, byte_view state = {}) {
+        auto& made = add(where, is_v6, state);
+        made.set_routers({router}, now);
+        drain(where, members.at(where));
+        return made;
+    }
     /// From somebody that is no node.
     void inject(endpoint const& from, endpoint const& to, byte_vector bytes) { post(from, to, std::move(bytes)); }
 
@@ -129,9 +143,7 @@ inline void grow(dht_network& network, std::uint32_t count, std::function<endpoi
     auto const first = where(0);
     network.add(first);
     for (std::uint32_t i = 1; i < count; ++i) {
-        auto const at = where(i);
-        network.add(at).set_routers({first}, network.now);
-        network.drain(at, network.members.at(at));
+        network.join_by(where(i), first);
         network.run(200ms);
     }
     network.run(60s);

@@ -24,8 +24,7 @@ TEST_CASE("one of two nodes finds the peer that the other announced", "[dht]") {
     dht_network network;
     auto const a = at("127.0.0.1:1001"), b = at("127.0.0.1:1002");
     network.add(a);
-    network.add(b).hear_of(a, network.now);
-    network.drain(b, network.members.at(b));
+    network.join(b, a);
     find(network, a, torrent(1), true);
     network.run(5s);
     REQUIRE(network.ended(a, torrent(1)));
@@ -36,8 +35,7 @@ TEST_CASE("one of two nodes finds the peer that the other announced", "[dht]") {
     CHECK(network.found(b, torrent(1)) == std::set{a});  // B holds it itself
     // A holds nothing: a third one that knows A alone is led to B.
     auto const c = at("127.0.0.1:1003");
-    network.add(c).hear_of(a, network.now);
-    network.drain(c, network.members.at(c));
+    network.join(c, a);
     find(network, c, torrent(1), false);
     network.run(10s);
     CHECK(network.found(c, torrent(1)) == std::set{a});
@@ -47,8 +45,7 @@ TEST_CASE("who announces to a node that looks for him is found at once", "[dht]"
     dht_network network;
     auto const a = at("127.0.0.1:1001"), b = at("127.0.0.1:1002");
     network.add(a);
-    network.add(b).hear_of(a, network.now);
-    network.drain(b, network.members.at(b));
+    network.join(b, a);
     find(network, b, torrent(1), false);
     network.run(5s);
     REQUIRE(network.ended(b, torrent(1)));
@@ -122,9 +119,7 @@ TEST_CASE("a bad state is as none", "[dht]") {
     grow(network, 20, outside);
     for (std::string const& state : std::vector<std::string>{"", "x", "de", "d2:id3:abce", "d2:idi3e5:nodesi4ee",
                                                              "d5:nodes5:abcdee", std::string(5000, 'l')}) {
-        auto& node = network.add(outside(50), false, as_bytes(state));
-        node.set_routers({outside(0)}, network.now);
-        network.drain(outside(50), network.members.at(outside(50)));
+        auto const& node = network.join_by(outside(50), outside(0), false, as_bytes(state));
         network.run(20s);
         CHECK(node.nodes() >= dht::bucket_size);
     }
@@ -139,10 +134,7 @@ TEST_CASE("a node whose nodes have all died finds the network again by its route
     network.run(1h);
     // The router is back, and another network behind it: nobody of the old one.
     network.silent.erase(outside(0));
-    for (std::uint32_t i = 100; i < 120; ++i) {
-        network.add(outside(i)).set_routers({outside(0)}, network.now);
-        network.drain(outside(i), network.members.at(outside(i)));
-    }
+    for (std::uint32_t i = 100; i < 120; ++i) network.join_by(outside(i), outside(0));
     network.run(30min);
     find(network, outside(20), torrent(2), true);
     network.run(20s);
@@ -168,8 +160,7 @@ TEST_CASE("nodes of IPv6 have a network of their own", "[dht]") {
     };
     network.add(six(0), true);
     for (std::uint32_t i = 1; i < 30; ++i) {
-        network.add(six(i), true).set_routers({six(0)}, network.now);
-        network.drain(six(i), network.members.at(six(i)));
+        network.join_by(six(i), six(0), true);
         network.run(1s);
     }
     network.members.at(six(1)).node->hear_of(at("1.2.3.4:5"), network.now);  // not its family

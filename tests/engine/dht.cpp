@@ -14,6 +14,17 @@ engine::node_settings with_dht(std::vector<endpoint> const& routers = {}) {
     return settings;
 }
 
+/// Two who know one node, and nobody else.
+struct strangers {
+    explicit strangers(machine& here)
+        : router(here.start(with_dht())),
+          seeder(here.start(with_dht({router.at}))),
+          leecher(here.start(with_dht({router.at}))) {}
+    machine::party& router;
+    machine::party& seeder;
+    machine::party& leecher;
+};
+
 std::size_t told(happenings const& of) {
     std::size_t most = 0;
     for (auto const& each : of.all<engine::event::dht_searched>()) most = std::max(most, each.told);
@@ -26,9 +37,7 @@ TEST_CASE("peers find each other by the DHT alone", "[engine][dht]") {
     testing::temporary_folder from, to;
     content.place(from.path());
     on_machine([&](machine& here) -> net::task<void> {
-        auto& router = here.start(with_dht());
-        auto& seeder = here.start(with_dht({router.at}));
-        auto& leecher = here.start(with_dht({router.at}));
+        auto const [router, seeder, leecher] = strangers{here};
         happenings seen;
         auto options = giving(from.path());
         options.on_event = seen.keep();
@@ -46,9 +55,7 @@ TEST_CASE("a magnet link without tracker and peer is found by the DHT", "[engine
     testing::temporary_folder from, to;
     content.place(from.path());
     on_machine([&](machine& here) -> net::task<void> {
-        auto& router = here.start(with_dht());
-        auto& seeder = here.start(with_dht({router.at}));
-        auto& leecher = here.start(with_dht({router.at}));
+        auto const [router, seeder, leecher] = strangers{here};
         (void)seeder.node->add(content.torrent, giving(from.path())).value();
         metainfo::magnet link;
         link.info_hash_v1 = content.torrent->info_hash_v1();

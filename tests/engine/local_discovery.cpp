@@ -21,13 +21,7 @@ struct local_network {
         return *nodes.back();
     }
     ~local_network() {
-        std::size_t stopped = 0;
-        auto const stop = [&](engine::node& which) -> net::task<void> {
-            co_await which.stop();
-            ++stopped;
-        };
-        for (auto const& each : nodes) world.spawn("stop", stop(*each));
-        CHECK(world.run_until([&] { return stopped == nodes.size(); }, 1min));
+        for (auto const& each : nodes) CHECK(world.run_to_end(each->stop(), 1min));
     }
 };
 }  // namespace

@@ -47,13 +47,7 @@ struct tracker_alone {
         options.on_event = events.keep();
         auto const fetched = leecher.add(content.torrent, std::move(options)).value();
         world.run_for(length);
-        bool is_over = false;
-        auto const end = [&]() -> net::task<void> {
-            co_await leecher.stop();
-            is_over = true;
-        };
-        world.spawn("end", end());
-        CHECK(world.run_until([&] { return is_over; }, 10s));
+        CHECK(world.run_to_end(leecher.stop(), 10s));
         return asked;
     }
     testing::temporary_folder to;
@@ -290,11 +284,5 @@ TEST_CASE("a torrent sends nobody to what is no tracker on the local network, an
     world.run_for(30s);
     INFO(path);
     CHECK((asked > 0) == is_asked);
-    bool is_over = false;
-    auto const end = [&]() -> net::task<void> {
-        co_await leecher.stop();
-        is_over = true;
-    };
-    world.spawn("end", end());
-    CHECK(world.run_until([&] { return is_over; }, 10s));
+    CHECK(world.run_to_end(leecher.stop(), 10s));
 }

@@ -152,13 +152,7 @@ public:
     ~world() { end(); }
     /// Stops the node.
     void end() {
-        bool ended = false;
-        auto const stop = [this](bool& done) -> net::task<void> {
-            if (node) co_await node->stop();
-            done = true;
-        };
-        sim.spawn("stop", stop(ended));
-        sim.run_until([&] { return ended; }, 1min);
+        if (node) sim.run_to_end(node->stop(), 1min);
         transfer.reset();
         node.reset();
     }
@@ -424,13 +418,7 @@ TEST_CASE("sixteen peers that are interested and ask nothing keep nobody from a 
     auto const fetched = honest.add(content.torrent, std::move(options)).value();
     CHECK(here.sim.run_until([&] { return fetched->status().state == engine::transfer_state::seeding; }, 90s));
     CHECK(disk->content("0") == content.files[0]);
-    bool is_over = false;
-    auto const end = [&]() -> net::task<void> {
-        co_await honest.stop();
-        is_over = true;
-    };
-    here.sim.spawn("end", end());
-    CHECK(here.sim.run_until([&] { return is_over; }, 10s));
+    CHECK(here.sim.run_to_end(honest.stop(), 10s));
 }
 
 TEST_CASE("a small torrent need not wait until a large one is checked", "[simulation]") {

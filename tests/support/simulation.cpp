@@ -193,6 +193,18 @@ void simulation::spawn(std::string name, net::task<void> work) {
 bool simulation::run_until(std::function<bool()> done, duration limit) {
     return world_->run(done, world_->now + limit);
 }
+namespace {
+net::task<void> note_end(net::task<void> work, std::shared_ptr<bool> has_ended) {
+    co_await std::move(work);
+    *has_ended = true;
+}
+}  // namespace
+
+bool simulation::run_to_end(net::task<void> work, duration limit) {
+    auto const has_ended = std::make_shared<bool>(false);
+    spawn("to its end", note_end(std::move(work), has_ended));
+    return run_until([&] { return *has_ended; }, limit);
+}
 void simulation::run_for(duration length) {
     world_->run({}, world_->now + length);
 }

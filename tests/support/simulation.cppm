@@ -65,6 +65,8 @@ public:
     /// Runs until `done`, asked after each event, says yes, or `limit` of simulated time has passed: then false.
     bool run_until(std::function<bool()> done, duration limit);
     void run_for(duration length);
+    /// Runs until this task has ended; false when that takes longer than `limit`.
+    bool run_to_end(net::task<void> work, duration limit);
     time_point now() const noexcept;
     std::uint64_t seed() const noexcept;
     /// A hash of all events so far and their times: equal for equal runs.
