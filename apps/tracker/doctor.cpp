@@ -44,8 +44,6 @@ namespace {
 using namespace shoal;
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t listen_queue = 4096;  // the backlog of modules/net/tcp.cpp
-
 /// Empty where it cannot be read.
 std::string text_in(fs::path const& file) {
     std::ifstream in{file};
@@ -319,7 +317,7 @@ wants wants_of(plan const& hub) {
     out.connections = hub.connections + hub.nodes;
     out.nodes = hub.nodes;
     out.datagram_buffer = static_cast<std::uint64_t>(net::socket_settings{}.datagram_buffer);
-    out.listen_queue = listen_queue;
+    out.listen_queue = static_cast<std::uint64_t>(net::socket_settings{}.backlog);
     out.memory = hub.memory;
     std::set<std::uint16_t> ports;
     for (auto const& text : hub.listen)

@@ -283,6 +283,8 @@ struct socket_settings {
     int stream_buffer = 0;
     /// SO_RCVBUF and SO_SNDBUF of datagram sockets, bytes: a burst of a thousand announces must wait somewhere.
     int datagram_buffer = 1 << 20;
+    /// TCP connections that may wait to be accepted: the kernel's own cap (net.core.somaxconn).
+    int backlog = 4096;
 };
 
 /// Threads of our own. Its end waits for all work that was queued.

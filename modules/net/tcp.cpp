@@ -27,7 +27,6 @@ using asio::ip::tcp;
 constexpr int quick_max = 8;
 /// Pause of a listener that found no descriptor free. Source: failure class L10.
 constexpr auto accept_pause = std::chrono::milliseconds{200};
-constexpr int backlog = 4096;  // the kernel's own cap (net.core.somaxconn)
 
 std::error_code last_error() noexcept {
     return {errno, std::system_category()};
@@ -234,7 +233,7 @@ result<std::unique_ptr<listener>> listen_tcp(asio::any_io_executor const& execut
     if (!ec) acceptor.set_option(asio::socket_base::reuse_address{true}, ec);
     if (!ec && !at.address.is_v4()) acceptor.set_option(asio::ip::v6_only{true}, ec);
     if (!ec) acceptor.bind(where, ec);
-    if (!ec) acceptor.listen(backlog, ec);
+    if (!ec) acceptor.listen(settings.backlog, ec);
     if (!ec) acceptor.native_non_blocking(true, ec);
     if (ec) return translate(ec);
     return std::make_unique<tcp_listener>(std::move(acceptor), clock, settings);

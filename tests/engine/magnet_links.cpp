@@ -239,3 +239,30 @@ TEST_CASE("whoever asks for metadata without end gets it twice and is then refus
         CHECK(refused > 0);
     });
 }
+
+TEST_CASE("a peer that the user named is tried until it is there, however long that takes", "[engine][magnet]") {
+    auto const content = some_content();
+    testing::temporary_folder from;
+    content.place(from.path());
+    testing::simulation world{5};
+    engine::node seeder{world.host(0), world.executor(), {}};
+    engine::node leecher{world.host(1), world.executor(), {}};
+    endpoint const at{world.address_of(0), 6881};
+    std::optional<result<engine::found_torrent>> found;
+    auto const find = [&]() -> net::task<void> {
+        metainfo::magnet link;
+        link.info_hash_v1 = content.torrent->info_hash_v1();
+        engine::magnet_options options;
+        options.connect = {at};
+        found.emplace(co_await leecher.find(link, std::move(options)));
+    };
+    world.spawn("find", find());
+    world.run_for(2h);  // more than eight tries in vain
+    REQUIRE_FALSE(found);
+    REQUIRE(seeder.listen(at));
+    (void)seeder.add(content.torrent, giving(from.path())).value();
+    CHECK(world.run_until([&] { return found.has_value(); }, 30min));
+    CHECK((found && *found));
+    CHECK(world.run_to_end(leecher.stop(), 10s));
+    CHECK(world.run_to_end(seeder.stop(), 10s));
+}
