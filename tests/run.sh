@@ -11,7 +11,8 @@
 # interop  the dev programs against other clients and trackers (tests/interop)
 #
 # Works from any folder, as root or through sudo (for missing packages only). What a step prints goes to
-# build/STEP.log and is shown when the step fails. The last thing run is ctest, so its summary ends the output.
+# build/STEP.log and is shown when the step fails. The last thing run is ctest, so its summary ends the output, but for what
+# failed before it: that is told once more, for whoever sees the end alone.
 # Exit status 0 when every step passed.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -68,13 +69,18 @@ for preset in asan tsan; do
     wants $preset && build $preset 1200 && step "$preset tests" 900 ctest --preset $preset -LE 'interop|bench' &&
         tail -n 3 "build/$preset-tests.log"
 done
-[ ${#failed[@]} -eq 0 ] || echo "== FAILED so far: ${failed[*]}"
-
 if wants dev || wants interop; then
-    build dev 1200 || exit 1
     filter=()
     wants dev || filter=(-L interop)
     wants interop || filter=(-LE interop)
-    timeout --kill-after=10 1200 ctest --preset dev "${filter[@]}" </dev/null || failed+=("dev tests")
+    if build dev 1200; then
+        timeout --kill-after=10 1200 ctest --preset dev "${filter[@]}" </dev/null || failed+=("dev tests")
+    fi
 fi
-[ ${#failed[@]} -eq 0 ]
+[ ${#failed[@]} -eq 0 ] && exit 0
+for name in "${failed[@]}"; do
+    echo "== FAILED: $name"
+    log="build/${name// /-}.log"
+    [ ! -e "$log" ] || sed -n '/^The following tests FAILED/,$p' "$log" | grep . || tail -n 20 "$log"
+done
+exit 1
