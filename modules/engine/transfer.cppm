@@ -104,8 +104,8 @@ inline constexpr auto dht_ask_again_after = 3s;
 inline constexpr auto local_group_retry_after = 1min;
 /// How often a transfer looks whether it may still be announced on the local network.
 inline constexpr auto local_look_interval = 30s;
-/// Ports below are not connected to on hearsay: no peer listens there, and others do.
-inline constexpr std::uint16_t hearsay_port_min = 1024;
+/// Ports below belong to the services of a system: no peer listens there, and nobody but the user sends us there.
+inline constexpr std::uint16_t low_ports_end = 1024;
 
 /// An info dictionary that peers say is longer is a long one, and no more of those are fetched at once for one magnet
 /// link (class D1): what liars make us hold is bounded, and they keep nobody out who is not as long.
