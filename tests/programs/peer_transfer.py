@@ -229,6 +229,19 @@ class Transfer(ProgramTest):
         get = self.get("--connect", address, torrent=f"http://127.0.0.1:{port}/right.torrent")
         self.assertEqual(get.end(), UNREACHABLE, get.seen)
 
+    def test_a_bit_that_the_disk_lost_is_told_of(self):
+        seed, _ = self.seed("--scrub", "3s")
+        path = self.share / "large.bin"
+        before = path.stat()
+        with path.open("r+b") as file:
+            file.seek(3_000_000)
+            lost = file.read(1)[0] ^ 1
+            file.seek(3_000_000)
+            file.write(bytes([lost]))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        seed.wait_for("share: the disk has lost some of piece 45")
+        self.assertEqual(seed.end(signal.SIGTERM), DONE, seed.seen)
+
     def test_a_URL_of_this_network_may_lead_on_within_it(self):
         """From outside it may not (class J2): tests/net/http_client.cpp."""
         def answer(request):
