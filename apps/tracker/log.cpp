@@ -23,7 +23,7 @@ spdlog::level::level_enum spdlog_level(level of) {
 }
 /// One for each level, so that what strangers do often hides no warning. Who wants to see each announce gets more
 /// lines.
-std::array gates{options::log_gate{{.burst = 1000, .per_second = 200}}, options::log_gate{options::log_pace},
+std::array gates{options::log_gate{{.burst = 1000, .per_second = 50}}, options::log_gate{options::log_pace},
                  options::log_gate{options::log_pace}, options::log_gate{options::log_pace}};
 
 std::string quoted(std::string_view text) {
