@@ -4,7 +4,7 @@
 #   tests/run.sh [format] [fuzz] [asan] [tsan] [dev] [interop]     # default: all but tsan
 #
 # format   every C++ source is as clang-format 19 writes it
-# fuzz     every source of strangers' bytes, 10 s each (tests/fuzz/run.sh)
+# fuzz     every source of strangers' bytes, 20 s each (tests/fuzz/run.sh)
 # asan     build with address and undefined-behaviour sanitizers, all tests but interop
 # tsan     the same with the thread sanitizer
 # dev      debug build, all tests (architecture, simulation and programs among them)
@@ -64,7 +64,7 @@ build() {
 }
 
 wants format && step format 60 bash -c check_format
-wants fuzz && build fuzz 600 && step fuzz 600 bash tests/fuzz/run.sh 10 && grep '^fuzz ' build/fuzz.log
+wants fuzz && build fuzz 600 && step fuzz 600 bash tests/fuzz/run.sh 20 && grep '^fuzz ' build/fuzz.log
 for preset in asan tsan; do
     wants $preset && build $preset 1200 && step "$preset tests" 900 ctest --preset $preset -LE 'interop|bench' &&
         tail -n 3 "build/$preset-tests.log"

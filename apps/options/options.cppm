@@ -3,9 +3,11 @@ module;
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
 
-/// The values that a person types, as `--help` describes them. Each `parse` answers nothing for any other text.
+/// What both programs need of a person and show to one. The values that are typed, as `--help` describes them: each
+/// `parse` answers nothing for any other text.
 export module shoal.options;
 import shoal.core;
 
@@ -23,6 +25,25 @@ std::filesystem::path state_folder(std::string_view program);
 void raise_open_files() noexcept;
 /// `IP:PORT`, `[IPv6]:PORT`, port 0 for any.
 std::optional<endpoint> parse_address(std::string_view text);
+
+/// Keeps a log short whatever strangers make happen (class M10): lines of one kind pass up to a pace.
+class log_gate {
+public:
+    explicit log_gate(pace kept) noexcept : lines_(kept) {}
+    /// Whether a line may be written now, and then how many were left out before it.
+    std::optional<std::uint64_t> admit(time_point now) noexcept;
+    /// Lines left out since the last that was written.
+    std::uint64_t left_out() const noexcept { return left_out_; }
+
+private:
+    budget lines_;
+    std::uint64_t left_out_ = 0;
+};
+/// Lines for people: a busy start is shown whole; after it 20 a second are some 200 MB a day, which a system's log
+/// takes.
+inline constexpr pace log_pace{.burst = 1000, .per_second = 20};
+/// What stands in the log for lines that do not.
+std::string left_out_line(std::uint64_t count);
 
 /// A file that appears under its name when it is whole and durable, in the place of an older one.
 class atomic_file {

@@ -28,6 +28,8 @@ namespace json = boost::json;
 constexpr std::size_t torrent_bytes_max = 16u << 20;
 /// Entries of one page of the list.
 constexpr std::size_t page = 1000;
+/// Pages of it: as many as a hub's catalogue has (docs/security.md), whatever this one says.
+constexpr int pages_max = 100;
 
 std::string percent_encoded(std::string_view text) {
     return announce::percent_encoded(as_bytes(text));
@@ -107,7 +109,9 @@ std::optional<hub_catalogue> hub_catalogue::of(std::vector<std::string> const& t
 net::task<net::http_reply> hub_catalogue::ask(std::string path) {
     net::http_limits limits;
     limits.body_bytes = torrent_bytes_max;
-    auto reply = co_await net::http_get(outside_, root_ + announce::with_passkey_of(announce_url_, path), limits);
+    auto const url = root_ + announce::with_passkey_of(announce_url_, path);
+    limits.may_connect = net::no_way_in(url);
+    auto reply = co_await net::http_get(outside_, url, limits);
     if (!reply) throw failure{exit_status::unreachable, "the hub " + escaped(root_) + ": " + reply.error().message()};
     if (reply.value().status == 401)
         throw failure{exit_status::not_permitted,
@@ -120,7 +124,7 @@ net::task<net::http_reply> hub_catalogue::ask(std::string path) {
 net::task<listing> hub_catalogue::list(std::string query) {
     listing out;
     std::string after;
-    do {
+    for (int read = 0; read < pages_max; ++read) {
         auto const reply = co_await ask("/api/v1/torrents?limit=" + std::to_string(page) + query + after);
         std::error_code broken;
         auto const answer = json::parse(reply.body, broken);
@@ -133,8 +137,8 @@ net::task<listing> hub_catalogue::list(std::string query) {
         out.near = texts_of(*object, "near");
         auto const next = text_of(*object, "next");
         auto const before = std::exchange(after, next.empty() ? "" : "&after=" + percent_encoded(next));
-        if (after == before) break;  // the end, or a hub that goes in a circle
-    } while (!after.empty());
+        if (after.empty() || after == before) break;  // the end, or a hub that goes in a circle
+    }
     co_return out;
 }
 
@@ -161,6 +165,7 @@ net::task<metainfo::torrent> fetch_torrent(net::environment& outside, std::strin
     auto const shown = escaped(announce::without_passkey(url));
     net::http_limits limits;
     limits.body_bytes = torrent_bytes_max;
+    limits.may_connect = net::no_way_in(url);
     auto const reply = co_await net::http_get(outside, url, limits);
     if (!reply) throw failure{exit_status::unreachable, shown + ": " + reply.error().message()};
     if (reply.value().status == 404) throw failure{exit_status::not_found, shown + ": not found"};

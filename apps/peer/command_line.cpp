@@ -130,6 +130,8 @@ void add_transfer(CLI::App& app, transfer_options& into) {
     app.add_flag_callback(
         "--no-pex", [&into] { into.pex = false; }, "Tell peers of no others, and hear of none from them");
     app.add_flag_callback("--no-utp", [&into] { into.utp = false; }, "Take and make no connections by uTP");
+    add(app, "--scrub", into.scrub, options::parse_duration, "DURATION",
+        "Read all content again within so long, to notice what the disk lost (default: 336h); 0s is never");
     std::map<std::string, encryption> const modes{
         {"prefer", encryption::prefer}, {"require", encryption::require}, {"off", encryption::off}};
     add(app, "--encryption", into.encryption, one_of(modes), "prefer|require|off",

@@ -74,6 +74,7 @@ engine::node_settings node_settings_from(transfer_options const& options, output
     settings.dht = options.dht;
     settings.local_discovery = options.lsd;
     settings.utp = options.utp;
+    settings.scrub_interval = options.scrub;
     settings.dht_routers = options.dht_routers;
     if (settings.dht_routers.empty())
         for (auto const& [host, port] : usual_dht_routers) settings.dht_routers.push_back({std::string{host}, port});
@@ -308,6 +309,8 @@ void mover::on_event(watched& which, engine::transfer_event const& happened) {
         if (out.json()) out.event("piece", {{"name", which.content->name()}, {"piece", to_number(piece->piece)}});
     } else if (auto const* bad = std::get_if<event::piece_rejected>(&happened)) {
         out.note(name + ": piece " + std::to_string(to_number(bad->piece)) + " failed its hash and is fetched again");
+    } else if (auto const* decayed = std::get_if<event::piece_decayed>(&happened)) {
+        out.note(name + ": the disk has lost some of piece " + std::to_string(to_number(decayed->piece)));
     } else if (auto const* joined = std::get_if<event::peer_joined>(&happened)) {
         which.was_reached = true;
         if (out.json())

@@ -34,6 +34,7 @@ struct transfer_options {
     std::vector<metainfo::host_port> dht_routers;  ///< Nodes that it begins with; empty: the usual ones.
     bool lsd = true;                               ///< Finds peers on the local network.
     bool utp = true;                               ///< Connections by uTP, where TCP does not get through.
+    std::chrono::milliseconds scrub{std::chrono::hours{24 * 14}};  ///< Content is read again within so long; 0: never.
     cli::encryption encryption = cli::encryption::prefer;
     std::filesystem::path state;  ///< Journals and the like; never empty after parsing.
     output_options output;

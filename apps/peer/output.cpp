@@ -19,6 +19,7 @@ module;
 
 module peer;
 import shoal.core;
+import shoal.options;
 
 namespace shoal::cli {
 namespace {
@@ -112,6 +113,7 @@ output::output(output_options options)
       next_plain_(std::chrono::steady_clock::now() + plain_interval) {}
 output::~output() {
     clear_progress();
+    if (notes_.left_out() > 0) write_line(stderr, options::left_out_line(notes_.left_out()));
 }
 
 void output::result(std::string_view line) {
@@ -134,7 +136,10 @@ void output::object(boost::json::object const& fields) {
 
 void output::note(std::string_view line) {
     if (options_.quiet) return;
+    auto const before = notes_.admit(std::chrono::steady_clock::now());
+    if (!before) return;
     clear_progress();
+    if (*before > 0) write_line(stderr, options::left_out_line(*before));
     write_line(stderr, line);
 }
 

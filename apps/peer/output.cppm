@@ -11,6 +11,7 @@ module;
 
 export module peer:output;
 import shoal.core;
+import shoal.options;
 import :options;
 
 namespace shoal::cli {
@@ -61,7 +62,7 @@ public:
     void event(std::string_view name, boost::json::object fields);
     /// One object alone on standard output, for commands whose result is one object.
     void object(boost::json::object const& fields);
-    /// One line of chatter on standard error.
+    /// One line of chatter on standard error; of very many, some (`options::log_gate`).
     void note(std::string_view line);
     /// How far it is, on standard error: one redrawn line at a terminal, a plain line every `plain_interval` elsewhere.
     /// With `--json` also an event `progress`, if there are `fields`. Does nothing unless `progress_due`.
@@ -79,6 +80,7 @@ private:
 
     output_options options_;
     bool terminal_;
+    options::log_gate notes_{options::log_pace};
     std::size_t progress_width_ = 0;                         // columns of the line that is shown now
     std::chrono::steady_clock::time_point next_progress_{};  // of redrawn lines and events
     std::chrono::steady_clock::time_point next_plain_;

@@ -35,9 +35,6 @@ import :swarm;
 
 namespace shoal::engine {
 namespace {
-/// Ports below belong to the services of a system.
-constexpr std::uint16_t system_ports_end = 1024;
-
 /// By the scheme, in which case does not count. Source: RFC 3986, 3.1.
 bool is_udp(std::string_view url) {
     constexpr std::string_view scheme = "udp:";
@@ -147,8 +144,17 @@ net::task<result<announce::announce_reply>> announcer::announce(std::string url,
     auto const deadline = clock.now() + announce_timeout;
     auto reply = is_udp(url) ? co_await net::with_deadline(clock, deadline, over_udp(url, request))
                              : co_await net::with_deadline(clock, deadline, over_http(url, request));
-    if (reply && !reply.value().tracker_id.empty()) tracker_ids_[url] = reply.value().tracker_id;
+    if (!reply) co_return reply;
+    if (!reply.value().tracker_id.empty()) tracker_ids_[url] = reply.value().tracker_id;
+    // The user's own tracker may stand outside of a network whose members announce from within.
+    auto const teller = [&](ip_address const& told) { return is_given(url) ? told : asked_; };
+    std::erase_if(reply.value().peers,
+                  [&](auto const& each) { return !may_tell_of(teller(each.at.address), each.at); });
     co_return reply;
+}
+
+bool announcer::is_given(std::string const& url) const {
+    return given_.contains(announce::without_passkey(url));
 }
 
 net::task<result<announce::announce_reply>> announcer::over_http(std::string url, announce::announce_request request) {
@@ -160,11 +166,11 @@ net::task<result<announce::announce_reply>> announcer::over_http(std::string url
     auto const target = announce::announce_target(url, request);
     // A tracker of this network may be one that the user runs; one from outside shall not send us there, and a torrent
     // to nothing but a tracker.
-    bool const is_trusted = given_.contains(announce::without_passkey(url)) || announce::looks_like_tracker(url);
-    limits.may_connect = [&target, is_trusted, from_here = false](ip_address const& address,
-                                                                  std::string_view to) mutable {
-        if (to == target) from_here = address.is_local() && is_trusted;
-        return from_here || !address.is_local();
+    bool const is_trusted = is_given(url) || announce::looks_like_tracker(url);
+    limits.may_connect = [this, is_trusted, rule = net::no_way_in(target)](ip_address const& address,
+                                                                           std::string_view to) {
+        asked_ = address;
+        return (is_trusted || !address.is_local()) && rule(address, to);
     };
     SHOAL_CO_TRY(auto got, co_await net::http_get(node_.outside, target, limits));
     SHOAL_CO_TRY(auto said, announce::parse_http_reply(as_bytes(got.body)));
@@ -184,8 +190,9 @@ net::task<result<announce::announce_reply>> announcer::over_udp(std::string url,
     auto const count = std::min(addresses.size(), udp_addresses_max);
     auto reply = result<announce::announce_reply>{make_error_code(errc::bad_tracker_url)};
     for (std::size_t i = 0; i < count && !reply && reply.error() != errc::tracker_refused; ++i) {
-        bool const is_service = parsed->port_number() < system_ports_end && addresses[i].is_local();
-        if (is_service && !given_.contains(announce::without_passkey(url))) continue;  // class J2
+        bool const is_service = parsed->port_number() < low_ports_end && addresses[i].is_local();
+        if (is_service && !is_given(url)) continue;  // class J1
+        asked_ = addresses[i];
         reply = co_await net::with_deadline(outside.clock, outside.clock.now() + announce_timeout / count,
                                             over_udp_at({addresses[i], parsed->port_number()}, path, request));
     }

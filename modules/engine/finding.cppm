@@ -69,6 +69,8 @@ private:
                                                             announce::announce_request request);
     announce::announce_request request_for(announce::event what) const;
     void heed_refusal(std::string const& url);
+    /// Whether the user named it himself, and so vouches for it.
+    bool is_given(std::string const& url) const;
     /// When the tracker may be asked again, as it said itself when it refused.
     time_point may_ask_at(std::string const& url) const;
 
@@ -80,6 +82,7 @@ private:
     std::string known_at_;                            // the URL that was told `started`
     net::signal news_;
     bool is_completed_ = false;
+    ip_address asked_;                          // the tracker of the last announce
     announce::failure refused_;                 // by the last announce; its reason is empty when it was not
     std::map<std::string, time_point> ask_at_;  // by URL; the end of time: never
 };
@@ -236,6 +239,10 @@ bool can_be_peer(endpoint const& at) noexcept;
 
 /// Wait before the next try after so many failures in a row and this one.
 duration back_off(unsigned failures) noexcept;
+
+/// Whether one at `teller` can mean a peer by it: who has a local address is known to his network alone, and low ports
+/// belong to the services of a system. Whoever is told may be a victim (class D5).
+bool may_tell_of(ip_address const& teller, endpoint const& told) noexcept;
 
 using peer_book = std::map<endpoint, known_peer>;
 /// Somebody who may be anybody says that these are peers: bounded in number, for each address, and by the ports.

@@ -20,12 +20,17 @@ module;
 
 module shoal.engine;
 import shoal.core;
+import shoal.dht;
 import :transfer;
 import :swarm;
 
 namespace shoal::engine {
 bool can_be_peer(endpoint const& at) noexcept {
     return at.port != 0 && !at.address.is_unspecified() && !at.address.is_multicast();
+}
+
+bool may_tell_of(ip_address const& teller, endpoint const& told) noexcept {
+    return told.port >= low_ports_end && dht::means_the_same(told.address, teller);
 }
 
 duration back_off(unsigned failures) noexcept {
@@ -55,7 +60,7 @@ bool hear_of(peer_book& known, std::vector<endpoint> const& peers, time_point no
     };
     bool is_any_new = false;
     for (auto const& at : peers) {
-        if (!can_be_peer(at) || at.port < hearsay_port_min || known.contains(at)) continue;
+        if (!can_be_peer(at) || at.port < low_ports_end || known.contains(at)) continue;
         // All that are told of may be one victim (class D5).
         auto& ports = ports_of[at.address.customer()];
         if (ports >= hearsay_per_address_max && !at.address.is_loopback()) continue;

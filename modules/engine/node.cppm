@@ -41,6 +41,8 @@ struct node_settings {
     bool utp = false;
     /// Finds peers on the local network by multicast (BEP 14), once it listens.
     bool local_discovery = false;
+    /// What was verified is read again within so long (`scrub_rate_max` at most), for disks lose bits; 0: never.
+    duration scrub_interval = std::chrono::hours{24 * 14};
     byte_vector dht_state = {};  ///< What `node::dht_state` gave in an earlier run; anything else is as nothing.
     /// Told of an exception that ended a task of the node or of a transfer: a defect, or no memory. Only that task has
     /// ended. Called on the home executor.

@@ -381,6 +381,7 @@ private:
     net::task<void> write_batch(store::piece_writer& writer, std::span<store::block_data const> batch);
     net::task<void> keep_files();
     net::task<void> look_after_content();
+    net::task<void> scrub();
     net::task<void> look_again();
     net::task<void> look_at(piece_index piece, std::error_code why);
     void stop_checking();

@@ -67,6 +67,7 @@ net::task<void> swarm::start_up() {
         is_complete_ = true, completed_.notify();
     spawn("keep files", keep_files());
     spawn("look after content", look_after_content());
+    spawn("scrub", scrub());
     spawn("choke rounds", hold_choke_rounds());
     if (is_automatic_) start_announcing();
     spawn("keep time", keep_time());
@@ -315,6 +316,26 @@ net::task<void> swarm::look_after_content() {
         give_up_lost();
         if (!lost_.empty() || !wrong_.empty()) co_await look_again();
         co_await clock.sleep(std::min<duration>(sync_interval, content_look_interval));
+    }
+}
+
+/// Reads what was verified again, a piece at a time: disks lose bits, and nobody else would notice (class L8).
+net::task<void> swarm::scrub() {
+    if (node.settings.scrub_interval <= duration::zero()) co_return;
+    auto const count = picker.piece_count();
+    auto const at_rate = duration{std::chrono::seconds{content->pieces().piece_length()}} / scrub_rate_max;
+    auto const pause = std::max<duration>(node.settings.scrub_interval / count, at_rate);
+    // Anywhere: who runs it for an hour each evening would else read the same beginning each time.
+    for (auto next = node.outside.random.next() % count;; next = (next + 1) % count) {
+        co_await node.outside.clock.sleep(pause);
+        piece_index const piece{static_cast<std::uint32_t>(next)};
+        if (error_ || !picker.have().test(piece) || store->is_doubtful(piece)) continue;
+        result<bool> right = true;
+        co_await net::on_pool(node.outside.workers, [&] { right = store->recheck(piece); });
+        give_up_lost();
+        if (!right || right.value()) continue;
+        tell(event::piece_decayed{piece});
+        give_up({piece}, store::errc::decayed);
     }
 }
 

@@ -145,7 +145,7 @@ void swarm::hear_of(std::vector<wire::exchanged_peer> const& peers, ip_address c
     if (!exchanges_peers()) return;
     std::vector<endpoint> credible;
     for (auto const& [at, is_seed, is_reachable] : peers) {
-        if (!dht::means_the_same(at.address, told_by)) continue;
+        if (!may_tell_of(told_by, at)) continue;
         if (is_seed && is_upload_only()) continue;
         credible.push_back(at);
     }

@@ -104,8 +104,10 @@ inline constexpr auto dht_ask_again_after = 3s;
 inline constexpr auto local_group_retry_after = 1min;
 /// How often a transfer looks whether it may still be announced on the local network.
 inline constexpr auto local_look_interval = 30s;
-/// Ports below are not connected to on hearsay: no peer listens there, and others do.
-inline constexpr std::uint16_t hearsay_port_min = 1024;
+/// Bytes a second that a transfer reads again at most, looking for decay: a disk has other work.
+inline constexpr std::uint64_t scrub_rate_max = 8 << 20;
+/// Ports below belong to the services of a system: no peer listens there, and nobody but the user sends us there.
+inline constexpr std::uint16_t low_ports_end = 1024;
 
 /// An info dictionary that peers say is longer is a long one, and no more of those are fetched at once for one magnet
 /// link (class D1): what liars make us hold is bounded, and they keep nobody out who is not as long.
@@ -204,6 +206,9 @@ struct checked {};  ///< What is on disk is known; connections start.
 struct piece_verified {
     piece_index piece;
 };
+struct piece_decayed {  ///< It was right once, and the disk has lost some of it; it is fetched again, if it may be.
+    piece_index piece{};
+};
 struct piece_rejected {  ///< The hash was wrong; the piece is fetched again.
     piece_index piece;
 };
@@ -259,10 +264,10 @@ struct dht_searched {   ///< The DHT was asked for peers.
 };
 }  // namespace event
 using transfer_event =
-    std::variant<event::checked, event::piece_verified, event::piece_rejected, event::completed, event::failed,
-                 event::recovered, event::peer_joined, event::peer_left, event::peer_introduced, event::ping_received,
-                 event::download_began, event::upload_began, event::upload_finished, event::announced,
-                 event::announce_failed, event::dht_searched>;
+    std::variant<event::checked, event::piece_verified, event::piece_decayed, event::piece_rejected, event::completed,
+                 event::failed, event::recovered, event::peer_joined, event::peer_left, event::peer_introduced,
+                 event::ping_received, event::download_began, event::upload_began, event::upload_finished,
+                 event::announced, event::announce_failed, event::dht_searched>;
 /// Called on the home executor; must not block and must not destroy the transfer.
 using transfer_observer = std::function<void(transfer_event const&)>;
 }  // namespace shoal::engine

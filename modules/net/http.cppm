@@ -219,6 +219,10 @@ struct http_limits {
     std::optional<ip_address> connect_from;  ///< The local address to use; for hosts of its family.
 };
 
+/// The rule (`http_limits::may_connect`) for a fetch of `url`: it may lead to the local network, and then on within it;
+/// from outside no redirect leads there (class J2). A request alone can do harm at a device without a password.
+std::function<bool(ip_address const& address, std::string_view url)> no_way_in(std::string url);
+
 /// A reply, its body whole and free of transfer coding.
 struct http_reply {
     std::uint16_t status = 0;

@@ -9,6 +9,7 @@ module;
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -184,6 +185,13 @@ std::string_view http_reply::field(std::string_view name) const noexcept {
     for (auto const& [each, value] : fields)
         if (equal_without_case(each, name)) return value;
     return {};
+}
+
+std::function<bool(ip_address const&, std::string_view)> no_way_in(std::string url) {
+    return [begin = std::move(url), from_here = false](ip_address const& address, std::string_view to) mutable {
+        if (to == begin) from_here = address.is_local();
+        return from_here || !address.is_local();
+    };
 }
 
 task<result<http_reply>> http_get(environment& environment, std::string url, http_limits limits) {

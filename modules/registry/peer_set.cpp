@@ -57,6 +57,13 @@ auto peer_set<Size>::find(siphash_key const& key, address_bytes const& address, 
 }
 
 template <std::size_t Size>
+std::uint32_t peer_set<Size>::parties() const noexcept {
+    auto const is_of_first = [&](peer const& other) { return same_customer<Size>(other.address, peers_[0].address); };
+    if (peers_.empty()) return 0;
+    return size() <= one_party_max && std::all_of(peers_.begin() + 1, peers_.end(), is_of_first) ? 1 : size();
+}
+
+template <std::size_t Size>
 std::uint32_t peer_set<Size>::insert(siphash_key const& key, peer const& added, bool is_seeder) {
     peers_.reserve(next_capacity());
     auto const at = size();

@@ -18,6 +18,9 @@ namespace {
 constexpr int eviction_samples = 8;
 /// Torrents that one announce may push out to make room for itself.
 constexpr int evictions_max = 4;
+/// Bytes of the bound on memory for each counter of torrents made, and counters at most: that few share both of theirs.
+constexpr std::size_t bytes_per_counter = 4096;
+constexpr std::size_t counters_max = 1u << 16;
 /// A torrent without peers keeps its `downloaded` count this long.
 constexpr std::chrono::hours count_lifetime{24};
 constexpr auto none = slot_index::none;
@@ -45,12 +48,14 @@ endpoint endpoint_of(peer_set<16>::peer const& peer) {
 struct torrent {
     info_hash name;
     std::uint32_t downloaded = 0;
-    std::uint16_t seen = 0;  // tick of the last announce
-    bool is_used = false;    // else its place is free
+    std::array<std::uint16_t, 2> maker{};  // where in `made_` the customer is counted who announced it first
+    std::uint16_t seen = 0;                // tick of the last announce
+    bool is_used = false;                  // else its place is free
     peer_set<4> v4;
     std::unique_ptr<peer_set<16>> v6;  // most torrents have no IPv6 peer
 
     std::uint32_t size() const noexcept { return v4.size() + (v6 ? v6->size() : 0); }
+    std::uint32_t parties() const noexcept { return v4.parties() + (v6 ? v6->parties() : 0); }
     std::uint32_t seeders() const noexcept { return v4.seeders() + (v6 ? v6->seeders() : 0); }
     std::size_t memory() const noexcept { return v4.memory() + (v6 ? sizeof *v6 + v6->memory() : 0); }
     swarm counts() const noexcept { return {seeders(), size() - seeders(), downloaded}; }
@@ -73,6 +78,8 @@ public:
     explicit state(options const& how) : how_(how), random_(how.seed), shards_(std::max(1U, how.shard_count)) {
         how_.bounds.peers_per_torrent_max = std::min(how_.bounds.peers_per_torrent_max, none);
         how_.bounds.peers_per_address_max = std::max(how_.bounds.peers_per_address_max, 1U);
+        made_.resize(std::clamp(how_.bounds.memory_max / bytes_per_counter, std::size_t{2}, counters_max));
+        memory_ = heap_bytes(made_.size() * sizeof made_[0]);
     }
 
     outcome announce(announcement const& from, time_point now);
@@ -117,9 +124,15 @@ private:
     shard const& shard_of(std::uint64_t hash) const noexcept { return shards_[(hash >> 32) % shards_.size()]; }
     std::uint64_t hash(info_hash const& name) const noexcept { return siphash(how_.secret, name.view()); }
     static std::uint32_t place_of(shard const& in, std::uint64_t hash, info_hash const& name);
-    torrent* add(shard& in, std::uint64_t hash, info_hash const& name, std::uint16_t now);
+    torrent* add(shard& in, std::uint64_t hash, announcement const& from, std::uint16_t now);
     void drop(shard& in, std::uint32_t place);
-    bool evict_torrent(shard& in, torrent const* instead_of, std::uint16_t now);
+    std::array<std::uint16_t, 2> maker_of(ip_address const& address) const noexcept;
+    /// About how many of the torrents here the customer has made: never less.
+    std::uint32_t made_by(std::array<std::uint16_t, 2> maker) const noexcept {
+        return std::min(made_[maker[0]], made_[maker[1]]);
+    }
+    std::uint32_t burden(torrent const& of) const noexcept;
+    bool evict_torrent(shard& in, torrent const* instead_of, std::uint32_t burden_min, std::uint16_t now);
     bool has_room(std::size_t bytes) const noexcept {
         return memory_ + bytes <= how_.bounds.memory_max &&
                numbers_.peers_v4 + numbers_.peers_v6 < how_.bounds.peers_max;
@@ -129,6 +142,7 @@ private:
     options how_;
     dice random_;
     std::vector<shard> shards_;
+    std::vector<std::uint32_t> made_;  // how many of the torrents customers made, by two hashes of theirs
     std::size_t memory_ = 0;
     std::size_t places_ = 0;  // torrents and free places of all shards
     counters numbers_;
@@ -171,7 +185,7 @@ outcome registry::state::announce(announcement const& from, time_point at) {
     if (from.what == event::stopped) return known == nullptr ? outcome{} : leave(in, place, from, now);
 
     auto const is_introduced = from.peer.port != 0;
-    if (known == nullptr && is_introduced) known = add(in, name_hash, from.torrent, now);
+    if (known == nullptr && is_introduced) known = add(in, name_hash, from, now);
     if (known == nullptr) return {};
     known->seen = now;
     auto self = none;
@@ -262,7 +276,8 @@ bool registry::state::make_room(torrent& in, peer_set<Size>& set, typename peer_
     if (same.same_address >= how_.bounds.peers_per_address_max && !is_loopback(set[same.oldest_of_address].address))
         return give_way(same.oldest_of_address);
     for (int tries = 0; tries < evictions_max && !has_room(set.growth()); ++tries)
-        if (!evict_torrent(shards_[random_.below(static_cast<std::uint32_t>(shards_.size()))], &in, now)) break;
+        if (!evict_torrent(shards_[random_.below(static_cast<std::uint32_t>(shards_.size()))], &in, burden(in), now))
+            break;
     if (set.size() < how_.bounds.peers_per_torrent_max && has_room(set.growth())) return true;
     if (set.size() == 0) {
         ++numbers_.refused;
@@ -277,7 +292,8 @@ bool registry::state::make_room(torrent& in, peer_set<Size>& set, typename peer_
 }
 
 /// A new torrent, or nothing where there is no room.
-torrent* registry::state::add(shard& in, std::uint64_t name_hash, info_hash const& name, std::uint16_t now) {
+torrent* registry::state::add(shard& in, std::uint64_t name_hash, announcement const& from, std::uint16_t now) {
+    auto const maker = maker_of(from.peer.address);
     // The first peer comes with it, so room for both is made here: the torrent would be of no use without.
     auto const first_peer = heap_bytes(sizeof(peer_set<16>)) + heap_bytes(24);
     auto const is_full = [&] {
@@ -285,7 +301,7 @@ torrent* registry::state::add(shard& in, std::uint64_t name_hash, info_hash cons
         return numbers_.torrents >= how_.bounds.torrents_max || !has_room(place + first_peer);
     };
     for (int tries = 0; tries < evictions_max && is_full(); ++tries)
-        if (!evict_torrent(in, nullptr, now)) break;
+        if (!evict_torrent(in, nullptr, made_by(maker), now)) break;
     if (is_full() || in.torrents.size() >= none) {
         ++numbers_.refused;
         return nullptr;
@@ -300,8 +316,10 @@ torrent* registry::state::add(shard& in, std::uint64_t name_hash, info_hash cons
         in.free_places.pop_back();
     }
     auto& added = in.torrents[place];
-    added.name = name;
+    added.name = from.torrent;
+    added.maker = maker;
     added.is_used = true;
+    for (auto const counter : maker) ++made_[counter];
     in.index.insert(name_hash, place, [&](std::uint32_t other) { return hash(in.torrents[other].name); });
     memory_ += in.memory() - before;
     ++numbers_.torrents;
@@ -311,6 +329,7 @@ torrent* registry::state::add(shard& in, std::uint64_t name_hash, info_hash cons
 void registry::state::drop(shard& in, std::uint32_t place) {
     auto& dropped = in.torrents[place];
     auto const before = in.memory();
+    for (auto const counter : dropped.maker) --made_[counter];
     in.index.erase(hash(dropped.name), place, [&](std::uint32_t other) { return hash(in.torrents[other].name); });
     {
         change const counted(*this, dropped);
@@ -321,21 +340,40 @@ void registry::state::drop(shard& in, std::uint32_t place) {
     --numbers_.torrents;
 }
 
-/// Drops a torrent of the shard that matters less than `instead_of` (than a new one: nothing) does.
-bool registry::state::evict_torrent(shard& in, torrent const* instead_of, std::uint16_t now) {
+std::array<std::uint16_t, 2> registry::state::maker_of(ip_address const& address) const noexcept {
+    auto const customer = address.customer();
+    auto const mixed = siphash(how_.secret, customer.bytes());
+    auto const first = (mixed >> 32) % made_.size();
+    auto const second = (first + 1 + (mixed & 0xffff'ffff) % (made_.size() - 1)) % made_.size();  // another one
+    return {static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(second)};
+}
+
+/// How readily a torrent gives way: the more so the more torrents its maker has here, and half as much for each further
+/// party in it. That way who floods pushes out his own, and not the only seeder of something, whom it is easy to
+/// outnumber and who announces seldom; a number of peers alone is no merit, as one machine is as many peers as it has
+/// ports.
+std::uint32_t registry::state::burden(torrent const& of) const noexcept {
+    auto const parties = of.parties();
+    auto const made = made_by(of.maker);
+    return parties == 0 ? made * 2 : parties > 31 ? 0 : made >> (parties - 1);
+}
+
+/// Drops a torrent of the shard that is a burden of at least `burden_min`, other than `instead_of`.
+bool registry::state::evict_torrent(shard& in, torrent const* instead_of, std::uint32_t burden_min, std::uint16_t now) {
     if (in.torrents.empty()) return false;
-    auto const size_max = instead_of == nullptr ? 1 : instead_of->size();
     auto victim = none;
+    auto worst = std::max(burden_min, 1U);
     for (int sample = 0; sample < eviction_samples; ++sample) {
         auto const at = random_.below(static_cast<std::uint32_t>(in.torrents.size()));
         auto const& other = in.torrents[at];
-        if (!other.is_used || &other == instead_of || other.size() > size_max) continue;
-        if (victim != none) {
-            auto const& best = in.torrents[victim];
-            if (other.size() > best.size()) continue;
-            if (other.size() == best.size() && ticks_between(other.seen, now) < ticks_between(best.seen, now)) continue;
-        }
+        if (!other.is_used || &other == instead_of) continue;
+        auto const found = burden(other);
+        if (found < worst) continue;
+        if (victim != none && found == worst &&
+            ticks_between(other.seen, now) < ticks_between(in.torrents[victim].seen, now))
+            continue;
         victim = at;
+        worst = found;
     }
     if (victim == none) return false;
     ++numbers_.torrents_evicted;

@@ -134,6 +134,8 @@ public:
     static constexpr std::uint32_t none = slot_index::none;
     /// Sets up to this size are searched one by one: most torrents have a few peers and need no index.
     static constexpr std::uint32_t scan_max = 8;
+    /// More peers than this are not of one customer, but for loopback (`limits::peers_per_address_max`).
+    static constexpr std::uint32_t one_party_max = 64;
 
     /// Where a peer stands, and the others of its address.
     struct found {
@@ -155,6 +157,8 @@ public:
     /// Seeders stand at 0 to `seeders()` - 1, leechers at the positions after them.
     std::uint32_t seeders() const noexcept { return seeders_; }
     std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(peers_.size()); }
+    /// Peers as far as they are of different customers: none, 1 where all are of one, else all of them.
+    std::uint32_t parties() const noexcept;
     /// Bytes on the heap.
     std::size_t memory() const noexcept { return heap_bytes(peers_.capacity() * sizeof(peer)) + index_.memory(); }
     /// Bytes that the next `insert` adds to `memory()`, about.
@@ -246,8 +250,9 @@ void choose_peers(dice& random, Set const& from, std::uint32_t self, bool is_com
     take(from.seeders(), from.size(), wanted - seeders);
 }
 
-/// What a registry holds at most. Where a bound is reached the least useful entry gives way, so that a flood of
-/// invented torrents or peers displaces itself before it displaces a real swarm.
+/// What a registry holds at most. Where a bound is reached the least useful entry gives way. Of torrents that is one of
+/// who made most of them, while few others take part in it: a flood of invented torrents displaces itself, and neither
+/// a swarm nor the only seeder of something.
 export struct limits {
     std::size_t torrents_max = 1'000'000;           ///< Torrents with at least one peer or one download.
     std::size_t peers_max = 8'000'000;              ///< Peers in all torrents.

@@ -151,6 +151,17 @@ result<bool> chunk_store::check_piece(piece_index piece) {
     return true;
 }
 
+result<bool> chunk_store::recheck(piece_index piece) {
+    if (state_->closed) return errc::closed;
+    SHOAL_TRY(auto const right, state_->is_right_on_disk(piece));
+    if (right) return true;
+    SHOAL_TRY(check_files());  // what somebody changed is his
+    std::lock_guard const lock(state_->mutex);
+    if (!state_->held.test(piece)) return true;
+    state_->give_up(piece, false);
+    return false;
+}
+
 result<bool> chunk_store::trust_piece(piece_index piece) {
     if (state_->closed) return errc::closed;
     if (!may_have(piece)) return false;

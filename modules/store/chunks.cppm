@@ -114,6 +114,9 @@ public:
     /// Reads and hashes one piece; when it is right the store holds it. False also where a file is missing or too
     /// short. [pool], any number in parallel. Fails with `no_hash`, or when the disk does.
     result<bool> check_piece(piece_index piece);
+    /// Reads a held piece again. False: the disk has lost some of it and nobody changed its files; it is given up then,
+    /// and may be received again. Where somebody did change them, `take_lost` tells. [pool]
+    result<bool> recheck(piece_index piece);
     /// Takes the caller's word for it, who has just hashed these bytes. False where a file is missing or too short.
     /// [pool]
     result<bool> trust_piece(piece_index piece);

@@ -58,6 +58,8 @@ public:
                 return "the store is closed";
             case errc::changed_file:
                 return "somebody changed a file of the torrent; it stays as it is";
+            case errc::decayed:
+                return "the disk gives other bytes than were verified, and nobody changed the file";
         }
         return "unknown store error";
     }

@@ -44,6 +44,7 @@ export enum class errc {
     bad_journal,       ///< The journal is damaged, or not one of this torrent.
     closed,            ///< The store has been closed.
     changed_file,      ///< A file was changed by somebody else. A finished one is not written to again.
+    decayed,           ///< The disk gives other bytes than were verified, and nobody has changed the file.
 };
 export std::error_code make_error_code(errc) noexcept;
 }  // namespace shoal::store

@@ -47,6 +47,10 @@ IMPORT = re.compile(r"(?:^|(?<=;))[ \t]*(?:export\s+)?import\s+([\w.:]+)\s*;", r
 MODULE = re.compile(r"^[ \t]*(export\s+)?module\s+([\w.]+)(\s*:\s*[\w.]+)?\s*;", re.MULTILINE)
 CLOCK = re.compile(r"::\s*now\s*\(\s*\)|\b(?:clock_gettime|gettimeofday)\s*\(")
 RANDOM = re.compile(r"\brandom_device\b")
+GUESSABLE = re.compile(
+    r"\bstd\s*::\s*(?:s?rand|mt19937(?:_64)?|minstd_rand0?|default_random_engine)\b|(?<![\w.>:])s?rand\s*\("
+)
+CONNECTS = re.compile(r"\b(?:http_get|web_socket_connect)\s*\(|\.\s*connect\s*\(")
 DETACHED = re.compile(r"\basio\s*::\s*detached(?:_t)?\b")
 GLOB = re.compile(r"\bfile\s*\(\s*GLOB", re.IGNORECASE)
 LISTED_UNIT = re.compile(r"[\w./-]+\.cppm?\b")
@@ -108,6 +112,10 @@ class Checker:
         if room in PURE:
             self.forbid(source, CLOCK, "a clock: time is an argument here")
             self.forbid(source, RANDOM, "a random device: randomness is a seed here")
+        if room not in (None, "store"):  # simulated disks are there, and no secret is
+            self.forbid(source, GUESSABLE, "random numbers that can be guessed: take those of net::random")
+        if room == "hub":
+            self.forbid(source, CONNECTS, "a connection of its own: a hub fetches nothing for strangers")
         if room not in (None, "asio"):  # the facade hands it on to tests
             self.forbid(source, DETACHED, "asio::detached: a coroutine has an owner that joins it")
         if room != "asio":

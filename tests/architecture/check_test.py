@@ -137,6 +137,19 @@ class CheckTest(unittest.TestCase):
             self.append(f"modules/{room}/body.cpp", "auto a = clock::now();\nstd::random_device b;\n")
         self.expect()
 
+    def test_random_numbers_that_can_be_guessed(self):
+        what = "names random numbers that can be guessed: take those of net::random"
+        for room in ("engine", "net", "hub"):
+            self.append(f"modules/{room}/body.cpp", "std::mt19937 a;\nint b = rand();\nauto c = outside.random.next();\n")
+        self.append("modules/store/body.cpp", "std::mt19937_64 a;\n")
+        self.expect(*(f"modules/{room}/body.cpp:{line}: {what}" for room in ("engine", "net", "hub") for line in (4, 5)))
+
+    def test_a_hub_that_connects(self):
+        what = "names a connection of its own: a hub fetches nothing for strangers"
+        self.append("modules/hub/body.cpp", "auto a = net::http_get(b, c);\nauto d = outside.network.connect(e);\n")
+        self.append("modules/engine/body.cpp", "auto a = net::http_get(b, c);\n")
+        self.expect(f"modules/hub/body.cpp:4: {what}", f"modules/hub/body.cpp:5: {what}")
+
     def test_a_detached_coroutine(self):
         for room in check.MAY_IMPORT:
             self.append(f"modules/{room}/body.cpp", "void f() { co_spawn(e, g(), boost::asio::detached); }\n")

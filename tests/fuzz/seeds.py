@@ -88,6 +88,35 @@ KRPC_REPLIES = [bencode({"r": {"id": NODE} | more, "t": "aaaa", "y": "r", "ip": 
 KRPC_FAILURE = bencode({"e": [203, "bad token"], "t": "aaaa", "y": "e"})
 
 
+# tests/fuzz/http_server.cpp, http_client.cpp, web_socket.cpp: a byte for the steps first
+HTTP_ANNOUNCE = (b"GET /announce?info_hash=" + b"%ab" * 20 + b"&peer_id=" + b"p" * 20 + b"&port=6881&left=5&compact=1"
+                 b" HTTP/1.1\r\nHost: localhost\r\nUser-Agent: x\r\n\r\n")
+HTTP_REQUESTS = [HTTP_ANNOUNCE * 2, HTTP_ANNOUNCE.replace(b"HTTP/1.1", b"HTTP/1.0")] + [
+    b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % path
+    for path in (b"/", b"/healthz", b"/metrics", b"/scrape?info_hash=" + b"h" * 20, b"/api/v1/torrents?search=a*&limit=5&name=n&after=x",
+                 b"/api/v1/monitor", b"/api/v1/events", b"/api/v1/torrents/" + b"ab" * 20 + b"/metainfo", b"/../x?y#z")] + [
+    b"POST /announce HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcHEAD / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nT: v\r\n\r\n",
+    b"GET /session HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x82\x85\0\0\0\0hello"]
+HTTP_REPLIES = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"HTTP/1.0 200 OK\r\n\r\nto the end",
+                b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n1\r\n!\r\n0\r\nT: v\r\n\r\n",
+                b"HTTP/1.1 302 Found\r\nLocation: ../b?c#d\r\nContent-Length: 0\r\n\r\n",
+                b"HTTP/1.1 301 Moved\r\nLocation: https://h.example/\r\n\r\n"]
+URLS = [b"http://t.example/a/announce?k=%2f", b"HTTP://[::1]:81/", b"http://xn--e1afmkfd.example:8080?x", b"https://t.example/"]
+
+
+def frame(first, payload, mask=b"\1\2\3\4"):
+    """A frame of a client: RFC 6455, 5.2."""
+    length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + struct.pack(">H", len(payload))
+    return bytes([first]) + length + mask + bytes(each ^ mask[i % 4] for i, each in enumerate(payload))
+
+
+FRAMES = [frame(0x82, b"binary"), frame(0x81, "grün".encode()), frame(0x01, b"in ") + frame(0x89, b"ping") + frame(0x80, b"parts"),
+          frame(0x82, b"x" * 300), frame(0x8a, b""), frame(0x88, b"\x03\xe8bye")]
+
+
 def from_node(number, content):
     return bytes([number]) + struct.pack("<H", len(content)) + content
 
@@ -131,6 +160,10 @@ SEEDS = {
             + b"".join(from_node(number, each) for number, each in enumerate(KRPC_QUERIES, 3)) + from_node(1, b"")
             + b"".join(from_node(0x80 | number, KRPC_REPLIES[2]) for number in (4, 5, 6, 1, 2)) + from_node(3, KRPC_FAILURE)
             for how in (0, 2, 6, 15)],
+    "http_server": [b"\x0f" + each for each in HTTP_REQUESTS] + [b"\0" + HTTP_ANNOUNCE],
+    "http_client": [b"\x0f" + URLS[number % 4] + b"\n" + each for number, each in enumerate(HTTP_REPLIES)]
+                   + [b"\x82" + URLS[0] + b"\n" + HTTP_REPLIES[3]],
+    "web_socket": [b"\x8f" + b"".join(FRAMES)] + [bytes([how]) + each for how in (0, 0x84) for each in FRAMES],
     "journal": [b"\0" * 65, b"\1", bytes([1, 0, 40, 1, 0]), bytes([1, 0, 90, 0, 255])],
     "session_messages": [bencode(each) for each in FROM_PEER + FROM_HUB],
     "session_client": [b"".join(struct.pack(">H", len(each)) + each for each in map(bencode, FROM_HUB)) + b"\0\0"],

@@ -212,6 +212,24 @@ TEST_CASE("redirects are followed, up to five", "[net]") {
     }
 }
 
+TEST_CASE("a host with a letter that is not ASCII is refused, however it is written", "[net]") {
+    // Class J4: the first has a Cyrillic letter and looks the same. Its form in ASCII cannot be mistaken.
+    for (std::string const& host : std::vector<std::string>{"tr\xd0\xb0"
+                                                            "cker.example",
+                                                            "tr%D0%B0cker.example",
+                                                            "tracker\xe3\x80\x82"
+                                                            "example",
+                                                            "\xef\xbd\x94racker.example"}) {
+        INFO(host);
+        auto const out = fetch("http://" + host + "/", always(ok("x")));
+        CHECK((!out.reply && out.reply.error() == net::errc::bad_url));
+        auto const moved = fetch("http://tracker.example/", always("HTTP/1.1 302 Found\r\nLocation: http://" + host +
+                                                                   "/\r\nContent-Length: 0\r\n\r\n"));
+        CHECK_FALSE(moved.reply);
+        CHECK(moved.requests.size() == 1);
+    }
+}
+
 TEST_CASE("the caller's rule sees each address before it is connected to, also after a redirect", "[net]") {
     net::http_limits limits;
     std::vector<std::string> asked;
@@ -225,6 +243,24 @@ TEST_CASE("the caller's rule sees each address before it is connected to, also a
     CHECK(out.requests.size() == 1);
     CHECK(asked == std::vector<std::string>{"192.0.2.1 http://two.example/", "10.0.0.1 http://two.example/",
                                             "10.0.0.1 http://10.0.0.1/secret"});
+}
+
+TEST_CASE("what begins outside does not lead into the local network, and what begins there may go on", "[net]") {
+    auto const at = [](char const* text) { return *ip_address::parse(text); };
+    auto outside = net::no_way_in("http://a.example/");
+    CHECK(outside(at("198.51.100.1"), "http://a.example/"));
+    CHECK(outside(at("203.0.113.1"), "http://b.example/"));
+    for (auto const* local : {"127.0.0.1", "10.0.0.1", "192.168.1.1", "169.254.169.254", "::1", "::ffff:127.0.0.1",
+                              "fd00::1", "fe80::1", "0.0.0.0", "::"}) {
+        INFO(local);
+        CHECK_FALSE(outside(at(local), "http://b.example/"));
+        auto inside = net::no_way_in("http://a.example/");
+        CHECK(inside(at(local), "http://a.example/"));
+        CHECK(inside(at("10.9.9.9"), "http://c.example/"));
+        CHECK(inside(at("198.51.100.1"),
+                     "http://a.example/"));  // a name with addresses of both kinds: the last one tried
+        CHECK_FALSE(inside(at(local), "http://b.example/"));
+    }
 }
 
 TEST_CASE("all of it together has one deadline", "[net]") {

@@ -157,6 +157,13 @@ TEST_CASE("a TLS stream that is cut without a farewell is no whole reply", "[net
     CHECK(fetch(server.url("localhost")).has_value());
 }
 
+TEST_CASE("a redirect leads from https to nothing but https", "[net]") {
+    one_shot_server const server{
+        trust().good, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n", true};
+    auto const reply = fetch(server.url("localhost"));
+    CHECK((!reply && reply.error() == net::errc::http_redirects));  // and not that nobody listens there
+}
+
 TEST_CASE("a server that does not speak TLS is refused", "[net]") {
     testing::on_machine([](net::environment& env) -> net::task<void> {
         auto listener = env.network.listen({*ip_address::parse("127.0.0.1"), 0}).value();

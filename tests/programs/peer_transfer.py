@@ -229,6 +229,48 @@ class Transfer(ProgramTest):
         get = self.get("--connect", address, torrent=f"http://127.0.0.1:{port}/right.torrent")
         self.assertEqual(get.end(), UNREACHABLE, get.seen)
 
+    def test_a_bit_that_the_disk_lost_is_told_of(self):
+        seed, _ = self.seed("--scrub", "3s")
+        path = self.share / "large.bin"
+        before = path.stat()
+        with path.open("r+b") as file:
+            file.seek(3_000_000)
+            lost = file.read(1)[0] ^ 1
+            file.seek(3_000_000)
+            file.write(bytes([lost]))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        seed.wait_for("share: the disk has lost some of piece 45")
+        self.assertEqual(seed.end(signal.SIGTERM), DONE, seed.seen)
+
+    def test_a_URL_of_this_network_may_lead_on_within_it(self):
+        """From outside it may not (class J2): tests/net/http_client.cpp."""
+        def answer(request):
+            request.send_response(302 if request.path == "/moved.torrent" else 200)
+            if request.path == "/moved.torrent":
+                request.send_header("Location", "/right.torrent")
+            body = self.torrent.read_bytes() if request.path == "/right.torrent" else b""
+            request.send_header("Content-Length", str(len(body)))
+            request.end_headers()
+            request.wfile.write(body)
+        url = self.serve(answer)
+        _, address = self.seed()
+        get = self.get("--connect", address, torrent=url + "/moved.torrent")
+        self.assertEqual(get.end(), DONE, get.seen)
+
+    def test_a_hub_whose_list_never_ends_is_left_in_time(self):
+        asked = []
+
+        def answer(request):
+            asked.append(request.path)
+            body = json.dumps({"torrents": [], "near": [], "next": str(len(asked))}).encode()
+            request.send_response(200)
+            request.send_header("Content-Length", str(len(body)))
+            request.end_headers()
+            request.wfile.write(body)
+        find = self.start(PEER, "find", "--tracker", self.serve(answer))
+        self.assertEqual(find.end(), NOT_FOUND, find.seen)
+        self.assertEqual(len(asked), 100)
+
     def test_a_signal_ends_it_soon_while_a_server_is_silent(self):
         asked, ended = threading.Event(), threading.Event()
         self.addCleanup(ended.set)

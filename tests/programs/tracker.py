@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.request
@@ -178,6 +179,34 @@ class Serving(unittest.TestCase):
             self.assertEqual((kinds[0], set(kinds[1:-1]), kinds[-1]), ("listening", {"log"}, "stopped"))
             self.assertTrue(any("http announce" in event["message"] for event in events), events)
             self.assertTrue(all({"time", "level", "message"} <= set(event) for event in events))
+
+    def test_a_flood_of_packets_makes_a_short_log(self):
+        """Class M10; SHOAL_PACKETS=1000000 for the whole of it. Each announce would be a line."""
+        count = int(os.environ.get("SHOAL_PACKETS", 20_000))
+        log = []
+        with Running("--log-level", "debug") as tracker, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            reading = threading.Thread(target=lambda: log.extend(tracker.process.stderr))
+            reading.start()
+            client.connect(("127.0.0.1", tracker.ports[0]))
+            client.settimeout(5)
+            client.send(struct.pack(">QII", 0x41727101980, 0, 7))
+            connection, = struct.unpack(">8xQ", client.recv(100))
+            packet = bytearray(struct.pack(">QII20s20sQQQIIIiH", connection, 1, 8, b"h" * 20, b"q" * 20, 0, 1, 0, 2, 0, 0, 0, 1001))
+            for number in range(count):
+                client.send(packet)
+                client.send(packet[:50])  # what cannot be read
+                if number % 50 == 0:  # so that none is lost: the answer to the last one has come
+                    struct.pack_into(">I", packet, 12, number)
+                    client.send(packet)
+                    while struct.unpack_from(">I", client.recv(2000), 4)[0] != number:
+                        pass
+            tracker.process.send_signal(signal.SIGTERM)
+            self.assertEqual(tracker.process.wait(10), 0)
+            reading.join()
+        text = "".join(log)
+        self.assertLess(len(text), 1_000_000)
+        self.assertRegex(text, r"\d+ lines were left out here")
+        self.assertRegex(log[-2] + log[-1], "stopped after 0 HTTP and [0-9]+ UDP announces")
 
     def test_data_folder_is_made(self):
         with tempfile.TemporaryDirectory() as folder:
