@@ -162,7 +162,8 @@ net::task<std::optional<metainfo::torrent>> hub_catalogue::fetch(info_hash hash)
 }
 
 net::task<metainfo::torrent> fetch_torrent(net::environment& outside, std::string url) {
-    auto const shown = escaped(announce::without_passkey(url));
+    auto const from = announce::without_secrets(url);
+    auto const shown = escaped(from);
     net::http_limits limits;
     limits.body_bytes = torrent_bytes_max;
     limits.may_connect = net::no_way_in(url);
@@ -171,6 +172,6 @@ net::task<metainfo::torrent> fetch_torrent(net::environment& outside, std::strin
     if (reply.value().status == 404) throw failure{exit_status::not_found, shown + ": not found"};
     if (reply.value().status != 200)
         throw failure{exit_status::failed, shown + ": status " + std::to_string(reply.value().status)};
-    co_return parsed(reply.value().body, announce::without_passkey(url));
+    co_return parsed(reply.value().body, from);
 }
 }  // namespace shoal::cli

@@ -113,7 +113,7 @@ net::task<int> get(mover& with, get_options const& options) {
         auto found = co_await before_stop(with, find_target(with, options.transfer, target, until));
         if (!found)
             co_return out.fail(exit_status::incomplete,
-                               escaped(announce::without_passkey(target)) + ": stopped before it was found");
+                               escaped(announce::without_secrets(target)) + ": stopped before it was found");
         targets.push_back(*std::move(found));
     }
     auto const started = wall_clock::now();

@@ -112,13 +112,13 @@ bool is_for_members(std::vector<std::string> const& trackers) {
 }
 
 void tell(output& out, engine::event::announced const& answer) {
-    auto const url = announce::without_passkey(answer.url);
+    auto const url = announce::without_secrets(answer.url);
     out.event("announce", {{"url", url}, {"peers", answer.peers}});
     if (!answer.warning.empty()) out.note("tracker " + escaped(url) + " warns: " + escaped(answer.warning));
 }
 
 void tell(output& out, engine::event::announce_failed const& answer) {
-    out.note("tracker " + escaped(announce::without_passkey(answer.url)) + ": " + escaped(answer.why));
+    out.note("tracker " + escaped(announce::without_secrets(answer.url)) + ": " + escaped(answer.why));
 }
 
 void tell(output& out, engine::event::dht_searched const& search) {

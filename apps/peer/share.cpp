@@ -495,7 +495,7 @@ net::task<int> share(mover& with, share_options const& options) {
     for (auto const& each : options.transfer.trackers) {
         if (url) break;
         url = engine::session_url(each);
-        shown = escaped(announce::without_passkey(each));
+        shown = escaped(announce::without_secrets(each));
     }
     if (!url) co_return out.fail(exit_status::wrong_usage, "share: --tracker names no hub (http or https)");
     if (!options.fetch.empty() && options.directory.empty())

@@ -153,8 +153,12 @@ std::optional<std::string> scrape_target(std::string_view announce_url, std::spa
 
 /// The passkey in a URL, a path with a query, or BEP 41's URL data; nothing where there is none.
 std::optional<std::string> passkey_of(std::string_view url);
-/// The URL as strangers and logs may see it.
+/// The URL without its passkey: what may be passed on, and what tells trackers apart.
 std::string without_passkey(std::string_view url);
+/// The URL as logs may show it: other trackers have their members' keys in the path or in parameters of any name. Each
+/// part of the path of 16 letters and digits or more stands as `***`; user and password, query and fragment are left
+/// out. What is no URL with a host (a name, a magnet link) loses its passkey alone.
+std::string without_secrets(std::string_view url);
 /// Whether the path of an announce URL of http or https ends with `/announce` and its query, if any, is a passkey
 /// alone. A torrent that names another URL of the local network may be after something else there (class J1).
 bool looks_like_tracker(std::string_view url);

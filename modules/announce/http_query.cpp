@@ -21,9 +21,12 @@ namespace {
 constexpr std::string_view passkey_name = "passkey";
 constexpr std::string_view hex_digits = "0123456789ABCDEF";
 
+bool is_alphanumeric(char c) noexcept {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 bool is_unreserved(char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_' || c == '~';
+    return is_alphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~';
 }
 int hex_value(char c) noexcept {
     if (c >= '0' && c <= '9') return c - '0';
@@ -203,6 +206,27 @@ std::string without_passkey(std::string_view url) {
         return success();
     });
     return kept;
+}
+
+std::string without_secrets(std::string_view url) {
+    constexpr std::size_t key_length = 16;
+    auto const scheme_end = url.find("://");
+    if (scheme_end == std::string_view::npos || !std::ranges::all_of(url.substr(0, scheme_end), is_alphanumeric))
+        return without_passkey(url);  // a magnet link, a name
+    url = url.substr(0, url.find_first_of("?#"));
+    std::string shown{url.substr(0, scheme_end + 3)};
+    url.remove_prefix(shown.size());
+    auto const host = url.substr(0, url.find('/'));
+    shown += host.substr(host.rfind('@') + 1);  // npos + 1 is 0
+    url.remove_prefix(host.size());
+    while (!url.empty()) {  // at a slash
+        auto const end = std::min(url.find('/', 1), url.size());
+        auto const part = url.substr(1, end - 1);
+        bool const is_key = part.size() >= key_length && std::ranges::all_of(part, is_alphanumeric);
+        shown += is_key ? "/***" : url.substr(0, end);
+        url.remove_prefix(end);
+    }
+    return shown;
 }
 
 std::string with_passkey_of(std::string_view from, std::string url) {

@@ -229,6 +229,23 @@ TEST_CASE("a URL without its passkey is the same but for that", "[announce]") {
     CHECK(without_passkey("http://hub:1/announce?a=1") == "http://hub:1/announce?a=1");
 }
 
+TEST_CASE("a log shows nothing of a tracker's URL that may be somebody's key", "[announce]") {
+    CHECK(without_secrets("http://hub:1/announce") == "http://hub:1/announce");
+    CHECK(without_secrets("http://hub:1") == "http://hub:1");
+    CHECK(without_secrets("udp://[::1]:1") == "udp://[::1]:1");
+    CHECK(without_secrets("http://hub:1/announce?passkey=abc") == "http://hub:1/announce");
+    CHECK(without_secrets("http://hub:1/announce?torrent_pass=abc&x=1#top") == "http://hub:1/announce");
+    CHECK(without_secrets("https://hub/0123456789abcdef0123456789abcdef/announce") == "https://hub/***/announce");
+    CHECK(without_secrets("https://hub/a/0123456789abcdeZ") == "https://hub/a/***");
+    CHECK(without_secrets("https://hub/012345678abcdef/announce") == "https://hub/012345678abcdef/announce");
+    CHECK(without_secrets("https://me:secret@hub:1/announce") == "https://hub:1/announce");
+    CHECK(without_secrets("http://hub:1//announce/") == "http://hub:1//announce/");
+    CHECK(without_secrets("http://hub:1/a@b/announce") == "http://hub:1/a@b/announce");
+    CHECK(without_secrets("some/0123456789abcdef0/name") == "some/0123456789abcdef0/name");
+    CHECK(without_secrets("magnet:?dn=a&passkey=abc&tr=http://hub:1") == "magnet:?dn=a&tr=http://hub:1");
+    CHECK(without_secrets("") == "");
+}
+
 TEST_CASE("another URL of the same tracker takes the passkey over", "[announce]") {
     CHECK(with_passkey_of("http://hub/announce?passkey=a%26b", "ws://hub/session") == "ws://hub/session?passkey=a%26b");
     CHECK(with_passkey_of("http://hub/announce?passkey=a", "/api?limit=1") == "/api?limit=1&passkey=a");
