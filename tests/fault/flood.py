@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-from rig import MIB, PATIENCE, Place, percentile, require
+from rig import MIB, PATIENCE, SANITIZED, Place, percentile, require
 
 MEMORY_LIMIT = 256 * MIB  # of the hub's peer sets, by its option
 BESIDES = 64 * MIB  # what it has for itself otherwise
@@ -79,7 +79,7 @@ def flooded(hub, program, host, port, kind, count, rate):
     print(f"{kind}: {told['sent']} packets in {told['seconds']} s, {told['replies']} answers; honest: {part:.2%} of {client.asked} "
           f"answered, p99 {percentile(client.taken, 0.99) * 1000:.1f} ms; memory at most {most / MIB:.0f} MiB")
     require(hub.is_alive(), "the hub ended")
-    require(part >= ANSWERED, "honest announces went unanswered")
+    require(SANITIZED or part >= ANSWERED, "honest announces went unanswered")
     return told, most
 
 
@@ -115,7 +115,7 @@ def main():
         address = hub.address()
         host, port = address.rsplit(":", 1)
         valid, most = flooded(hub, program, host, int(port), "valid", count, rate)
-        require(most <= MEMORY_LIMIT + BESIDES, f"the hub took {most / MIB:.0f} MiB")
+        require(SANITIZED or most <= MEMORY_LIMIT + BESIDES, f"the hub took {most / MIB:.0f} MiB")
         require(valid["connect_bytes_in"] <= valid["connect_bytes_out"], "more was sent than came, before the proof of an address")
         forged, _ = flooded(hub, program, host, int(port), "forged", count, rate)
         require(forged["replies"] == 0, "forged announces were answered")
