@@ -33,7 +33,7 @@ class HonestClient:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.4.0.1", 0))
         self.socket.settimeout(1)
-        self.socket.connect((host, port))
+        self.socket.connect((host, int(port)))
         self.connection, self.until = None, 0
         self.asked = self.answered = 0
         self.taken = []
