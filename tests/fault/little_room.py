@@ -3,9 +3,10 @@
 
     little_room.py PEER [FILES [MEBIBYTES]]
 
-A folder of FILES small files (default 2000; the class asks for 100000) is shared and fetched; a torrent of MEBIBYTES (default 320; 1024)
-is fetched and served by peers that have 256 MiB of memory, page cache and all; of two torrents that are fetched by one peer one lies on
-a file system that hangs: the peer's loop goes on, and when the disk does, both are complete. Needs root, for cgroups (version 1) and mounts; what is missing is said.
+A folder of FILES small files (default 2000; the class asks for 100000) is shared and fetched. A torrent of MEBIBYTES (default 320;
+1024) is fetched and served by peers that have 256 MiB of memory, page cache and all. Of two torrents that are fetched by one peer one
+lies on a file system that hangs: the peer's loop goes on, and when the disk does, both are complete. Needs root, for cgroups
+(version 1) and mounts; what is missing is said.
 Prints what it saw; exit status 0 when all of that held.
 """
 import datetime
@@ -55,7 +56,8 @@ def many_files(place, count):
     status, took = seeder.end()
     require(status == 0 and took < 5, f"the seeder ended with {status} after {took:.1f} s")
     print(f"{count} files: torrent made in {made:.1f} s, checked in {checked:.1f} s, fetched in {time.monotonic() - begin:.1f} s; "
-          f"mappings at most {most['seeder']} and {most['fetch']}, memory of the seeder {resident[0]} MiB, of who fetches {resident[1]} MiB")
+          f"mappings at most {most['seeder']} and {most['fetch']}, memory of the seeder {resident[0]} MiB, of who fetches {resident[1]} "
+          "MiB")
     require(max(most.values()) < 4096, "mappings are not bounded")
 
 
