@@ -353,7 +353,8 @@ result<void> chunk_store::complete(std::vector<file_number> files) {
             known.named = true;
             known.changed = false;
             known.ready = false;
-            known.dirty = state.is_real(file) && !known.seen;  // to be stamped as it is now
+            // To be stamped as it is now, unless it was so since its pieces were checked.
+            known.dirty = state.is_real(file) && (known.dirty || !known.seen);
         }
     }
     return outcome;

@@ -78,6 +78,26 @@ TEST_CASE("a seeder that only checked its content notices a change, and hashes n
     });
 }
 
+TEST_CASE("who fetches hashes what was there before it began once, and not at its next start", "[engine]") {
+    testing::temporary_folder place, state;
+    auto const content = two_files();
+    content.place(place.path());
+    on_machine([&](machine& here) -> net::task<void> {
+        auto options = fetching(place.path(), {});
+        options.storage.journal = state.path() / "journal";
+        auto& first = here.start();
+        auto const found = first.node->add(content.torrent, options).value();
+        CHECK(co_await here.completed(found));
+        CHECK(co_await here.comes_true([&] { return fs::exists(options.storage.journal); }));
+        co_await first.node->stop();
+
+        auto& second = here.start();
+        auto const again = second.node->add(content.torrent, options).value();
+        CHECK(co_await here.completed(again));
+        CHECK(again->status().pieces_hashed == 0);
+    });
+}
+
 TEST_CASE("a seeder survives whatever is done to its files, and gives them again when they are back", "[engine]") {
     struct damage {
         int what;

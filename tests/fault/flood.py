@@ -1,137 +1,144 @@
 #!/usr/bin/env python3
-"""A tracker in a flood of invented torrents (T-FLOOD).
+"""A hub under floods of UDP packets, bad requests and bad handshakes (T-FLOOD, M10).
 
-    flood.py TRACKER [COUNT]
+    flood.py PEER TRACKER UDP_FLOOD [COUNT [RATE]]
 
-COUNT announces (default 10 000 000) of random info-hashes with connection ids that hold, and as many with forged ones, go to
-the tracker by UDP from eight addresses, as fast as it answers. Meanwhile the twenty members of a swarm announce in turn, and in
-the end who alone seeds something is asked for. At least 99 % of the swarm's answers come and are right, nobody who is alone was
-forgotten, no forged packet is answered, and the process never took more than 256 MiB. Prints what it saw; exit status 0 when
-all of that held.
+COUNT announces (default 30000; the figure asks for 10000000) of random info-hashes with connection ids that hold, and as many with
+forged ones, RATE a second (default 10000): the peer sets stay below the hub's cap, forged ones get no answer, of honest announces
+meanwhile 99 of 100 are answered, and who has not proven its address is sent no more than it sent. Then COUNT / 10 packets of random
+bytes and some bad requests and handshakes, to the hub and to a peer: what both log stays below 1 MB.
+Prints what it saw; exit status 0 when all of that held.
 """
+import json
 import os
 import pathlib
-import random
-import re
-import select
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "programs"))
-from outside import CLEAN  # noqa: E402
+from rig import MIB, PATIENCE, SANITIZED, Place, percentile, require
 
-CAP = 256 << 20
-BATCH = 64
-PATIENCE = 5
-SWARM = b"s" * 20
-MEMBERS = [f"127.0.1.{number}" for number in range(1, 21)]
-ALONE = [f"127.0.2.{number}" for number in range(1, 51)]
+MEMORY_LIMIT = 256 * MIB  # of the hub's peer sets, by its option
+BESIDES = 64 * MIB  # what it has for itself otherwise
+ANSWERED = 0.99
+LOG_MAX = 1_000_000
 
 
-class Client:
-    """One that speaks BEP 15 from an address of this machine."""
+class HonestClient:
+    """Asks for a connection id as BEP 15 says, and announces."""
 
-    def __init__(self, address, tracker):
+    def __init__(self, host, port):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self.socket.bind((address, 0))
-        self.socket.connect(tracker)
-        self.transaction = 0
-        self.connection, = struct.unpack(">Q", self.ask(lambda number: struct.pack(">QII", 0x41727101980, 0, number))[8:16])
+        self.socket.bind(("127.4.0.1", 0))
+        self.socket.settimeout(1)
+        self.socket.connect((host, int(port)))
+        self.connection, self.until = None, 0
+        self.asked = self.answered = 0
+        self.taken = []
 
-    def ask(self, packet):
-        """The reply to `packet(transaction)`; empty when none comes in time."""
-        self.transaction += 1
-        self.socket.send(packet(self.transaction))
-        end = time.monotonic() + PATIENCE
-        while select.select([self.socket], [], [], max(0, end - time.monotonic()))[0]:
-            reply = self.socket.recv(2000)
-            if struct.unpack_from(">I", reply, 4)[0] == self.transaction:
-                return reply
-        return b""
+    def exchange(self, packet, transaction):
+        begin = time.monotonic()
+        self.asked += 1
+        self.socket.send(packet)
+        try:
+            while time.monotonic() - begin < 1:
+                reply = self.socket.recv(2000)
+                if struct.unpack(">I", reply[4:8])[0] == transaction:
+                    self.answered += 1
+                    self.taken.append(time.monotonic() - begin)
+                    return reply
+        except TimeoutError:
+            pass
+        return None
 
-    def announce(self, torrent, left, connection=None):
-        return lambda number: struct.pack(">QII20s20sQQQIIIiH", connection or self.connection, 1, number, torrent, b"p" * 20, 0, left, 0,
-                                          2, 0, 0, 50, 6881)
+    def announce(self):
+        transaction = int.from_bytes(os.urandom(4), "big")
+        if time.monotonic() > self.until:
+            reply = self.exchange(struct.pack(">QII", 0x41727101980, 0, transaction), transaction)
+            if reply:
+                self.connection, self.until = reply[8:16], time.monotonic() + 50
+            return
+        packet = self.connection + struct.pack(">II20s20sQQQIIIiH", 1, transaction, b"h" * 20, b"p" * 20, 0, 1, 0, 0, 0, 0, -1, 7000)
+        self.exchange(packet, transaction)
 
-    def scrape(self, torrent):
-        return struct.unpack_from(">III", self.ask(lambda number: struct.pack(">QII20s", self.connection, 2, number, torrent)), 8)
+
+def flooded(hub, program, host, port, kind, count, rate):
+    """What the flood saw, an honest client beside it, and the most memory that the hub had."""
+    client = HonestClient(host, port)
+    most = 0
+    running = subprocess.Popen([program, host, str(port), kind, str(count), str(rate)], stdout=subprocess.PIPE, text=True)
+    while running.poll() is None:
+        client.announce()
+        most = max(most, hub.resident())
+        time.sleep(0.005)
+    require(running.returncode == 0, f"the flood ended with {running.returncode}")
+    told = json.loads(running.stdout.read())
+    part = client.answered / client.asked
+    print(f"{kind}: {told['sent']} packets in {told['seconds']} s, {told['replies']} answers; honest: {part:.2%} of {client.asked} "
+          f"answered, p99 {percentile(client.taken, 0.99) * 1000:.1f} ms; memory at most {most / MIB:.0f} MiB")
+    require(hub.is_alive(), "the hub ended")
+    require(SANITIZED or part >= ANSWERED, "honest announces went unanswered")
+    return told, most
 
 
-def peak(process):
-    return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{process.pid}/status").read_text())[1]) << 10
+BAD_REQUESTS = (b"\x16\x03\x01 no HTTP\r\n\r\n", b"GET /announce?info_hash=short HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
+                b"POST /announce HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"GET /announce?info_hash=%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+                b"\0" * 100, b"A" * 9000, b"GET /session HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n",
+                b"GET /\x1b[31m HTTP/1.1\r\nHost: \x1b[0m\r\n\r\n")
+BAD_HANDSHAKES = (b"\x13BitTorrent protocol" + bytes(48), b"\x14BitTorrent protocols" + bytes(48), bytes(68), b"GET / HTTP/1.1\r\n\r\n" * 4)
 
 
-def flood(client, draw, count):
-    """A batch of announces that are answered, with as many that are not in between. How many too many replies came."""
-    packet = bytearray(client.announce(b"r" * 20, 1)(0))
-    forged = bytearray(client.announce(b"f" * 20, 1, connection=draw.getrandbits(64) | 1)(1 << 31))
-    send, pack = client.socket.send, packet.__setitem__
+def pester(address, kinds, count):
+    host, port = address.rsplit(":", 1)
     for number in range(count):
-        pack(slice(16, 36), draw.randbytes(20))
-        forged[16:36] = packet[16:36]
-        send(packet)
-        send(forged)
-    too_many = 0
-    for number in range(count):
-        if not select.select([client.socket], [], [], PATIENCE)[0]:
-            break
-        too_many += client.socket.recv(2000)[4] != 0
-    return too_many
+        with socket.socket() as client:
+            client.settimeout(PATIENCE)
+            client.bind((f"127.5.{number // 200 % 200}.{1 + number % 200}", 0))
+            try:
+                client.connect((host, int(port)))
+                client.sendall(kinds[number % len(kinds)])
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(65536):
+                    pass
+            except OSError:
+                pass
 
 
 def main():
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000_000
-    draw = random.Random(1)
-    with tempfile.TemporaryDirectory(prefix="shoal-flood-") as folder:
-        log = open(os.path.join(folder, "log"), "w+")
-        # A small flood is to press as hard as a large one.
-        bound = [] if count > 1_000_000 else ["--torrents-max", str(count // 10)]
-        process = subprocess.Popen([sys.argv[1], "--listen", "127.0.0.1:0", "--data", folder, *bound], env=CLEAN, stderr=log)
-        try:
-            end = time.monotonic() + 60
-            while not (port := re.search(r"udp://127.0.0.1:(\d+)", pathlib.Path(log.name).read_text())):
-                if process.poll() is not None or time.monotonic() > end:
-                    raise SystemExit("it does not start: " + pathlib.Path(log.name).read_text())
-                time.sleep(0.02)
-            tracker = ("127.0.0.1", int(port[1]))
-            members = [Client(address, tracker) for address in MEMBERS]
-            alone = {os.urandom(20): Client(address, tracker) for address in ALONE}
-            for each in members:
-                each.ask(each.announce(SWARM, 1))
-            for torrent, each in alone.items():
-                each.ask(each.announce(torrent, 0))
-            flooders = [Client(f"127.0.0.{number}", tracker) for number in range(2, 10)]
-            begin, asked, right, too_many = time.monotonic(), 0, 0, 0
-            renewed = begin
-            for number in range(0, count, BATCH):
-                too_many += flood(flooders[number // BATCH % len(flooders)], draw, min(BATCH, count - number))
-                if number // BATCH % 10 == 0:
-                    each = members[asked % len(members)]
-                    reply = each.ask(each.announce(SWARM, 1))
-                    told = {socket.inet_ntoa(reply[at:at + 4]) for at in range(20, len(reply), 6)}
-                    asked += 1
-                    right += told == set(MEMBERS) - {MEMBERS[(asked - 1) % len(MEMBERS)]}
-                if time.monotonic() - renewed > 60:  # a connection id holds for two minutes
-                    renewed = time.monotonic()
-                    for each in members + flooders:
-                        each.connection, = struct.unpack(">Q", each.ask(lambda of: struct.pack(">QII", 0x41727101980, 0, of))[8:16])
-            took = time.monotonic() - begin
-            asking = Client("127.0.3.1", tracker)
-            kept = sum(asking.scrape(torrent)[0] == 1 for torrent in alone)
-            most = peak(process)
-        finally:
-            process.kill()
-            process.wait()
-            log.close()
-    print(f"{count} announces and as many forged in {took:.0f} s; {right} of {asked} answers to the swarm right; "
-          f"{kept} of {len(alone)} alone kept; {too_many} forged answered; at most {most / (1 << 20):.0f} MiB resident")
-    if right < 0.99 * asked or kept < len(alone) or too_many or most > CAP:
-        raise SystemExit("it does not hold")
+    program = pathlib.Path(sys.argv[3]).resolve()
+    count = int(sys.argv[4]) if len(sys.argv) > 4 else 30_000
+    rate = int(sys.argv[5]) if len(sys.argv) > 5 else 10_000
+    with Place(*sys.argv[1:3]) as place:
+        hub = place.tracker("hub", "--memory-limit", f"{MEMORY_LIMIT // MIB}MiB")
+        address = hub.address()
+        host, port = address.rsplit(":", 1)
+        valid, most = flooded(hub, program, host, int(port), "valid", count, rate)
+        require(SANITIZED or most <= MEMORY_LIMIT + BESIDES, f"the hub took {most / MIB:.0f} MiB")
+        require(valid["connect_bytes_in"] <= valid["connect_bytes_out"], "more was sent than came, before the proof of an address")
+        forged, _ = flooded(hub, program, host, int(port), "forged", count, rate)
+        require(forged["replies"] == 0, "forged announces were answered")
+
+        content = place.folder / "there" / "content"
+        content.parent.mkdir()
+        content.write_bytes(os.urandom(100_000))
+        peer = place.peer("peer", "seed", place.create(content), content.parent)
+        at_peer = peer.address()
+        peer.wait_for('"start"')
+        before = hub.log.stat().st_size
+        flooded(hub, program, host, int(port), "rubbish", count // 10, rate)
+        peer_host, peer_port = at_peer.rsplit(":", 1)
+        subprocess.run([program, peer_host, peer_port, "rubbish", str(count // 10), str(rate)], check=True, stdout=subprocess.DEVNULL)
+        pester(address, BAD_REQUESTS, max(200, count // 100))
+        pester(at_peer, BAD_HANDSHAKES, max(200, count // 100))
+        sizes = {"hub": hub.log.stat().st_size - before, "peer": peer.log.stat().st_size}
+        print(f"after {count // 10} packets of rubbish to each and {max(200, count // 100)} bad requests and handshakes: " +
+              ", ".join(f"log of the {name} {size} bytes" for name, size in sizes.items()) + f"; before that the hub's had {before}")
+        require(max(sizes.values()) <= LOG_MAX, "strangers fill the log")
+        for each in (hub, peer):
+            status, took = each.end()
+            require(status == 0 and took < 5, f"{each.log.stem} ended with {status} after {took:.1f} s")
 
 
 if __name__ == "__main__":
