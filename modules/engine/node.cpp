@@ -27,6 +27,7 @@ import shoal.asio;
 import shoal.core;
 import shoal.metainfo;
 import shoal.net;
+import shoal.picker;
 import shoal.wire;
 import :transfer;
 import :swarm;
@@ -41,6 +42,11 @@ peer_id random_id(net::random& random) {
     std::ranges::copy(as_bytes(mark), id.bytes.begin());
     return id;
 }
+picker::block_prints::secret random_words(net::random& random) {
+    picker::block_prints::secret words(picker::block_prints::secret_size);
+    random.fill(std::as_writable_bytes(std::span{words}));
+    return words;
+}
 /// Ports that are tried until one is free for TCP and UDP.
 constexpr std::size_t listen_tries_max = 16;
 }  // namespace
@@ -53,6 +59,7 @@ node_state::node_state(net::environment around, asio::any_io_executor executor, 
       settings(std::move(with)),
       id(random_id(outside.random)),
       key(static_cast<std::uint32_t>(outside.random.next())),
+      prints(random_words(outside.random)),
       upload(settings.upload_limit, outside.clock.now()),
       download(settings.download_limit, outside.clock.now()),
       uploads_waiting(home),

@@ -72,6 +72,7 @@ struct node_state {
     std::uint16_t port = 0;
     store::block_pool receiving{receive_budget};
     store::block_pool sending{send_budget};
+    picker::block_prints prints;
     choker::rate_budget upload;
     choker::rate_budget download;
     choker::uplink uplink;        ///< Whose turn it is, where the upload is limited.
@@ -153,6 +154,8 @@ public:
     void cancel_piece(piece_index piece);
     /// Where people know it to be: where it listens, or else where it connected from.
     endpoint address() const noexcept { return listens_at.port != 0 ? listens_at : remote; }
+    /// Who it is when it comes to bans.
+    picker::sender identity() const noexcept { return {remote.address.customer(), id}; }
     /// Tells who it is, unless that was told.
     void introduce();
     bool is_introduced() const noexcept { return is_introduced_; }
@@ -346,7 +349,12 @@ private:
     /// A piece whose blocks are arriving; its task writes them in batches.
     struct piece_work {
         explicit piece_work(asio::any_io_executor const& home) : ready(home) {}
-        std::vector<std::pair<block_ref, lent_buffer>> arrived;
+        struct arrival {
+            block_ref block;
+            lent_buffer buffer;
+            picker::sender by;
+        };
+        std::vector<arrival> arrived;
         net::signal ready;
         bool has_news = false;
     };
@@ -378,7 +386,8 @@ private:
     net::task<result<void>> check_pieces();
     net::task<void> check_on_pool(std::shared_ptr<check_state> state);
     net::task<void> write_piece(piece_index piece, piece_work& work);
-    net::task<void> write_batch(store::piece_writer& writer, std::span<store::block_data const> batch);
+    net::task<void> write_batch(store::piece_writer& writer, std::span<store::block_data const> batch,
+                                std::span<picker::received_block> received);
     net::task<void> keep_files();
     net::task<void> look_after_content();
     net::task<void> look_again();
@@ -390,8 +399,8 @@ private:
     void piece_lost(piece_index piece, std::error_code why);
     void piece_mended(piece_index piece);
     void sync_ended(std::error_code why);
-    void piece_verified(piece_index piece);
-    void piece_rejected(piece_index piece);
+    void piece_verified(piece_index piece, std::span<picker::received_block const> blocks);
+    void piece_rejected(piece_index piece, std::span<picker::received_block const> blocks);
     void fetch_again(piece_index piece);
     void storage_failed(std::error_code why);
     void storage_recovered();
@@ -417,8 +426,7 @@ private:
     net::task<std::error_code> run_session(std::unique_ptr<net::stream> stream, wire::handshake theirs,
                                            endpoint listens_at, bool outgoing);
     std::error_code refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing);
-    void blame(piece_index piece);
-    void ban(peer_session& peer);
+    void ban(picker::sender const& who);
     bool is_banned(peer_id const& id, ip_address const& from) const;
 
     // By hand: swarm_by_hand.cpp.
@@ -468,8 +476,9 @@ private:
     std::vector<peer_session*> sessions_;  // by slot
     std::size_t session_count_ = 0, connecting_ = 0, answering_ = 0;
     peer_book known_;
-    std::map<ip_address, time_point> introduced_;               // where `members_only`: when they were last named
-    std::vector<ip_address> unnamed_;                           // who waits to be named
+    std::map<ip_address, time_point> introduced_;  // where `members_only`: when they were last named
+    std::vector<ip_address> unnamed_;              // who waits to be named
+    picker::blame blame_;
     std::map<ip_address, std::unordered_set<peer_id>> banned_;  // by customer
     std::vector<picker::peer_slot> also_asked_;
     bool needs_refill_ = false;

@@ -368,21 +368,13 @@ net::task<std::error_code> swarm::run_session(std::unique_ptr<net::stream> strea
     co_return why;
 }
 
-/// Bans the one peer that sent all of a bad piece. When several did, or one of them has left, the picker asks one peer
-/// for all of it next, so that the next failure has one culprit and no honest peer is ever banned.
-void swarm::blame(piece_index piece) {
-    auto const sent = picker.contributors(piece);
-    if (sent.size() < content->pieces().block_count(piece)) return;
-    std::set<picker::peer_slot> senders;
-    for (auto const& each : sent) senders.insert(each.peer);
-    if (senders.size() != 1) return;
-    auto const slot = picker::to_number(*senders.begin());
-    if (slot < sessions_.size() && sessions_[slot]) ban(*sessions_[slot]);
-}
-
-void swarm::ban(peer_session& peer) {
-    banned_[peer.remote.address.customer()].insert(peer.id);
-    if (auto known = known_.find(peer.listens_at); known != known_.end()) known->second.is_banned = true;
-    peer.close(errc::banned);
+void swarm::ban(picker::sender const& who) {
+    if (!banned_[who.from].insert(who.id).second) return;
+    tell(event::peer_banned{who.from, who.id});
+    for (auto* session : sessions_) {
+        if (!session || session->identity() != who) continue;
+        if (auto known = known_.find(session->listens_at); known != known_.end()) known->second.is_banned = true;
+        session->close(errc::banned);
+    }
 }
 }  // namespace shoal::engine

@@ -222,6 +222,10 @@ struct peer_left {
     std::error_code why;
     endpoint at;  ///< As in `peer_introduced`.
 };
+struct peer_banned {     ///< It sent data that fails its hash. It may have left before that was found out.
+    ip_address address;  ///< Its `customer`.
+    peer_id id;
+};
 struct peer_introduced {  ///< A joined peer said where it listens, or will not; once for each.
     endpoint at;          ///< Where it listens; where it connected from when it does not say.
     endpoint remote;
@@ -260,9 +264,9 @@ struct dht_searched {   ///< The DHT was asked for peers.
 }  // namespace event
 using transfer_event =
     std::variant<event::checked, event::piece_verified, event::piece_rejected, event::completed, event::failed,
-                 event::recovered, event::peer_joined, event::peer_left, event::peer_introduced, event::ping_received,
-                 event::download_began, event::upload_began, event::upload_finished, event::announced,
-                 event::announce_failed, event::dht_searched>;
+                 event::recovered, event::peer_joined, event::peer_left, event::peer_banned, event::peer_introduced,
+                 event::ping_received, event::download_began, event::upload_began, event::upload_finished,
+                 event::announced, event::announce_failed, event::dht_searched>;
 /// Called on the home executor; must not block and must not destroy the transfer.
 using transfer_observer = std::function<void(transfer_event const&)>;
 }  // namespace shoal::engine
