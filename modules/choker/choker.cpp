@@ -3,6 +3,8 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -46,24 +48,44 @@ std::vector<std::uint32_t> choker::round(std::span<candidate const> candidates, 
     }
     for (auto i = waiting.size(); i > 1; --i) std::swap(waiting[i - 1], waiting[random() % i]);
 
+    // As a seed: what the peers of a network have in common. Who stands alone is found under nothing.
+    struct common {
+        std::size_t served = 0;
+        std::uint64_t uploaded = 0;
+    };
+    std::map<ip_address, common> of_network;
+    if (seeding)
+        for (auto const& peer : candidates)
+            if (peer.network) of_network[*peer.network].uploaded += peer.uploaded_total;
+    auto const shared = [&](candidate const& peer) {
+        auto const found = peer.network ? of_network.find(*peer.network) : of_network.end();
+        return found == of_network.end() ? common{.uploaded = peer.uploaded_total} : found->second;
+    };
+
     std::vector<std::uint32_t> served;
     auto const serve = [&](std::size_t at) {
         served.push_back(waiting[at].id);
+        if (seeding && waiting[at].network) ++of_network[*waiting[at].network].served;
         waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(at));
         --slots;
     };
     if (!seeding && !waiting.empty() && (slots > 1 || std::ranges::none_of(waiting, earns_slot))) {
         serve(choose_optimistic(waiting, now));
     }
-    std::ranges::sort(waiting, {}, [&](candidate const& peer) {
+    auto const rank = [&](candidate const& peer) {
         auto const earns = !seeding && earns_slot(peer);
         auto const keeps = keeps_slot(peer, now);
         // Who holds a slot and takes nothing would else have got least for ever, and keep it (class C14).
         auto const idle_turns = peer.idle_turns + (peer.is_idle ? 1u : 0u);
-        return std::tuple{!(earns && keeps), earns ? ~peer.download_rate : ~std::uint64_t{0}, !keeps, idle_turns,
+        auto const [served_there, uploaded_there] = shared(peer);
+        return std::tuple{!(earns && keeps),  earns ? ~peer.download_rate : ~std::uint64_t{0},
+                          served_there,       !keeps,
+                          idle_turns,         uploaded_there,
                           peer.uploaded_total};
-    });
-    while (slots > 0 && !waiting.empty()) serve(0);
+    };
+    // One after the other: whom a network gets in has a say in who is next of it.
+    while (slots > 0 && !waiting.empty())
+        serve(static_cast<std::size_t>(std::ranges::min_element(waiting, {}, rank) - waiting.begin()));
     // the optimistic choice was made first, but gives least
     if (!seeding && served.size() > 1) std::ranges::rotate(served, served.begin() + 1);
     return served;

@@ -5,10 +5,12 @@ module;
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 export module shoal.choker;
-import shoal.core; // time_point
+export import :places;  // who gives way when all places are taken
+import shoal.core;      // time_point
 
 export namespace shoal::choker {
 /// Unused rate is saved up for this long. With a debt of one block on top, five seconds then never carry more than
@@ -48,6 +50,7 @@ private:
 /// A peer that is unchoked and has asked for blocks.
 struct waiting_peer {
     std::uint32_t id = 0;
+    share_holder network = {};
     /// Bytes it is believed to have: the larger of what it announced and what we gave it. The second keeps a peer that
     /// hides its pieces from being served before all others for ever.
     std::uint64_t progress = 0;
@@ -67,19 +70,26 @@ class uplink {
 public:
     /// The one to send a block to now; nothing when nobody waits. Equals take turns.
     ///
-    /// A seed serves all in turn: what it sends is rare, and a peer that hides its pieces would get all of it.
+    /// A seed serves all in turn: what it sends is rare, and a peer that hides its pieces would get all of it. Those of
+    /// one network have one turn together, which goes to the one that has least (class C14).
     std::optional<std::uint32_t> next(std::span<waiting_peer const> waiting, bool seeding);
     /// So much was sent to the peer that `next` named.
     void sent(std::size_t bytes) noexcept { run_bytes_ += bytes; }
 
 private:
+    /// Whose turn it is as a seed: a network, or who stands alone.
+    using party = std::pair<share_holder, std::uint32_t>;
+    static party party_of(waiting_peer const& peer) noexcept { return {peer.network, peer.network ? 0 : peer.id}; }
+
     std::optional<std::uint32_t> last_;
+    party last_party_;
     std::size_t run_bytes_ = 0;
 };
 
 /// A connected peer, as it stands when a round is held.
 struct candidate {
     std::uint32_t id = 0;              ///< The caller's number for it; the picker's slot will do.
+    share_holder network = {};         ///< With whom it shares the turns of a seed.
     bool is_interested = false;        ///< It wants something of us. Others are not served.
     bool is_upload_only = false;       ///< A seed, or it says so: it has no use for us (BEP 21).
     bool is_unchoked = false;          ///< As things stand.
@@ -139,7 +149,8 @@ public:
     /// Whom to unchoke, best first; all others are to be choked. At most as many as there are slots.
     ///
     /// While leeching: the peers that give most, and one chosen at random for `optimistic_every`. When `seeding`: the
-    /// peers that got least. `upload_limit` is in bytes a second, 0 for none. Sets `deadline()`.
+    /// peers that got least; those of one network count as one peer, as long as others wait (class C14). `upload_limit`
+    /// is in bytes a second, 0 for none. Sets `deadline()`.
     std::vector<std::uint32_t> round(std::span<candidate const> candidates, bool seeding, std::uint64_t upload_limit,
                                      time_point now);
 

@@ -24,9 +24,12 @@ module;
 module shoal.engine;
 import shoal.announce;
 import shoal.asio;
+import shoal.choker;
 import shoal.core;
+import shoal.dht;
 import shoal.metainfo;
 import shoal.net;
+import shoal.picker;
 import shoal.wire;
 import :transfer;
 import :swarm;
@@ -41,6 +44,11 @@ peer_id random_id(net::random& random) {
     std::ranges::copy(as_bytes(mark), id.bytes.begin());
     return id;
 }
+picker::block_prints::secret random_words(net::random& random) {
+    picker::block_prints::secret words(picker::block_prints::secret_size);
+    random.fill(std::as_writable_bytes(std::span{words}));
+    return words;
+}
 /// Ports that are tried until one is free for TCP and UDP.
 constexpr std::size_t listen_tries_max = 16;
 }  // namespace
@@ -53,6 +61,7 @@ node_state::node_state(net::environment around, asio::any_io_executor executor, 
       settings(std::move(with)),
       id(random_id(outside.random)),
       key(static_cast<std::uint32_t>(outside.random.next())),
+      prints(random_words(outside.random)),
       upload(settings.upload_limit, outside.clock.now()),
       download(settings.download_limit, outside.clock.now()),
       uploads_waiting(home),
@@ -93,35 +102,63 @@ net::task<void> node_state::accept(std::unique_ptr<net::listener> at) {
     }
 }
 
+choker::share_holder share_holder_of(ip_address const& address) noexcept {
+    if (address.is_loopback()) return std::nullopt;
+    return address.is_local() ? address.customer() : dht::network_of(address);
+}
+
 void node_state::welcome(std::unique_ptr<net::stream> stranger) {
-    auto const who = stranger->remote().address.customer();
-    if (is_stopping || handshakes >= handshakes_max) return;  // closes it
-    auto& of_them = handshakes_of[who];
-    if (of_them >= peers_per_address_max && !who.is_loopback()) return;
-    ++handshakes;
-    ++of_them;
-    tasks.spawn("handshake", greet(std::move(stranger)));
+    auto const from = stranger->remote().address;
+    if (is_stopping || !make_room_for_handshake(from)) return;  // closes it
+    auto const number = handshakes_so_far++;
+    handshakes.push_back({number, from, stranger.get(), now()});
+    tasks.spawn("handshake", greet(std::move(stranger), number));
+}
+
+bool node_state::make_room_for_handshake(ip_address const& newcomer) {
+    auto const customer = [](handshake const& each) { return each.from.customer(); };
+    if (std::ranges::count(handshakes, newcomer.customer(), customer) >= std::ptrdiff_t{peers_per_address_max} &&
+        !newcomer.is_loopback())
+        return false;
+    if (handshakes.size() < handshakes_max) return true;
+    std::vector<choker::place> taken;
+    for (auto const& each : handshakes)
+        taken.push_back({.id = each.number, .network = share_holder_of(each.from), .since = each.since});
+    auto const leaving = choker::gives_way(taken, share_holder_of(newcomer));
+    if (!leaving) return false;
+    auto const at = std::ranges::find(handshakes, *leaving, &handshake::number);
+    at->with->close();
+    handshakes.erase(at);
+    return true;
 }
 
 /// Hears which torrent a stranger wants and hands it to that swarm.
-net::task<void> node_state::greet(std::unique_ptr<net::stream> stranger) {
+net::task<void> node_state::greet(std::unique_ptr<net::stream> stranger, std::uint32_t number) {
     struct counted {
         node_state& node;
-        ip_address who;
+        std::uint32_t number;
         ~counted() {
-            --node.handshakes;
-            if (--node.handshakes_of[who] == 0) node.handshakes_of.erase(who);
+            std::erase_if(node.handshakes, [this](auto const& each) { return each.number == number; });
         }
     };
-    counted const while_here{*this, stranger->remote().address.customer()};
+    counted const while_here{*this, number};
     std::array<std::byte, wire::handshake_length> hello;
     auto const heard =
         co_await net::with_deadline(outside.clock, outside.clock.now() + handshake_timeout, stranger->read_all(hello));
     if (!heard) co_return;
     auto const theirs = wire::parse_handshake(hello);
     if (!theirs) co_return;
-    if (auto const found = swarms.find(theirs.value().hash); found != swarms.end())
+    if (auto const found = swarms.find(theirs.value().hash); found != swarms.end()) {
         found->second->adopt(std::move(stranger), theirs.value());
+    } else if (auto const who = stranger->remote().address; has_room_for_unnamed(who)) {
+        unnamed_one const waiting{*this, who};
+        co_await outside.clock.sleep(naming_patience);
+    }
+}
+
+bool node_state::has_room_for_unnamed(ip_address const& who) const {
+    return unnamed.size() < unnamed_max &&
+           (who.is_loopback() || std::ranges::count(unnamed, who.customer()) < unnamed_per_address_max);
 }
 
 net::task<void> node_state::share_upload() {

@@ -66,6 +66,7 @@ peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wi
     : number(owner.node.sessions_so_far++),
       slot(at_slot),
       remote(stream->remote()),
+      network(share_holder_of(remote.address)),
       listens_at(at),
       id(theirs.id),
       outgoing(is_outgoing),
@@ -120,6 +121,16 @@ void peer_session::close(std::error_code why) {
     if (!why_) why_ = why;
     stream_->close();
     output_.notify();
+}
+
+choker::place peer_session::place(time_point now) const {
+    choker::place held;
+    held.id = number;
+    held.network = network;
+    held.is_useful = core.download_rate(now) + core.upload_rate(now) >= useful_rate;
+    held.moved = downloaded + uploaded;
+    held.since = connected_since;
+    return held;
 }
 
 net::task<std::error_code> peer_session::read() {

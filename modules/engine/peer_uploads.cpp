@@ -140,6 +140,7 @@ std::optional<choker::waiting_peer> peer_session::waiting() const {
     auto const& pieces = swarm_.content->pieces();
     choker::waiting_peer self;
     self.id = number;
+    self.network = network;
     self.progress = std::max(std::uint64_t{core.peer_pieces().count()} * pieces.piece_length(), uploaded);
     self.is_in_run =
         last_upload_.length > 0 && last_upload_.begin + last_upload_.length < pieces.piece_size(last_upload_.piece);

@@ -255,7 +255,7 @@ void swarm::block_arrived(peer_session& from, block_ref block, lent_buffer buffe
         spawn("write piece", write_piece(block.piece, *work));
         if (!fetches_.contains(to_number(block.piece))) tell(event::download_began{from.address(), block.piece});
     }
-    work->arrived.emplace_back(block, std::move(buffer));
+    work->arrived.push_back({block, std::move(buffer), from.identity()});
     if (!std::exchange(work->has_news, true)) work_with_news_.push_back(work.get());
 }
 }  // namespace shoal::engine

@@ -1,4 +1,5 @@
 module;
+#include <algorithm>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
@@ -60,6 +61,10 @@ private:
     store::block_buffer buffer_;
 };
 
+/// With whom this address shares places and turns: its network (the /24, of IPv6 the /48), on the local network itself.
+/// Loopback stands alone: what connects from there is this machine's own.
+choker::share_holder share_holder_of(ip_address const& address) noexcept;
+
 /// Everything that the transfers of one node share.
 struct node_state {
     node_state(net::environment outside, asio::any_io_executor home, node_settings settings);
@@ -72,6 +77,7 @@ struct node_state {
     std::uint16_t port = 0;
     store::block_pool receiving{receive_budget};
     store::block_pool sending{send_budget};
+    picker::block_prints prints;
     choker::rate_budget upload;
     choker::rate_budget download;
     choker::uplink uplink;        ///< Whose turn it is, where the upload is limited.
@@ -85,10 +91,18 @@ struct node_state {
     std::vector<std::unique_ptr<local_group>> local_groups;
     std::unordered_multimap<info_hash, announced*> announced_locally;
     std::error_code datagram_trouble;
-    std::size_t handshakes = 0;
-    std::map<ip_address, std::size_t> handshakes_of;  ///< By customer.
-    bool is_stopping = false;                         ///< No stranger is listened to any more.
-    bool is_starved = false;                          ///< Some session got no buffer: fill again when one comes back.
+    /// A stranger whose handshake is awaited; taken out when his place is given to somebody else.
+    struct handshake {
+        std::uint32_t number;
+        ip_address from;
+        net::stream* with;  // lives as long
+        time_point since;
+    };
+    std::vector<handshake> handshakes;
+    std::uint32_t handshakes_so_far = 0;
+    std::vector<ip_address> unnamed;  ///< By customer: who waits to be named, in vain where the torrent is not here.
+    bool is_stopping = false;         ///< No stranger is listened to any more.
+    bool is_starved = false;          ///< Some session got no buffer: fill again when one comes back.
     net::task_group tasks;
 
     time_point now() const { return outside.clock.now(); }
@@ -109,7 +123,20 @@ struct node_state {
     net::task<void> accept(std::unique_ptr<net::listener> at);
     /// A stranger has connected: hears whom it wants, or hangs up where too many are there.
     void welcome(std::unique_ptr<net::stream> stranger);
-    net::task<void> greet(std::unique_ptr<net::stream> stranger);
+    bool make_room_for_handshake(ip_address const& newcomer);
+    net::task<void> greet(std::unique_ptr<net::stream> stranger, std::uint32_t number);
+    bool has_room_for_unnamed(ip_address const& who) const;
+    /// Keeps somebody among `unnamed` while it lives.
+    struct unnamed_one {
+        unnamed_one(node_state& at, ip_address const& who) : node(at), customer(who.customer()) {
+            node.unnamed.push_back(customer);
+        }
+        unnamed_one(unnamed_one const&) = delete;
+        unnamed_one& operator=(unnamed_one const&) = delete;
+        ~unnamed_one() { node.unnamed.erase(std::ranges::find(node.unnamed, customer)); }
+        node_state& node;
+        ip_address const customer;
+    };
     /// Hands out the limited upload, block by block, to one session after another.
     net::task<void> share_upload();
     bool is_upload_limited() const noexcept { return settings.upload_limit != 0; }
@@ -140,6 +167,9 @@ public:
     net::task<std::error_code> run();
     /// Ends `run` with this reason.
     void close(std::error_code why);
+    bool is_closing() const noexcept { return static_cast<bool>(why_); }
+    /// As a place that somebody else may want.
+    choker::place place(time_point now) const;
 
     /// Asks for blocks up to the depth that the connection deserves.
     void fill();
@@ -153,6 +183,8 @@ public:
     void cancel_piece(piece_index piece);
     /// Where people know it to be: where it listens, or else where it connected from.
     endpoint address() const noexcept { return listens_at.port != 0 ? listens_at : remote; }
+    /// Who it is when it comes to bans.
+    picker::sender identity() const noexcept { return {remote.address.customer(), id}; }
     /// Tells who it is, unless that was told.
     void introduce();
     bool is_introduced() const noexcept { return is_introduced_; }
@@ -177,6 +209,7 @@ public:
     std::uint32_t const number;  ///< Of all sessions of the node, in order.
     picker::peer_slot const slot;
     endpoint const remote;
+    choker::share_holder const network;
     endpoint listens_at;  ///< Where others can reach it; port 0 while unknown.
     peer_id const id;
     bool const outgoing;
@@ -346,7 +379,12 @@ private:
     /// A piece whose blocks are arriving; its task writes them in batches.
     struct piece_work {
         explicit piece_work(asio::any_io_executor const& home) : ready(home) {}
-        std::vector<std::pair<block_ref, lent_buffer>> arrived;
+        struct arrival {
+            block_ref block;
+            lent_buffer buffer;
+            picker::sender by;
+        };
+        std::vector<arrival> arrived;
         net::signal ready;
         bool has_news = false;
     };
@@ -378,7 +416,8 @@ private:
     net::task<result<void>> check_pieces();
     net::task<void> check_on_pool(std::shared_ptr<check_state> state);
     net::task<void> write_piece(piece_index piece, piece_work& work);
-    net::task<void> write_batch(store::piece_writer& writer, std::span<store::block_data const> batch);
+    net::task<void> write_batch(store::piece_writer& writer, std::span<store::block_data const> batch,
+                                std::span<picker::received_block> received);
     net::task<void> keep_files();
     net::task<void> look_after_content();
     net::task<void> scrub();
@@ -391,8 +430,8 @@ private:
     void piece_lost(piece_index piece, std::error_code why);
     void piece_mended(piece_index piece);
     void sync_ended(std::error_code why);
-    void piece_verified(piece_index piece);
-    void piece_rejected(piece_index piece);
+    void piece_verified(piece_index piece, std::span<picker::received_block const> blocks);
+    void piece_rejected(piece_index piece, std::span<picker::received_block const> blocks);
     void fetch_again(piece_index piece);
     void storage_failed(std::error_code why);
     void storage_recovered();
@@ -418,8 +457,8 @@ private:
     net::task<std::error_code> run_session(std::unique_ptr<net::stream> stream, wire::handshake theirs,
                                            endpoint listens_at, bool outgoing);
     std::error_code refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing);
-    void blame(piece_index piece);
-    void ban(peer_session& peer);
+    std::vector<choker::place> places() const;
+    void ban(picker::sender const& who);
     bool is_banned(peer_id const& id, ip_address const& from) const;
 
     // By hand: swarm_by_hand.cpp.
@@ -469,9 +508,13 @@ private:
     std::vector<peer_session*> sessions_;  // by slot
     std::size_t session_count_ = 0, connecting_ = 0, answering_ = 0;
     peer_book known_;
-    std::map<ip_address, time_point> introduced_;               // where `members_only`: when they were last named
-    std::vector<ip_address> unnamed_;                           // who waits to be named
-    std::map<ip_address, std::unordered_set<peer_id>> banned_;  // by customer
+    std::map<ip_address, time_point> introduced_;  // where `members_only`: when they were last named
+    picker::blame blame_;
+    struct bans {
+        std::unordered_set<peer_id> ids;
+        time_point last{};
+    };
+    std::map<ip_address, bans> banned_;  // by customer
     std::vector<picker::peer_slot> also_asked_;
     bool needs_refill_ = false;
     std::map<std::uint32_t, fetch> fetches_;           // by piece

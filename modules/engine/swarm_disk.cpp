@@ -138,6 +138,7 @@ net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
     {
         auto const writer = store->begin(piece);
         std::vector<store::block_data> batch;
+        std::vector<picker::received_block> received(total);
         for (std::uint32_t written = 0; written < total;) {
             if (work.arrived.empty()) {
                 co_await work.ready.wait();
@@ -145,9 +146,11 @@ net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
             }
             auto const arrived = std::exchange(work.arrived, {});
             batch.clear();
-            for (auto const& [block, buffer] : arrived)
+            for (auto const& [block, buffer, by] : arrived) {
                 batch.push_back({block.begin, buffer.bytes().first(block.length), false});
-            co_await write_batch(*writer, batch);
+                received[block.begin / block_length].by = by;
+            }
+            co_await write_batch(*writer, batch, received);
             written += static_cast<std::uint32_t>(batch.size());
         }
         result<bool> right = false;
@@ -169,18 +172,24 @@ net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
         if (!right)
             fetch_again(piece);
         else if (right.value())
-            piece_verified(piece);
+            piece_verified(piece, received);
         else
-            piece_rejected(piece);
+            piece_rejected(piece, received);
     }
     settle();
 }
 
-/// Writes and hashes blocks on the pool; when the disk fails, again and again until it takes them.
-net::task<void> swarm::write_batch(store::piece_writer& writer, std::span<store::block_data const> batch) {
+/// Writes and hashes blocks on the pool; when the disk fails, again and again until it takes them. Their prints are
+/// taken while they are in the cache.
+net::task<void> swarm::write_batch(store::piece_writer& writer, std::span<store::block_data const> batch,
+                                   std::span<picker::received_block> received) {
     for (;;) {
         result<void> wrote = success();
-        co_await net::on_pool(node.outside.workers, [&] { wrote = writer.write(batch); });
+        co_await net::on_pool(node.outside.workers, [&] {
+            wrote = writer.write(batch);
+            if (!wrote) return;
+            for (auto const& each : batch) received[each.begin / block_length].print = node.prints.of(each.bytes);
+        });
         if (wrote) break;
         storage_failed(wrote.error());
         co_await node.outside.clock.sleep(storage_retry_after);
@@ -224,7 +233,8 @@ void swarm::count_missing_per_file() {
     }
 }
 
-void swarm::piece_verified(piece_index piece) {
+void swarm::piece_verified(piece_index piece, std::span<picker::received_block const> blocks) {
+    for (auto const& culprit : blame_.passed(piece, blocks)) ban(culprit);
     picker.set_have(piece);
     auto const& layout = content->content();
     auto const& pieces = content->pieces();
@@ -243,11 +253,11 @@ void swarm::piece_verified(piece_index piece) {
     }
 }
 
-void swarm::piece_rejected(piece_index piece) {
+void swarm::piece_rejected(piece_index piece, std::span<picker::received_block const> blocks) {
     ++failed_pieces_;
     wasted += content->pieces().piece_size(piece);
     tell(event::piece_rejected{piece});
-    blame(piece);
+    if (auto const culprit = blame_.failed(piece, blocks)) ban(*culprit);
     fetch_failed_hash(piece);
     fetch_again(piece);
 }

@@ -90,6 +90,7 @@ void swarm::hold_choke_round(time_point now) {
         auto const& core = session->core;
         choker::candidate each;
         each.id = picker::to_number(session->slot);
+        each.network = session->network;
         each.is_interested = core.peer_is_interested();
         each.is_upload_only = picker.is_seed(session->slot) || core.peer_extensions().upload_only.value_or(false);
         each.is_unchoked = !core.is_choking();
@@ -218,8 +219,12 @@ void swarm::use_uploaded(peer_session const& peer) {
 
 void swarm::connect_more(time_point now) {
     if (!is_running() || !is_automatic_) return;
-    try_more(known_, connecting_, now, [this](endpoint const& at) {
-        if (session_count_ + connecting_ >= options_.peers_max) return false;
+    auto const taken = places();
+    // When all places are taken, one try at a time goes on as long as some network has more than one: whoever has
+    // filled them is not to keep us from the others.
+    std::size_t const beyond = taken.size() >= options_.peers_max && choker::gives_way(taken, {}) ? 1 : 0;
+    try_more(known_, connecting_, now, [this, most = options_.peers_max + beyond, &taken](endpoint const& at) {
+        if (taken.size() + connecting_ >= most) return false;
         ++connecting_;
         spawn("connect " + at.to_string(), connect(at, nullptr));
         return true;
@@ -280,15 +285,8 @@ void swarm::adopt(std::unique_ptr<net::stream> stream, wire::handshake const& th
 /// may be the first to come.
 net::task<bool> swarm::is_let_in(ip_address who) {
     if (!options_.members_only || is_named(who)) co_return true;
-    auto const from_there = std::ranges::count(unnamed_, who.customer());
-    if (unnamed_.size() >= unnamed_max || (from_there >= unnamed_per_address_max && !who.is_loopback()))
-        co_return false;
-    struct waiting {
-        std::vector<ip_address>& all;
-        ip_address customer;
-        ~waiting() { all.erase(std::ranges::find(all, customer)); }
-    } const while_here{unnamed_, who.customer()};
-    unnamed_.push_back(who.customer());
+    if (!node.has_room_for_unnamed(who)) co_return false;
+    node_state::unnamed_one const waiting{node, who};
     co_return co_await comes_true([this, &who] { return is_named(who); }, node.now() + naming_patience);
 }
 
@@ -313,19 +311,21 @@ net::task<void> swarm::answer(std::unique_ptr<net::stream> stream, wire::handsha
     co_await run_session(std::move(stream), theirs, unknown, false);
 }
 
-/// By name and address, so that nobody gets another one banned; one that comes back under ever new names, by address.
+/// By name and address, so that nobody gets another one banned; one that comes back under ever new names, by address,
+/// for a while.
 bool swarm::is_banned(peer_id const& id, ip_address const& from) const {
     auto const there = banned_.find(from.customer());
     if (there == banned_.end()) return false;
-    return there->second.contains(id) || (there->second.size() >= banned_ids_max && !from.is_loopback());
+    auto const& [ids, last] = there->second;
+    return ids.contains(id) ||
+           (ids.size() >= banned_ids_max && node.now() - last < address_ban_lifetime && !from.is_loopback());
 }
 
-/// Why this peer is not talked to; no error when it is.
+/// Why this peer is not talked to. No error when it is: somebody else may have lost his place to it.
 std::error_code swarm::refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing) {
     if (contradicts_itself()) return error_;
     if (theirs.id == node.id) return errc::own_connection;
     if (is_banned(theirs.id, from)) return errc::banned;
-    if (session_count_ >= options_.peers_max) return errc::too_many_peers;
     std::size_t from_there = 0;
     for (auto* session : sessions_) {
         if (!session) continue;
@@ -339,7 +339,20 @@ std::error_code swarm::refusal(wire::handshake const& theirs, ip_address const& 
         session->close(errc::duplicate_peer);
     }
     if (from_there >= peers_per_address_max && !from.is_loopback()) return errc::too_many_peers;
+    auto const taken = places();
+    if (taken.size() < options_.peers_max) return {};
+    auto const leaving = choker::gives_way(taken, share_holder_of(from));
+    if (!leaving) return errc::too_many_peers;
+    session_numbered(*leaving)->close(errc::too_many_peers);
     return {};
+}
+
+/// All that are taken, but for those that are about to be left.
+std::vector<choker::place> swarm::places() const {
+    std::vector<choker::place> taken;
+    for (auto const* session : sessions_)
+        if (session && !session->is_closing()) taken.push_back(session->place(node.now()));
+    return taken;
 }
 
 net::task<std::error_code> swarm::run_session(std::unique_ptr<net::stream> stream, wire::handshake theirs,
@@ -368,21 +381,15 @@ net::task<std::error_code> swarm::run_session(std::unique_ptr<net::stream> strea
     co_return why;
 }
 
-/// Bans the one peer that sent all of a bad piece. When several did, or one of them has left, the picker asks one peer
-/// for all of it next, so that the next failure has one culprit and no honest peer is ever banned.
-void swarm::blame(piece_index piece) {
-    auto const sent = picker.contributors(piece);
-    if (sent.size() < content->pieces().block_count(piece)) return;
-    std::set<picker::peer_slot> senders;
-    for (auto const& each : sent) senders.insert(each.peer);
-    if (senders.size() != 1) return;
-    auto const slot = picker::to_number(*senders.begin());
-    if (slot < sessions_.size() && sessions_[slot]) ban(*sessions_[slot]);
-}
-
-void swarm::ban(peer_session& peer) {
-    banned_[peer.remote.address.customer()].insert(peer.id);
-    if (auto known = known_.find(peer.listens_at); known != known_.end()) known->second.is_banned = true;
-    peer.close(errc::banned);
+void swarm::ban(picker::sender const& who) {
+    auto& there = banned_[who.from];
+    if (!there.ids.insert(who.id).second) return;
+    there.last = node.now();
+    tell(event::peer_banned{who.from, who.id});
+    for (auto* session : sessions_) {
+        if (!session || session->identity() != who) continue;
+        if (auto known = known_.find(session->listens_at); known != known_.end()) known->second.is_banned = true;
+        session->close(errc::banned);
+    }
 }
 }  // namespace shoal::engine

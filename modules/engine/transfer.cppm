@@ -39,10 +39,15 @@ inline constexpr std::size_t known_peers_max = 3'000;
 /// Connections being opened at once by one transfer: keeps a flood of dead addresses cheap.
 inline constexpr std::size_t connecting_max = 30;
 /// Connections from one IPv4 address or IPv6 /64 to one transfer, and strangers from there in their handshake: a
-/// household behind one address, not an army (class C12).
+/// household behind one address, not an army (class C12). How networks share the places: `choker::gives_way`.
 inline constexpr std::size_t peers_per_address_max = 16;
-/// Peers of one address that were banned before all that come from there are.
+/// Peers of one address that were banned before nobody new is let in from there, for so long. A liar who comes back
+/// under ever new names is stopped; of his honest neighbours behind the same NAT those who are connected stay, and the
+/// others wait. An hour of that costs us three bad pieces.
 inline constexpr std::size_t banned_ids_max = 3;
+inline constexpr auto address_ban_lifetime = 1h;
+/// Bytes a second, both ways together, from which on a connection counts as useful: a block every sixteen seconds.
+inline constexpr double useful_rate = 1024;
 /// Strangers that may be in their handshake with the node at once.
 inline constexpr std::size_t handshakes_max = 200;
 /// A peer that comes while content is still being checked is kept waiting this long; TCP and BEP 3 allow 2 minutes.
@@ -61,7 +66,8 @@ inline constexpr auto introduction_patience = 2s;
 /// With `transfer_options::members_only`: who connects before we were told of him has this long to be named. A hub
 /// tells within half a second, and 4 ms more for each peer (docs/hub-protocol.md).
 inline constexpr auto naming_patience = 5s;
-/// And so many may wait for that at once.
+/// And so many may wait for that at once, in the whole node. Who asks for a torrent that is not here waits among them,
+/// so that the time until we hang up tells nobody what is here (class C13).
 inline constexpr std::size_t unnamed_max = 32;
 /// Of one address; loopback excepted.
 inline constexpr std::ptrdiff_t unnamed_per_address_max = 2;
@@ -227,6 +233,10 @@ struct peer_left {
     std::error_code why;
     endpoint at;  ///< As in `peer_introduced`.
 };
+struct peer_banned {     ///< It sent data that fails its hash. It may have left before that was found out.
+    ip_address address;  ///< Its `customer`.
+    peer_id id;
+};
 struct peer_introduced {  ///< A joined peer said where it listens, or will not; once for each.
     endpoint at;          ///< Where it listens; where it connected from when it does not say.
     endpoint remote;
@@ -265,9 +275,9 @@ struct dht_searched {   ///< The DHT was asked for peers.
 }  // namespace event
 using transfer_event =
     std::variant<event::checked, event::piece_verified, event::piece_decayed, event::piece_rejected, event::completed,
-                 event::failed, event::recovered, event::peer_joined, event::peer_left, event::peer_introduced,
-                 event::ping_received, event::download_began, event::upload_began, event::upload_finished,
-                 event::announced, event::announce_failed, event::dht_searched>;
+                 event::failed, event::recovered, event::peer_joined, event::peer_left, event::peer_banned,
+                 event::peer_introduced, event::ping_received, event::download_began, event::upload_began,
+                 event::upload_finished, event::announced, event::announce_failed, event::dht_searched>;
 /// Called on the home executor; must not block and must not destroy the transfer.
 using transfer_observer = std::function<void(transfer_event const&)>;
 }  // namespace shoal::engine

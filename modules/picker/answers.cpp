@@ -58,16 +58,4 @@ block_ref picker::block_at(std::uint32_t piece, std::uint32_t block) const noexc
     auto const begin = block * block_length;
     return {piece_index{piece}, begin, std::min(block_length, piece_size(piece_index{piece}) - begin)};
 }
-
-std::vector<contribution> picker::contributors(piece_index piece) const {
-    std::vector<contribution> sent;
-    if (to_number(piece) >= piece_count_) return sent;
-    auto const* const begun = progress_of(to_number(piece));
-    for (std::uint32_t block = 0; begun != nullptr && block < begun->block_count(); ++block) {
-        if (begun->sender(block) != no_peer) {
-            sent.push_back({begun->sender(block), block_at(to_number(piece), block)});
-        }
-    }
-    return sent;
-}
 }  // namespace shoal::picker

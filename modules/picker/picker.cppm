@@ -8,7 +8,8 @@ module;
 #include <vector>
 
 export module shoal.picker;
-import shoal.core; // piece_index, block_ref, bitfield, time_point
+export import :blame;  // who sent wrong blocks
+import shoal.core;     // piece_index, block_ref, bitfield, time_point
 
 export namespace shoal::picker {
 /// A connected peer, as the caller numbers them: small, dense, reused after `remove_peer`.
@@ -30,12 +31,6 @@ struct picker_settings {
     std::uint64_t total_size = 0;    ///< Bytes.
     std::uint64_t seed = 0;          ///< For the choice among equals; differs from peer to peer, or all ask the same.
     order policy = order::rarest_first;
-};
-
-/// Who sent a block.
-struct contribution {
-    peer_slot peer = no_peer;
-    block_ref block;
 };
 
 /// Slots above this are ignored: a torrent has far fewer connections, and the table of peers is dense.
@@ -113,8 +108,7 @@ private:
     std::vector<std::uint64_t> listed_;
 };
 
-/// The blocks of one piece that was begun: which are free, of whom the others were asked, who sent those that are
-/// there.
+/// The blocks of one piece that was begun: which are free, of whom the others were asked, which are there.
 class piece_progress {
 public:
     piece_progress(std::uint32_t piece, std::uint32_t block_count);
@@ -136,7 +130,6 @@ public:
     }
     bool is_asked(std::uint32_t block, peer_slot peer) const noexcept;
     bool is_received(std::uint32_t block) const noexcept { return blocks_[block].is_received; }
-    peer_slot sender(std::uint32_t block) const noexcept { return blocks_[block].sender; }
 
     /// Asks `peer` for the first free block and says which it is; there must be one.
     std::uint32_t ask_next(peer_slot peer) noexcept;
@@ -146,8 +139,8 @@ public:
     bool give_back(std::uint32_t block, peer_slot peer) noexcept;
     /// The block is there, outstanding to nobody any more. Appends the askers other than `peer` to `also_asked`.
     void receive(std::uint32_t block, peer_slot peer, std::vector<peer_slot>& also_asked);
-    /// Gives back all that is outstanding to `peer` and forgets it as sender; says how many were outstanding.
-    std::uint32_t forget(peer_slot peer) noexcept;
+    /// Gives back all that is outstanding to `peer`; says how many blocks.
+    std::uint32_t give_back_all(peer_slot peer) noexcept;
 
     /// How many peers were last given a block of this piece and are still at it.
     std::uint32_t peers_at_it = 0;
@@ -159,7 +152,6 @@ public:
 private:
     struct block_state {
         std::array<peer_slot, end_game_copies> askers{no_peer, no_peer, no_peer};
-        peer_slot sender = no_peer;
         std::uint8_t asker_count = 0;
         bool is_received = false;
     };
@@ -191,7 +183,7 @@ public:
     /// Unwanted pieces are not picked; blocks of them that are outstanding may still arrive.
     void set_wanted(piece_index piece, bool is_wanted);
     /// Its hash was wrong: all its blocks will be asked again, this time of one peer where possible, so that the next
-    /// failure has one culprit. Ask for `contributors` before. Also takes back a piece that was had (lost on disk).
+    /// failure has one culprit (see `blame`). Also takes back a piece that was had (lost on disk).
     void piece_failed(piece_index piece);
     /// Before all other pieces, soonest first. Forgotten when the piece is had.
     void set_deadline(piece_index piece, time_point at);
@@ -211,7 +203,7 @@ public:
 
     /// It has nothing yet. A slot that is in use is removed first.
     void add_peer(peer_slot peer);
-    /// What is outstanding to it is free again, and what it sent of unfinished pieces is nobody's contribution.
+    /// What is outstanding to it is free again; what it sent is kept.
     void remove_peer(peer_slot peer);
     void peer_has(peer_slot peer, piece_index piece);
     /// Replaces all that it has (bitfield, have all, have none). Ignored unless `pieces` has one bit a piece.
@@ -269,9 +261,6 @@ public:
     void release(piece_index piece);
     /// While set, nothing but reserved pieces is asked for.
     void set_reserved_only(bool is_set) noexcept { reserved_only_ = is_set; }
-
-    /// Who sent which block of a piece that is begun, in block order. Blocks of peers that were removed are left out.
-    std::vector<contribution> contributors(piece_index piece) const;
 
 private:
     struct peer_state {

@@ -48,16 +48,14 @@ void piece_progress::receive(std::uint32_t block, peer_slot peer, std::vector<pe
     auto& state = blocks_[block];
     if (state.asker_count == 0) --free_count_;
     asked_count_ -= state.asker_count;
-    state = {.sender = peer, .is_received = true};
+    state = {.is_received = true};
     ++received_count_;
 }
 
-std::uint32_t piece_progress::forget(peer_slot peer) noexcept {
+std::uint32_t piece_progress::give_back_all(peer_slot peer) noexcept {
     std::uint32_t given_back = 0;
-    for (std::uint32_t block = 0; block < block_count(); ++block) {
-        if (blocks_[block].sender == peer) blocks_[block].sender = no_peer;
+    for (std::uint32_t block = 0; block < block_count(); ++block)
         if (give_back(block, peer)) ++given_back;
-    }
     return given_back;
 }
 

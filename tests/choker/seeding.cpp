@@ -88,3 +88,41 @@ TEST_CASE("peers that hold slots and take nothing give way to those that want so
     }
     CHECK(served == 20);
 }
+
+TEST_CASE("an address with many sessions gets no more of a seed than one with one", "[choker]") {
+    choker_t choker{{.slots = 4, .seed = 5}};
+    std::vector<candidate> all(28);
+    for (std::uint32_t i = 0; i < 28; ++i)
+        all[i] = {.id = i,
+                  .network = ip_address::v4({198, 51, static_cast<std::uint8_t>(i < 16 ? 0 : i), 0}),
+                  .is_interested = true};
+    serve(choker, all, 65, 4'000'000);
+    std::uint64_t honest = 0, thieves = 0;
+    for (auto const& peer : all) (peer.id < 16 ? thieves : honest) += peer.uploaded_total;
+    CHECK(static_cast<double>(thieves) <= 1.1 * static_cast<double>(honest) / 12);
+    CHECK(static_cast<double>(thieves) >= 0.9 * static_cast<double>(honest) / 12);
+}
+
+TEST_CASE("those of one address get the slots that nobody else wants", "[choker]") {
+    choker_t choker{{.slots = 4, .seed = 5}};
+    std::vector<candidate> all(8);
+    for (std::uint32_t i = 0; i < 8; ++i)
+        all[i] = {.id = i,
+                  .network = ip_address::v4({198, 51, static_cast<std::uint8_t>(i < 7 ? 0 : 1), 0}),
+                  .is_interested = true};
+    auto const served = choker.round(all, true, 0, start);
+    CHECK(served.size() == 4);
+    CHECK(std::ranges::find(served, 7u) != served.end());
+}
+
+TEST_CASE("while it leeches, a peer is served for what it gives, whoever shares its address", "[choker]") {
+    choker_t choker{{.slots = 4, .seed = 5}};
+    std::vector<candidate> all(8);
+    for (std::uint32_t i = 0; i < 8; ++i)
+        all[i] = {.id = i,
+                  .network = ip_address::v4({198, 51, static_cast<std::uint8_t>(i < 4 ? 0 : i), 0}),
+                  .is_interested = true,
+                  .download_rate = i < 4 ? 1000u : 10u};
+    auto const served = choker.round(all, false, 0, start);
+    CHECK(std::ranges::count_if(served, [](auto id) { return id < 4; }) >= 3);
+}

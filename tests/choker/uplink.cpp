@@ -5,8 +5,10 @@
 #include <vector>
 
 import shoal.choker;
+import shoal.core;
 
 using namespace shoal::choker;
+using shoal::ip_address;
 
 namespace {
 constexpr std::size_t block = 16 * 1024;
@@ -80,4 +82,21 @@ TEST_CASE("a seed serves in turn, whatever the peers say they have", "[choker]")
     std::vector<std::uint32_t> served;
     for (int i = 0; i < 6; ++i) served.push_back(*line.next(waiting, true));
     CHECK(served == std::vector<std::uint32_t>{1, 2, 3, 1, 2, 3});
+}
+
+TEST_CASE("a seed's uplink goes round by networks, and in each to the one that has least", "[choker]") {
+    uplink line;
+    std::vector<waiting_peer> waiting;
+    for (std::uint32_t i = 0; i < 10; ++i)
+        waiting.push_back({.id = i, .network = ip_address::v4({198, 51, static_cast<std::uint8_t>(i < 8 ? 0 : i), 0})});
+    waiting.push_back({.id = 10});  // alone
+    std::vector<std::uint64_t> got(waiting.size());
+    for (int i = 0; i < 320; ++i) {
+        auto const next = *line.next(waiting, true);
+        waiting[next].progress += block;
+        ++got[next];
+        line.sent(block);
+    }
+    for (std::size_t i = 0; i < 8; ++i) CHECK(got[i] == 10);
+    for (std::size_t i = 8; i < 11; ++i) CHECK(got[i] == 80);
 }

@@ -20,190 +20,13 @@
 #include <variant>
 #include <vector>
 
-import shoal.announce;
-import shoal.asio;
-import shoal.core;
-import shoal.engine;
-import shoal.metainfo;
-import shoal.net;
-import shoal.store;
-import shoal.testing;
-import shoal.wire;
+#include "world.hpp"
 
-using namespace shoal;
-using namespace std::chrono_literals;
+import shoal.announce;
+
+using namespace simulated_world;
 
 namespace {
-constexpr std::uint16_t port = 6881;
-
-/// A peer that has everything and does what the test says, over one connection that was made to it.
-class stranger {
-public:
-    stranger(net::environment& outside, testing::content const& content) : outside_(outside), content_(content) {}
-
-    /// Connects for its part: it has nothing, and is interested.
-    net::task<void> greet(std::unique_ptr<net::stream> stream, info_hash const& hash, char mark = 'g') {
-        stream_ = std::move(stream);
-        wire::handshake ours;
-        ours.hash = hash;
-        ours.id.bytes.fill(static_cast<std::byte>(mark));
-        ours.extensions = false;
-        auto const hello = wire::encode(ours);
-        (void)co_await stream_->write_all(hello);
-        std::array<std::byte, wire::handshake_length> reply;
-        (void)co_await stream_->read_all(reply);
-        begin(true);
-        core->send_bitfield(bitfield(content_.torrent->pieces().piece_count()));
-        core->interested();
-        co_await send();
-    }
-    /// Shakes hands, says what it has, and gives leave to ask.
-    net::task<void> meet(net::listener& at, bitfield pieces, char mark = 's', bool fast = true) {
-        stream_ = (co_await at.accept()).value();
-        std::array<std::byte, wire::handshake_length> hello;
-        (void)co_await stream_->read_all(hello);
-        auto ours = wire::parse_handshake(hello).value();
-        ours.id.bytes.fill(static_cast<std::byte>(mark));
-        ours.fast = fast;
-        ours.extensions = false;
-        auto const reply = wire::encode(ours);
-        (void)co_await stream_->write_all(reply);
-        begin(fast);
-        core->send_bitfield(pieces);
-        core->unchoke();
-        co_await send();
-    }
-    /// Reads once and keeps what it is asked for; false when the connection is over.
-    net::task<bool> hear() {
-        byte_vector inbox(block_length);
-        auto const got = co_await stream_->read_some(mutable_byte_view{inbox});
-        if (!got || !core->receive(byte_view{inbox}.first(got.value()), outside_.clock.now())) co_return false;
-        while (auto const happened = core->next_event()) {
-            if (std::holds_alternative<wire::event::interested>(*happened)) core->unchoke();
-            if (std::holds_alternative<wire::event::not_interested>(*happened)) core->choke();
-            if (std::holds_alternative<wire::event::rejected>(*happened)) ++rejected;
-        }
-        while (auto const block = core->next_upload()) asked.push_back(*block);
-        co_return true;
-    }
-    /// Sends the block that was asked for first, wrong where it lies.
-    net::task<void> answer() {
-        static byte_vector const wrong(block_length);
-        auto const right = content_.block(asked.front());
-        core->send_block(asked.front(), is_liar ? byte_view{wrong}.first(right.size()) : right);
-        asked.pop_front();
-        co_await send();
-    }
-    /// Answers all that is asked, until the connection ends.
-    net::task<void> serve() {
-        do {
-            while (!asked.empty()) co_await answer();
-            co_await send();
-        } while (co_await hear());
-    }
-    net::task<void> send() {
-        std::array<byte_view, 8> runs;
-        while (auto const count = core->unsent(runs)) {
-            auto const wrote = co_await stream_->write_some(std::span<byte_view const>{runs}.first(count));
-            if (!wrote) co_return;
-            core->sent(wrote.value(), outside_.clock.now());
-        }
-    }
-    net::task<void> send(byte_view bytes) { (void)co_await stream_->write_all(bytes); }
-    /// A block as it stands on the wire.
-    byte_vector message_of(block_ref const& block) const {
-        byte_vector out;
-        byte_writer{out}
-            .be(9 + block.length)
-            .be(std::uint8_t{7})
-            .be(to_number(block.piece))
-            .be(block.begin)
-            .bytes(content_.block(block));
-        return out;
-    }
-    void leave() { stream_->close(); }
-
-    std::deque<block_ref> asked;
-    std::size_t rejected = 0;
-    bool is_liar = false;
-    std::optional<wire::connection> core;
-
-private:
-    void begin(bool fast) {
-        wire::settings settings;
-        settings.piece_length = content_.torrent->pieces().piece_length();
-        settings.total_size = content_.torrent->pieces().total_size();
-        settings.fast = fast;
-        core.emplace(settings, outside_.clock.now());
-    }
-
-    net::environment& outside_;
-    testing::content const& content_;
-    std::unique_ptr<net::stream> stream_;
-};
-
-/// Our node on host 0 of a simulated world, and strangers on the others.
-class world {
-public:
-    explicit world(testing::content const& what) : content(what), sim(7) {
-        sim.host(0);
-        sim.host(1);
-    }
-    ~world() { end(); }
-    /// Stops the node.
-    void end() {
-        if (node) sim.run_to_end(node->stop(), 1min);
-        transfer.reset();
-        node.reset();
-    }
-    endpoint at(std::size_t host) { return {sim.address_of(host), port}; }
-    /// Starts a node that fetches the content, or has it already where `disk` holds it.
-    void start(std::vector<endpoint> peers, engine::node_settings settings = {}) {
-        start_in(sim.host(0), std::move(peers), std::move(settings));
-    }
-    void start_in(net::environment outside, std::vector<endpoint> peers, engine::node_settings settings) {
-        node = std::make_unique<engine::node>(outside, sim.executor(), std::move(settings));
-        REQUIRE(node->listen(at(0)));
-        engine::transfer_options options;
-        options.files = std::make_shared<store::simulated_files>(disk);
-        options.storage.writable = is_writable;
-        options.connect = std::move(peers);
-        options.trackers = trackers;
-        options.on_event = [this](engine::transfer_event const& what) { events.push_back(what); };
-        transfer = node->add(content.torrent, std::move(options)).value();
-    }
-    /// Runs a stranger's part on a host.
-    void play(std::size_t host, std::function<net::task<void>(net::listener&, stranger&)> part) {
-        sim.host(host);
-        sim.spawn("stranger", perform(host, std::move(part)));
-    }
-    bool left_with(std::error_code why) const {
-        for (auto const& each : events)
-            if (auto const* left = std::get_if<engine::event::peer_left>(&each); left && left->why == why) return true;
-        return false;
-    }
-    bitfield everything() const { return bitfield(content.torrent->pieces().piece_count(), true); }
-    bool completes(duration within) {
-        return sim.run_until([this] { return transfer->status().bytes_left == 0; }, within);
-    }
-
-    testing::content const& content;
-    std::shared_ptr<store::simulated_disk> disk = std::make_shared<store::simulated_disk>(1);
-    std::vector<engine::transfer_event> events;
-    bool is_writable = true;
-    std::vector<std::string> trackers;
-    std::unique_ptr<engine::node> node;
-    std::shared_ptr<engine::transfer> transfer;
-    testing::simulation sim;  // ends first: its tasks use all the above
-
-private:
-    net::task<void> perform(std::size_t on, std::function<net::task<void>(net::listener&, stranger&)> part) {
-        auto const listener = sim.host(on).network.listen(at(on)).value();
-        stranger self{sim.host(on), content};
-        co_await part(*listener, self);
-    }
-};
-
 /// A network whose connections run out of memory at the tenth read.
 class brittle_network final : public net::network {
 public:
@@ -244,31 +67,38 @@ private:
     };
     net::network& inner_;
 };
-
-testing::content content_of(std::size_t bytes) {
-    return testing::make_content({{"one", bytes}}, {.format = metainfo::format::v1});
-}
 }  // namespace
 
 TEST_CASE("a block that is half here when its peer is snubbed goes to no buffer of somebody else", "[simulation]") {
-    auto const content = content_of(6'000'000);
+    auto const content = content_of(30'000'000);
     world here{content};
+    // A steady rate over a long way: the node asks for what is under way, and as much again.
+    here.sim.host(1);
+    here.sim.connect_by(1, {.latency = 100ms});
     bool was_late = false;
+    auto const listen = [](stranger& to) -> net::task<void> {
+        while (co_await to.hear()) {}
+    };
     here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        auto& clock = here.sim.host(1).clock;
         co_await self.meet(at, here.everything());
+        here.sim.spawn("listen", listen(self));
         while (self.asked.size() < 60) {
-            if (!co_await self.hear()) co_return;
             if (!self.asked.empty()) co_await self.answer();
+            co_await clock.sleep(2ms);
         }
         // Out of order: none of the blocks that a read aims at by the order of the requests.
         auto const late = self.asked[50];
         self.asked.erase(self.asked.begin() + 50);
         auto const bytes = self.message_of(late);
         co_await self.send(byte_view{bytes}.first(bytes.size() / 2));
-        co_await here.sim.host(1).clock.sleep(40s);  // longer than `snub_after`
+        co_await clock.sleep(40s);  // longer than `snub_after`
         co_await self.send(byte_view{bytes}.subspan(bytes.size() / 2));
         was_late = true;
-        co_await self.serve();
+        for (;;) {
+            while (!self.asked.empty()) co_await self.answer();
+            co_await clock.sleep(2ms);
+        }
     });
     here.start({here.at(1)});
     CHECK(here.completes(5min));
@@ -410,15 +240,8 @@ TEST_CASE("sixteen peers that are interested and ask nothing keep nobody from a 
     here.sim.run_for(5s);
     REQUIRE(here.transfer->status().peers == 16);
     here.sim.connect_by(1, {.download = 100'000});  // it needs its slot for more than one round
-    engine::node honest{here.sim.host(1), here.sim.executor(), {}};
-    engine::transfer_options options;
-    auto const disk = std::make_shared<store::simulated_disk>(2);
-    options.files = std::make_shared<store::simulated_files>(disk);
-    options.connect = {here.at(0)};
-    auto const fetched = honest.add(content.torrent, std::move(options)).value();
-    CHECK(here.sim.run_until([&] { return fetched->status().state == engine::transfer_state::seeding; }, 90s));
-    CHECK(disk->content("0") == content.files[0]);
-    CHECK(here.sim.run_to_end(honest.stop(), 10s));
+    leecher const honest{here, 1, {here.at(0)}};
+    CHECK(here.sim.run_until([&] { return honest.is_complete(); }, 90s));
 }
 
 TEST_CASE("a small torrent need not wait until a large one is checked", "[simulation]") {
@@ -520,6 +343,79 @@ TEST_CASE("a peer is neither banned nor pushed out by somebody elsewhere who tak
     });
     here.transfer->connect({here.at(4)});
     CHECK(here.completes(1min));
+    here.end();
+}
+
+TEST_CASE("an address of three liars is let in no more for an hour, and whoever is there stays", "[simulation]") {
+    auto const content = content_of(2'000'000);
+    world here{content};
+    here.start({});
+    here.sim.run_for(1s);
+    // All behind one NAT.
+    auto const visit = [](world& in, std::uint32_t mark, bool lies, bitfield pieces, bool& left) -> net::task<void> {
+        stranger self{in.sim.host(1), in.content};
+        self.is_liar = lies;
+        auto stream = (co_await in.sim.host(1).network.connect(in.at(0), std::nullopt)).value();
+        co_await self.greet(std::move(stream), in.content.torrent->swarm_hash(), mark, std::move(pieces));
+        co_await self.serve();
+        left = true;
+    };
+    auto const banned = [&] {
+        return std::ranges::count_if(
+            here.events, [](auto const& each) { return std::holds_alternative<engine::event::peer_banned>(each); });
+    };
+    std::array<bool, 6> left{};
+    here.sim.spawn("neighbour", visit(here, 100, false, {}, left[0]));
+    for (std::uint32_t i = 1; i <= 3; ++i) {
+        here.sim.spawn("liar", visit(here, i, true, here.everything(), left[i]));
+        REQUIRE(here.sim.run_until([&] { return left[i]; }, 1min));
+        CHECK(banned() == i);
+    }
+    here.sim.spawn("newcomer", visit(here, 101, false, here.everything(), left[4]));
+    here.sim.run_for(30s);
+    CHECK(left[4]);
+    CHECK_FALSE(left[0]);
+    here.sim.run_for(engine::address_ban_lifetime);
+    here.sim.spawn("later", visit(here, 101, false, here.everything(), left[5]));
+    CHECK(here.completes(1min));
+    here.end();
+}
+
+TEST_CASE("the time until we hang up tells nobody which torrents are here", "[simulation]") {
+    auto const content = content_of(100'000);
+    auto const removed = testing::make_content({{"removed", 100'000}}, {.format = metainfo::format::v1, .seed = 2});
+    auto const unknown = testing::make_content({{"unknown", 100'000}}, {.format = metainfo::format::v1, .seed = 3});
+    world here{content};
+    here.is_for_members = true;
+    here.start({});
+    engine::transfer_options options;
+    options.files = std::make_shared<store::simulated_files>(std::make_shared<store::simulated_disk>(3));
+    auto const gone = here.node->add(removed.torrent, std::move(options)).value();
+    here.sim.run_for(1s);
+    REQUIRE(here.sim.run_to_end(gone->stop(), 10s));
+    // Two of an address are kept waiting, others are not.
+    auto const times = [&here](info_hash const& hash, std::size_t host) {
+        std::vector<duration> taken;
+        auto const ask = [](world& in, info_hash what, std::size_t from,
+                            std::vector<duration>& all) -> net::task<void> {
+            auto& outside = in.sim.host(from);
+            auto const began = outside.clock.now();
+            auto stream = (co_await outside.network.connect(in.at(0), std::nullopt)).value();
+            wire::handshake hello;
+            hello.hash = what;
+            (void)co_await stream->write_all(wire::encode(hello));
+            std::array<std::byte, 1> answer;
+            CHECK_FALSE(co_await stream->read_all(answer));
+            all.push_back(outside.clock.now() - began);
+        };
+        for (int i = 0; i < 3; ++i) here.sim.spawn("ask", ask(here, hash, host, taken));
+        here.sim.run_for(20s);
+        return taken;
+    };
+    auto const of_unknown = times(unknown.torrent->swarm_hash(), 1);
+    REQUIRE(of_unknown.size() == 3);
+    CHECK(times(content.torrent->swarm_hash(), 2) == of_unknown);
+    CHECK(times(removed.torrent->swarm_hash(), 3) == of_unknown);
     here.end();
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <coroutine>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -49,13 +51,14 @@ private:
     std::mt19937_64 random_;
 };
 
-testing::content draw_content(chance& draw, std::uint64_t seed) {
+testing::content draw_content(chance& draw, std::uint64_t seed, troubles with) {
     testing::content_settings settings;
-    settings.piece_length = draw.one_in(2) ? 16 * 1024 : 32 * 1024;
-    settings.format = draw.one_in(3) ? metainfo::format::v1 : metainfo::format::hybrid;
+    // One who sent only a part of a wrong piece is to be found out: such pieces have several blocks.
+    settings.piece_length = (with.poison ? 4u : 1u) * (draw.one_in(2) ? 16 * 1024 : 32 * 1024);
+    settings.format = draw.one_in(with.poison ? 2 : 3) ? metainfo::format::v1 : metainfo::format::hybrid;
     settings.seed = seed;
     std::vector<std::pair<std::string, std::size_t>> files{{"empty", 0}};
-    auto left = draw.between(20, 60) * settings.piece_length - draw.between(0, 5000);
+    auto left = draw.between(20, with.poison ? 30 : 60) * settings.piece_length - draw.between(0, 5000);
     for (int i = 0; left > 0; ++i) {
         auto const size = i == 5 ? left : std::min(left, draw.between(1, left));
         files.emplace_back("folder/" + std::to_string(i), size);
@@ -74,12 +77,31 @@ struct peer {
     std::vector<endpoint> knows;
     bool is_complete = false;
     bool is_changing = false;  // it is stopping, to start again
+    std::set<ip_address> took_wrong_of, banned;
+};
+
+/// Files that tell of all that is written to them.
+class watched_files final : public store::simulated_files {
+public:
+    using observer = std::function<void(store::file_number, std::uint64_t offset, byte_view bytes)>;
+    watched_files(std::shared_ptr<store::simulated_disk> disk, observer on_write)
+        : simulated_files(std::move(disk)), on_write_(std::move(on_write)) {}
+    result<void> write(store::file_number file, std::uint64_t offset, std::span<byte_view const> buffers) override {
+        for (auto at = offset; auto const& each : buffers) {
+            on_write_(file, at, each);
+            at += each.size();
+        }
+        return simulated_files::write(file, offset, buffers);
+    }
+
+private:
+    observer on_write_;
 };
 
 class swarm {
 public:
     swarm(std::uint64_t seed, troubles with)
-        : draw_(seed), with_(with), content_(draw_content(draw_, seed)), sim_(seed) {
+        : draw_(seed), with_(with), content_(draw_content(draw_, seed, with)), sim_(seed) {
         draw_peers(seed);
         draw_links();
         draw_faults();
@@ -94,6 +116,7 @@ public:
         result.seconds = std::chrono::duration<double>(sim_.now() - began).count();
         if (!done) complain("not done in time: " + progress());
         for (auto const& each : peers_) check_content(each);
+        for (auto const& each : peers_) check_bans(each, result);
         is_over_ = true;
         bool stopped = false;
         sim_.spawn("stop", stop_all(stopped));
@@ -112,8 +135,10 @@ public:
 
 private:
     void draw_peers(std::uint64_t seed) {
-        auto const count = 2 + std::min(draw_.between(0, 18), draw_.between(0, 18));
-        auto const liars = with_.corrupt_blocks ? draw_.between(1, 2) : 0;
+        auto const count =
+            with_.poison ? draw_.between(4, 9) : 2 + std::min(draw_.between(0, 18), draw_.between(0, 18));
+        auto const liars = with_.poison ? (3 * count + 3) / 7 : with_.corrupt_blocks ? draw_.between(1, 2) : 0;
+        bool const all_lie_seldom = draw_.one_in(2);
         auto const silent = with_.slow_peers ? draw_.between(0, 1) : 0;
         peers_.resize(count);
         for (std::size_t i = 0; i < count; ++i) {
@@ -135,6 +160,10 @@ private:
             testing::lie how;
             how.seed = seed * 10 + i;
             how.one_in = i < liars ? static_cast<std::uint32_t>(draw_.between(1, 10)) : 0;
+            if (with_.poison && i < liars) draw_lie(how, all_lie_seldom);
+            how.difference = static_cast<std::byte>(i + 1);
+            how.on_lie = [this, liar = at(host).address](endpoint const& to) { lied_to_.emplace(liar, to.address); };
+            liars_.push_back(at(host).address);
             auto listener = sim_.host(host).network.listen(at(host)).value();
             sim_.spawn("liar", testing::serve_lies(sim_.host(host), std::move(listener), content_, how));
             for (std::size_t k = 1; k < count; ++k)
@@ -147,6 +176,17 @@ private:
         if (way_ == way::told) return;
         for (auto& each : peers_)
             std::erase_if(each.knows, [this](endpoint const& who) { return !dishonest_.contains(who.address); });
+    }
+
+    /// One block in a hundred, or about the same block of each piece, or much after a blameless beginning.
+    void draw_lie(testing::lie& how, bool seldom) {
+        how.one_in = 100;
+        how.leaves = draw_.one_in(4);
+        if (seldom) return;
+        using target = testing::lie::target;
+        how.about = std::array{target::any, target::one_of_each_piece, target::last_of_each_piece}[draw_.between(0, 2)];
+        how.one_in = how.about == target::any ? 2 : 1;
+        how.right_first = static_cast<std::uint32_t>(draw_.between(0, 30));
     }
 
     void draw_links() {
@@ -210,11 +250,15 @@ private:
             complain("a task failed: " + std::string{task});
         };
         auto& outside = sim_.host(who.host);
+        who.banned.clear();
         who.node = std::make_unique<engine::node>(outside, sim_.executor(), settings);
         if (!who.node->listen(at(who.host))) complain(name(who) + " cannot listen");
         engine::transfer_options options;
         options.storage.writable = !who.is_seeder;
-        options.files = std::make_shared<store::simulated_files>(who.disk);
+        options.files = std::make_shared<watched_files>(
+            who.disk, [this, &who](store::file_number file, std::uint64_t offset, byte_view bytes) {
+                look_for_lies(who, file, offset, bytes);
+            });
         options.connect = who.knows;
         options.on_event = [this, &who](engine::transfer_event const& what) { happened(who, what); };
         who.transfer = who.node->add(content_.torrent, std::move(options)).value();
@@ -228,15 +272,36 @@ private:
         }
         if (std::holds_alternative<event::piece_rejected>(what)) {
             ++rejected_pieces_;
-            if (!with_.corrupt_blocks) complain(name(who) + " rejected a piece although nobody lies");
+            if (!with_.corrupt_blocks && !with_.poison) complain(name(who) + " rejected a piece although nobody lies");
         }
         if (std::holds_alternative<event::completed>(what)) {
             who.is_complete = true;
             check_content(who);
         }
-        if (auto const* left = std::get_if<event::peer_left>(&what))
-            if (left->why == engine::errc::banned && !dishonest_.contains(left->remote.address))
-                complain(name(who) + " banned the honest " + left->remote.to_string());
+        if (auto const* banned = std::get_if<event::peer_banned>(&what)) {
+            who.banned.insert(banned->address);
+            if (!lied_to_.contains({banned->address, at(who.host).address}))
+                complain(name(who) + " banned " + banned->address.to_string() + ", who has not lied to it");
+        }
+        if (auto const* joined = std::get_if<event::peer_joined>(&what))
+            if (who.banned.contains(joined->remote.address))
+                complain(name(who) + " talks to one whom it has banned: " + joined->remote.to_string());
+    }
+
+    /// Each liar's blocks differ in its own way from what is right.
+    void look_for_lies(peer& who, store::file_number file, std::uint64_t offset, byte_view bytes) {
+        auto const right = byte_view{content_.files[file]}.subspan(offset, bytes.size());
+        if (equal(bytes, right)) return;
+        auto const [is, should_be] = std::ranges::mismatch(bytes, right);
+        who.took_wrong_of.insert(liars_.at(std::to_integer<std::size_t>(*is ^ *should_be) - 1));
+    }
+
+    void check_bans(peer const& who, outcome& result) {
+        result.bans += who.banned.size();
+        result.liars_taken_in_by += who.took_wrong_of.size();
+        if (!with_.poison) return;
+        for (auto const& liar : who.took_wrong_of)
+            if (!who.banned.contains(liar)) complain(name(who) + " has not banned the liar " + liar.to_string());
     }
 
     /// What the disk gives for a file, under either name.
@@ -333,6 +398,8 @@ private:
     bool has_utp_ = false;
     std::vector<peer> peers_;
     std::set<ip_address> dishonest_;
+    std::vector<ip_address> liars_;                        // in the order of how their blocks differ
+    std::set<std::pair<ip_address, ip_address>> lied_to_;  // by whom, and who
     std::size_t hosts_ = 0;
     std::string wrong_;
     std::uint64_t rejected_pieces_ = 0, resets_ = 0;

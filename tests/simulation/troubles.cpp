@@ -14,6 +14,8 @@ using simulated_swarm::troubles;
 namespace {
 constexpr std::uint64_t seeds_in_all = 200;
 constexpr std::uint64_t cases = 4;
+/// Of the test of poisoners, which takes them all; SHOAL_SEEDS=500 is what T-POISON asks for.
+constexpr std::uint64_t poison_seeds = 8;
 
 std::optional<std::uint64_t> from_environment(char const* name) {
     auto const* const text = std::getenv(name);
@@ -59,6 +61,24 @@ TEST_CASE("a swarm with peers that send wrong blocks completes, and no honest pe
 
 TEST_CASE("a swarm with failing disks and peers that start again completes, and every piece is right", "[simulation]") {
     run_all(3, {.lost_connections = true, .slow_peers = true, .corrupt_blocks = true, .failing_disks = true});
+}
+
+TEST_CASE("a swarm of which three in ten send single wrong blocks completes, and bans all of them and nobody else",
+          "[simulation]") {
+    std::uint64_t liars = 0, bans = 0, rejected = 0;
+    auto const last = from_environment("SHOAL_SEED");
+    auto const count = from_environment("SHOAL_SEEDS").value_or(poison_seeds);
+    for (auto seed = last.value_or(0); seed < last.value_or(count - 1) + 1; ++seed) {
+        INFO("run again with SHOAL_SEED=" << seed);
+        auto const came = simulated_swarm::run(seed, {.poison = true});
+        CHECK(came.wrong == "");
+        liars += came.liars_taken_in_by;
+        bans += came.bans;
+        rejected += came.rejected_pieces;
+    }
+    CHECK((last || liars > 0));
+    if (count > poison_seeds)
+        WARN(rejected << " pieces failed; wrong blocks were taken of " << liars << " liars, banned were " << bans);
 }
 
 TEST_CASE("different seeds are different runs", "[simulation]") {

@@ -6,6 +6,7 @@ module;
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
@@ -30,6 +31,20 @@ peer_id id_of(std::uint64_t seed) {
     return id;
 }
 
+bool may_lie_about(block_ref const& block, lie const& how, content const& of) {
+    auto const count = of.torrent->pieces().block_count(block.piece);
+    auto const number = block.begin / block_length;
+    switch (how.about) {
+        case lie::target::one_of_each_piece:
+            return number == (how.seed + to_number(block.piece)) % count;
+        case lie::target::last_of_each_piece:
+            return number + 1 == count;
+        case lie::target::any:
+            break;
+    }
+    return true;
+}
+
 net::task<void> converse(net::environment& outside, std::unique_ptr<net::stream> with, content const& of, lie how) {
     std::array<std::byte, wire::handshake_length> hello;
     if (!co_await with->read_all(hello)) co_return;
@@ -50,7 +65,8 @@ net::task<void> converse(net::environment& outside, std::unique_ptr<net::stream>
     core.send_bitfield(bitfield(of.torrent->pieces().piece_count(), true));
     std::mt19937_64 random{how.seed};
     std::deque<byte_vector> sending;
-    std::uint64_t sent = 0;
+    std::uint64_t sent = 0, asked = 0;
+    bool is_leaving = false;
     byte_vector inbox(block_length);
     for (;;) {
         std::array<byte_view, 8> runs;
@@ -60,15 +76,21 @@ net::task<void> converse(net::environment& outside, std::unique_ptr<net::stream>
             core.sent(wrote.value(), outside.clock.now());
         }
         for (; sent < core.blocks_sent(); ++sent) sending.pop_front();
+        if (is_leaving) co_return;
         auto const got = co_await with->read_some(mutable_byte_view{inbox});
         if (!got || !core.receive(byte_view{inbox}.first(got.value()), outside.clock.now())) co_return;
         while (auto const happened = core.next_event())
             if (std::holds_alternative<wire::event::interested>(*happened)) core.unchoke();
-        while (auto const block = core.next_upload()) {
+        while (auto const block = is_leaving ? std::optional<block_ref>{} : core.next_upload()) {
             if (how.one_in == 0) continue;
             auto const right = of.block(*block);
             auto& bytes = sending.emplace_back(right.begin(), right.end());
-            if (random() % how.one_in == 0) bytes[random() % bytes.size()] ^= std::byte{1};
+            bool const may_lie = asked++ >= how.right_first && may_lie_about(*block, how, of);
+            if (may_lie && random() % how.one_in == 0) {
+                bytes[random() % bytes.size()] ^= how.difference;
+                is_leaving = how.leaves;
+                if (how.on_lie) how.on_lie(with->remote());
+            }
             core.send_block(*block, bytes);
         }
     }
