@@ -12,6 +12,25 @@ module shoal.dht;
 import shoal.core;
 
 namespace shoal::dht {
+namespace {
+/// Counts, nearest first, the nodes that matter to a search: the nearest of all, where everybody looks, and the nearest
+/// of those whose id is that of their address. Who has few addresses can take all places of the first, having any ids
+/// that he likes, and hardly one of the second (class H3). Source: BEP 42, "enforcement".
+class nearest {
+public:
+    bool takes(contact const& who) {
+        bool const is_of_all = all_ < bucket_size;
+        bool const is_of_tied = tied_ < bucket_size && is_tied(who.id, who.at.address);
+        all_ += is_of_all;
+        tied_ += is_of_tied;
+        return is_of_all || is_of_tied;
+    }
+
+private:
+    std::size_t all_ = 0, tied_ = 0;
+};
+}  // namespace
+
 void search::add(contact const& who) {
     if (std::ranges::any_of(candidates_, [&](candidate const& each) { return each.who.at == who.at; })) return;
     bool const counts = !who.at.address.is_loopback();
@@ -35,14 +54,14 @@ void search::add(contact const& who) {
 
 std::optional<contact> search::next(time_point now) {
     if (queries_ >= search_queries_max) return std::nullopt;
-    std::size_t busy = 0, near = 0;
+    std::size_t busy = 0;
+    nearest near;
     for (auto const& each : candidates_)
         if (each.is == progress::asked && now - each.asked < query_slow_after) ++busy;
     if (busy >= search_width) return std::nullopt;
     for (auto& each : candidates_) {
         bool const is_slow = each.is == progress::asked && now - each.asked >= query_slow_after;
-        if (each.is == progress::failed || is_slow) continue;
-        if (near++ >= bucket_size) break;
+        if (each.is == progress::failed || is_slow || !near.takes(each.who)) continue;
         if (each.is != progress::fresh) continue;
         each.is = progress::asked;
         each.asked = now;
@@ -75,12 +94,11 @@ void search::silent(endpoint const& who) {
 }
 
 bool search::is_over() const {
-    std::size_t near = 0;
+    nearest near;
     for (auto const& each : candidates_) {
-        if (each.is == progress::failed) continue;
+        if (each.is == progress::failed || !near.takes(each.who)) continue;
         if (each.is == progress::asked) return false;
         if (each.is == progress::fresh && queries_ < search_queries_max) return false;
-        if (++near >= bucket_size) break;
     }
     return true;
 }
@@ -94,13 +112,11 @@ time_point search::deadline(time_point now) const {
 }
 
 std::vector<std::pair<contact, byte_vector>> search::storers() const {
-    std::vector<std::pair<contact, byte_vector>> nearest;
-    for (auto const& each : candidates_) {
-        if (!each.has_token) continue;
-        nearest.emplace_back(each.who, each.token);
-        if (nearest.size() >= bucket_size) break;
-    }
-    return nearest;
+    std::vector<std::pair<contact, byte_vector>> all;
+    nearest near;
+    for (auto const& each : candidates_)
+        if (each.has_token && near.takes(each.who)) all.emplace_back(each.who, each.token);
+    return all;
 }
 
 bool search::is_new(endpoint const& peer) {

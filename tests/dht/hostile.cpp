@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <map>
 #include <set>
@@ -259,6 +260,80 @@ TEST_CASE("a liar who names honest nodes under other ids leads no announce astra
     network.drain(asks, network.members.at(asks));
     network.run(30s);
     CHECK(network.found(asks, torrent(3)) == std::set{victim});
+}
+
+TEST_CASE("queries forged in the name of a node take nothing from it", "[dht]") {
+    dht_network network;
+    grow(network, 30, outside);
+    auto const own = outside(0), named = outside(4);
+    auto& node = *network.members.at(own).node;
+    auto const id = network.members.at(named).node->id();
+    dht::keyed_random random{{5, 6}};
+    for (int i = 0; i < 3'000; ++i) {
+        dht::query announce;
+        announce.what = dht::method::announce_peer;
+        announce.id = id;
+        announce.port = 80;
+        announce.token = byte_vector(8);
+        auto const lies = std::array{query_of(dht::method::get_peers, random.id(), random.id()), byte_vector(30),
+                                     dht::encode(as_bytes("aa"), announce)};
+        network.inject(named, own, lies[static_cast<std::size_t>(i) % lies.size()]);
+        if (i % 100 == 0) network.run(1s);
+    }
+    network.run(1min);
+    auto const asker = at("33.0.0.1:5");
+    node.receive(asker, query_of(dht::method::find_node, random.id(), id), network.now);
+    node.receive(named, query_of(dht::method::ping, id), network.now);
+    bool is_told_of = false, is_answered = false;
+    while (auto const out = node.next_datagram()) {
+        auto const read = dht::parse(out->bytes);
+        auto const* told = read ? std::get_if<dht::reply>(&read.value().content) : nullptr;
+        if (told && out->to == named) is_answered = true;
+        if (told && out->to == asker)
+            is_told_of = std::ranges::find(told->nodes, dht::contact{id, named}) != told->nodes.end();
+    }
+    CHECK(is_told_of);
+    CHECK(is_answered);
+}
+
+TEST_CASE("a search finds the peer among a thousand Sybils next to the torrent on ten addresses", "[dht]") {
+    dht_network network;
+    grow(network, 100, outside);
+    auto const target = dht::place_of(torrent(3));
+    auto const sybil = [&](std::uint32_t number) -> dht::contact {
+        auto id = target;
+        id.bytes[18] ^= static_cast<std::byte>(number >> 8);
+        id.bytes[19] ^= static_cast<std::byte>(number & 0xff);
+        return {id,
+                {ip_address::v4({66, 6, static_cast<std::uint8_t>(number % 10), 6}),
+                 static_cast<std::uint16_t>(1000 + number)}};
+    };
+    // They answer with each other, take every announce and know of no peer.
+    network.on_datagram = [&](endpoint const& from, endpoint const& to, byte_view bytes) {
+        if (to.address.bytes()[0] != std::byte{66}) return true;
+        auto const read = dht::parse(bytes);
+        auto const* asked = read ? std::get_if<dht::query>(&read.value().content) : nullptr;
+        if (!asked) return false;
+        auto const number = to.port - 1000u;
+        dht::reply told;
+        told.id = sybil(number).id;
+        told.token = byte_vector(4);
+        if (asked->what != dht::method::ping)
+            for (std::uint32_t i = 1; i <= 8; ++i) told.nodes.push_back(sybil((number + 131 * i) % 1000));
+        network.inject(to, from, dht::encode(read.value().transaction, told, from));
+        return false;
+    };
+    for (std::uint32_t i = 0; i < 1000; ++i)
+        network.inject(sybil(i).at, outside(i % 100), query_of(dht::method::find_node, sybil(i).id, target));
+    network.run(1min);
+    auto const gives = outside(7), asks = outside(40);
+    for (auto const& [who, announces] : std::array{std::pair{gives, true}, std::pair{asks, false}}) {
+        network.members.at(who).node->find(torrent(3), announces, network.now);
+        network.drain(who, network.members.at(who));
+        network.run(1min);
+        CHECK(network.ended(who, torrent(3)));
+    }
+    CHECK(network.found(asks, torrent(3)).contains(gives));
 }
 
 TEST_CASE("what is on our local network is not told to anybody outside", "[dht]") {
