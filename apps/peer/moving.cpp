@@ -111,6 +111,18 @@ bool is_for_members(std::vector<std::string> const& trackers) {
     return std::ranges::any_of(trackers, [](auto const& url) { return announce::passkey_of(url).has_value(); });
 }
 
+void tell(output& out, std::string const& name, engine::event::peer_joined const& joined) {
+    if (!out.json()) return;
+    out.event("peer", {{"name", name}, {"address", joined.remote.to_string()}, {"state", "joined"}});
+}
+
+void tell(output& out, std::string const& name, engine::event::peer_left const& left) {
+    if (!out.json()) return;
+    out.event(
+        "peer",
+        {{"name", name}, {"address", left.remote.to_string()}, {"state", "left"}, {"reason", left.why.message()}});
+}
+
 void tell(output& out, engine::event::announced const& answer) {
     auto const url = announce::without_secrets(answer.url);
     out.event("announce", {{"url", url}, {"peers", answer.peers}});
@@ -313,15 +325,9 @@ void mover::on_event(watched& which, engine::transfer_event const& happened) {
         out.note(name + ": the disk has lost some of piece " + std::to_string(to_number(decayed->piece)));
     } else if (auto const* joined = std::get_if<event::peer_joined>(&happened)) {
         which.was_reached = true;
-        if (out.json())
-            out.event("peer",
-                      {{"name", which.content->name()}, {"address", joined->remote.to_string()}, {"state", "joined"}});
+        tell(out, which.content->name(), *joined);
     } else if (auto const* left = std::get_if<event::peer_left>(&happened)) {
-        if (out.json())
-            out.event("peer", {{"name", which.content->name()},
-                               {"address", left->remote.to_string()},
-                               {"state", "left"},
-                               {"reason", left->why.message()}});
+        tell(out, which.content->name(), *left);
     } else if (std::holds_alternative<event::completed>(happened)) {
         which.is_complete = true;
         wake();

@@ -44,6 +44,9 @@ inline constexpr auto unreachable_after = std::chrono::seconds{30};
 inline constexpr auto kept_out_after = std::chrono::seconds{3};
 
 /// How a tracker answered, as results and notes; without its passkey.
+/// `name` is that of the content.
+void tell(output& out, std::string const& name, engine::event::peer_joined const& joined);
+void tell(output& out, std::string const& name, engine::event::peer_left const& left);
 void tell(output& out, engine::event::announced const& answer);
 void tell(output& out, engine::event::announce_failed const& answer);
 /// How the DHT answered, as a result.

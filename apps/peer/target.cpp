@@ -81,6 +81,7 @@ net::task<metainfo::torrent> torrent_of(std::string target, std::vector<std::str
 
 /// How the search for a magnet link goes.
 struct search_state {
+    std::string name;
     bool was_reached = false, was_kept_out = false;
     bool has_no_tracker = false;
     std::optional<result<engine::found_torrent>> found;
@@ -88,8 +89,11 @@ struct search_state {
 
 void on_event(output& out, search_state& state, engine::transfer_event const& happened) {
     namespace event = engine::event;
-    if (std::holds_alternative<event::peer_joined>(happened)) {
+    if (auto const* joined = std::get_if<event::peer_joined>(&happened)) {
         state.was_reached = true;
+        tell(out, state.name, *joined);
+    } else if (auto const* left = std::get_if<event::peer_left>(&happened)) {
+        tell(out, state.name, *left);
     } else if (auto const* announced = std::get_if<event::announced>(&happened)) {
         state.was_reached = true;
         tell(out, *announced);
@@ -112,6 +116,7 @@ net::task<found_target> find_magnet(mover& with, transfer_options const& options
         for (auto const& url : *urls) all_trackers.insert(announce::without_passkey(url));
     bool const has_one_tracker = all_trackers.size() == 1;
     search_state state;
+    state.name = name;
     state.has_no_tracker = all_trackers.empty();
     with.out.note(escaped(name) + ": asking peers what it holds");
     co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {

@@ -121,7 +121,6 @@ private:
     }
 
     net::task<std::error_code> converse_with(endpoint at) {
-        auto& clock = node_.outside.clock;
         auto ours = node_.handshake_for(link_.swarm_hash());
         ours.fast = false;  // it would have us say what we have
         auto met = co_await node_.meet(at, ours, known_.at(at).tries_utp_first());
@@ -130,23 +129,29 @@ private:
         if (theirs.id == node_.id) co_return make_error_code(errc::own_connection);
         if (!theirs.extensions) co_return make_error_code(wire::errc::no_metadata);
         tell(event::peer_joined{at, true});
+        auto const why = co_await fetch(*stream);
+        tell(event::peer_left{at, why, at});
+        co_return why;
+    }
 
+    net::task<std::error_code> fetch(net::stream& from) {
+        auto& clock = node_.outside.clock;
         struct long_one {
             std::size_t& all;
             bool is_counted = false;
             ~long_one() { all -= is_counted; }
         } counted{long_ones_};
         byte_vector place(read_length);
-        wire::metadata_exchange core{{node_.settings.client, node_.port, stream->remote().address}, clock.now()};
+        wire::metadata_exchange core{{node_.settings.client, node_.port, from.remote().address}, clock.now()};
         while (!core.complete()) {
             while (!core.unsent().empty()) {
                 std::array<byte_view, 1> const out{core.unsent()};
-                auto const wrote = co_await net::with_deadline(clock, core.deadline(), stream->write_some(out));
+                auto const wrote = co_await net::with_deadline(clock, core.deadline(), from.write_some(out));
                 if (!wrote) co_return wrote.error();
                 core.sent(wrote.value());
             }
             auto const got =
-                co_await net::with_deadline(clock, core.deadline(), stream->read_some(mutable_byte_view{place}));
+                co_await net::with_deadline(clock, core.deadline(), from.read_some(mutable_byte_view{place}));
             if (!got) co_return got.error();
             if (auto const sound = core.receive(byte_view{place}.first(got.value()), clock.now()); !sound)
                 co_return sound.error();

@@ -49,6 +49,17 @@ picker::block_prints::secret random_words(net::random& random) {
     random.fill(std::as_writable_bytes(std::span{words}));
     return words;
 }
+/// The other side's handshake. What cannot become one any more is not waited for.
+net::task<result<wire::handshake>> hear_handshake(net::stream& from) {
+    std::array<std::byte, wire::handshake_length> hello;
+    for (std::size_t count = 0; count < hello.size();) {
+        SHOAL_CO_TRY(auto const got, co_await from.read_some(mutable_byte_view{hello}.subspan(count)));
+        count += got;
+        if (!wire::is_handshake_start(byte_view{hello}.first(count)))
+            co_return make_error_code(wire::errc::not_bittorrent);
+    }
+    co_return wire::parse_handshake(hello);
+}
 /// Ports that are tried until one is free for TCP and UDP.
 constexpr std::size_t listen_tries_max = 16;
 }  // namespace
@@ -83,13 +94,12 @@ net::task<result<node_state::met_peer>> node_state::meet(endpoint to, wire::hand
     SHOAL_CO_TRY(auto stream,
                  co_await net::with_deadline(clock, clock.now() + connect_timeout, connect(to, utp_first)));
     auto const hello = wire::encode(ours);
-    std::array<std::byte, wire::handshake_length> reply;
-    auto const exchange = [](net::stream& with, byte_view said, mutable_byte_view answer) -> net::task<result<void>> {
+    auto const exchange = [](net::stream& with, byte_view said) -> net::task<result<wire::handshake>> {
         SHOAL_CO_TRY(co_await with.write_all(said));
-        co_return co_await with.read_all(answer);
+        co_return co_await hear_handshake(with);
     };
-    SHOAL_CO_TRY(co_await net::with_deadline(clock, clock.now() + handshake_timeout, exchange(*stream, hello, reply)));
-    SHOAL_CO_TRY(auto const theirs, wire::parse_handshake(reply));
+    SHOAL_CO_TRY(auto const theirs,
+                 co_await net::with_deadline(clock, clock.now() + handshake_timeout, exchange(*stream, hello)));
     if (theirs.hash != ours.hash) co_return make_error_code(errc::unknown_info_hash);
     co_return met_peer{std::move(stream), theirs};
 }
@@ -142,11 +152,8 @@ net::task<void> node_state::greet(std::unique_ptr<net::stream> stranger, std::ui
         }
     };
     counted const while_here{*this, number};
-    std::array<std::byte, wire::handshake_length> hello;
-    auto const heard =
-        co_await net::with_deadline(outside.clock, outside.clock.now() + handshake_timeout, stranger->read_all(hello));
-    if (!heard) co_return;
-    auto const theirs = wire::parse_handshake(hello);
+    auto const theirs =
+        co_await net::with_deadline(outside.clock, outside.clock.now() + handshake_timeout, hear_handshake(*stranger));
     if (!theirs) co_return;
     if (auto const found = swarms.find(theirs.value().hash); found != swarms.end()) {
         found->second->adopt(std::move(stranger), theirs.value());

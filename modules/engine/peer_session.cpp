@@ -302,6 +302,21 @@ void peer_session::cancel_piece(piece_index piece) {
     flush();
 }
 
+/// BEP 6 lets a peer reject what it has, and not say for how long: another piece is asked for meanwhile, or the two
+/// would exchange requests and rejects as fast as they can.
+void peer_session::set_aside(piece_index piece) {
+    if (std::ranges::find(set_aside_, piece, &refused::piece) != set_aside_.end()) return;
+    set_aside_.push_back({piece, swarm_.node.now() + refused_piece_rest});
+    swarm_.picker.peer_lost(slot, piece);
+}
+
+void peer_session::ask_again(time_point now) {
+    if (set_aside_.empty() || now < set_aside_.front().until) return;
+    for (; !set_aside_.empty() && set_aside_.front().until <= now; set_aside_.pop_front())
+        swarm_.picker.peer_has(slot, set_aside_.front().piece);
+    update_interest();
+}
+
 void peer_session::return_requests() {
     for (auto& entry : pending_) {
         core.forget(entry.block);
@@ -318,6 +333,7 @@ void peer_session::tick(time_point now) {
         while (auto happened = core.next_event()) handle(*happened);
     }
     if (now - connected_since >= introduction_patience) introduce();
+    ask_again(now);
     tell_of_peers(now);
     fill();
     flush();

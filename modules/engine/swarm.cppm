@@ -181,6 +181,8 @@ public:
     void flush() { output_.notify(); }
     /// Withdraws all requests for a piece. The picker is told.
     void cancel_piece(piece_index piece);
+    /// The peer has refused to send a piece that it has: it is not asked for it for `refused_piece_rest`.
+    void set_aside(piece_index piece);
     /// Where people know it to be: where it listens, or else where it connected from.
     endpoint address() const noexcept { return listens_at.port != 0 ? listens_at : remote; }
     /// Who it is when it comes to bans.
@@ -239,6 +241,10 @@ private:
         lent_buffer buffer;
         bool is_aimed = false;  // the read under way may write to it
     };
+    struct refused {
+        piece_index piece;
+        time_point until;
+    };
     struct sending {
         std::shared_ptr<void const> mapping;
         lent_buffer buffer;
@@ -262,11 +268,13 @@ private:
     void upload_goes_on(block_ref const& sent);
     std::optional<pending> take_pending(block_ref block);
     void retire(pending entry);
+    void ask_again(time_point now);
 
     swarm& swarm_;
     std::unique_ptr<net::stream> stream_;
     net::signal output_;
     std::deque<pending> pending_;
+    std::deque<refused> set_aside_;     // the picker believes that the peer lacks them
     std::vector<lent_buffer> retired_;  // the read under way may write to them; freed after its commit
     std::deque<sending> sending_;
     std::uint64_t sent_blocks_ = 0;

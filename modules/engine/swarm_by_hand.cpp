@@ -241,7 +241,7 @@ void swarm::fetch_failed_hash(piece_index piece) {
 /// A peer may refuse what it was asked before it chokes; when it refuses everything twice it means it.
 void swarm::request_refused(peer_session& from, block_ref block) {
     auto const at = fetches_.find(to_number(block.piece));
-    if (at == fetches_.end() || at->second.session != from.number) return;
+    if (at == fetches_.end() || at->second.session != from.number) return from.set_aside(block.piece);
     if (++at->second.refusals > 2 * content->pieces().block_count(block.piece))
         fetch_ended(block.piece, errc::piece_refused);
 }

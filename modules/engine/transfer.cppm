@@ -88,6 +88,8 @@ inline constexpr auto fetch_patience = 60s;
 inline constexpr std::uint32_t fetch_rate_min = 4096;
 /// Pieces fetched by hand at once.
 inline constexpr std::size_t fetches_max = 64;
+/// A piece that a peer has and refuses to send is not asked of it for so long: it may be reading it anew.
+inline constexpr auto refused_piece_rest = 10s;
 /// Pieces under way to one peer of which the end is told; peers ask for one or two at a time.
 inline constexpr std::size_t uploads_told_max = 64;
 

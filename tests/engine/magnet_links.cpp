@@ -1,14 +1,16 @@
 #include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
+#include <map>
 
 #include "fixture.hpp"
 
+import shoal.hash;
 import shoal.wire;
 using namespace fixture;
 
 namespace {
-enum class lie { wrong_bytes, too_large, rejects, silent, hangs_up, no_extensions };
+enum class lie { wrong_bytes, too_large, rejects, silent, hangs_up, no_extensions, none };
 
 net::task<result<void>> send(net::stream& to, std::uint8_t id, byte_vector const& payload) {
     byte_vector out(6);
@@ -42,7 +44,9 @@ net::task<std::optional<wire::handshake>> shake_hands(net::stream& with, wire::h
     co_return heard.value();
 }
 
-net::task<void> lie_to(std::unique_ptr<net::stream> stream, info_hash hash, std::uint32_t size, lie how) {
+/// With `lie::none` it serves `info`.
+net::task<void> lie_to(std::unique_ptr<net::stream> stream, info_hash hash, std::uint32_t size, lie how,
+                       byte_view info) {
     wire::handshake ours;
     ours.hash = hash;
     ours.id.bytes.fill(std::byte{'x'});
@@ -68,14 +72,17 @@ net::task<void> lie_to(std::unique_ptr<net::stream> stream, info_hash hash, std:
             answer.what = wire::metadata_message::kind::data;
             answer.total_size = size;
             answer.data = junk;
+            if (how == lie::none)
+                answer.data = info.subspan(std::size_t{asked->piece} * wire::metadata_piece_length, junk.size());
         }
         if (!co_await send(*stream, id, wire::encode(answer))) co_return;
     }
 }
 
 net::task<void> accept_and_lie(std::unique_ptr<net::listener> at, net::task_group& group, info_hash hash,
-                               std::uint32_t size, lie how) {
-    while (auto stream = co_await at->accept()) group.spawn("liar", lie_to(std::move(stream.value()), hash, size, how));
+                               std::uint32_t size, lie how, byte_view info = {}) {
+    while (auto stream = co_await at->accept())
+        group.spawn("liar", lie_to(std::move(stream.value()), hash, size, how, info));
 }
 
 net::task<result<engine::found_torrent>> found(machine& here, engine::node& by, metainfo::magnet link,
@@ -189,6 +196,54 @@ TEST_CASE("one honest peer among twenty liars is enough", "[engine][magnet]") {
             CHECK(std::ranges::equal(got.value().torrent->info_bytes(), content.torrent->info_bytes()));
         });
     });
+}
+
+TEST_CASE("of each peer that was asked in vain for what a magnet link names the reason is told", "[engine][magnet]") {
+    auto const content = some_content();
+    on_machine([&](machine& here) -> net::task<void> {
+        co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
+            std::map<lie, endpoint> at;
+            engine::magnet_options options;
+            for (auto const how : {lie::wrong_bytes, lie::rejects}) {
+                auto listener = here.outside.network.listen(loopback()).value();
+                at[how] = listener->local();
+                options.connect.push_back(at[how]);
+                group.spawn("liars",
+                            accept_and_lie(std::move(listener), group, content.torrent->swarm_hash(),
+                                           static_cast<std::uint32_t>(content.torrent->info_bytes().size()), how));
+            }
+            happenings seen;
+            options.on_event = seen.keep();
+            (void)co_await net::with_deadline(
+                here.outside.clock, here.outside.clock.now() + 1s,
+                here.start().node->find(metainfo::magnet_of(*content.torrent), std::move(options)));
+            std::map<endpoint, std::error_code> why;
+            for (auto const& each : seen.all<engine::event::peer_left>()) why.emplace(each.remote, each.why);
+            CHECK(why[at[lie::wrong_bytes]] == engine::errc::banned);
+            CHECK(why[at[lie::rejects]] == wire::errc::no_metadata);
+        });
+    });
+}
+
+TEST_CASE("an info dictionary that is a bomb is refused though its hash is right", "[engine][magnet]") {
+    std::string many = "d1:al";
+    for (int i = 0; i < 5'000'000; ++i) many += "0:";
+    for (auto const& bomb : {"d1:a" + std::string(150'000, 'l') + std::string(150'000, 'e') + "e", many + "ee"}) {
+        on_machine([&](machine& here) -> net::task<void> {
+            co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
+                auto const info = as_bytes(bomb);
+                metainfo::magnet link;
+                link.info_hash_v1 = hash::sha1_of(info);
+                auto listener = here.outside.network.listen(loopback()).value();
+                auto const at = listener->local();
+                group.spawn("bomber", accept_and_lie(std::move(listener), group, link.swarm_hash(),
+                                                     static_cast<std::uint32_t>(info.size()), lie::none, info));
+                auto const got = co_await found(here, *here.start().node, link, {at}, 20s);
+                REQUIRE_FALSE(got);
+                CHECK(is(got.error(), condition::peer_fault));
+            });
+        });
+    }
 }
 
 TEST_CASE("a magnet link of BitTorrent v2 alone is refused in so many words", "[engine][magnet]") {

@@ -50,6 +50,19 @@ TEST_CASE("whoever asks for a torrent that the node does not have learns nothing
     });
 }
 
+TEST_CASE("a stranger whose first bytes begin no handshake is hung up on at once", "[engine]") {
+    on_machine([](machine& here) -> net::task<void> {
+        auto& node = here.start();
+        auto stream = (co_await here.outside.network.connect(node.at, std::nullopt)).value();
+        CHECK(co_await stream->write_all(as_bytes("GET / HTTP/1.1\r\n\r\n")));
+        std::array<std::byte, 1> answer;
+        auto const got = co_await net::with_deadline(
+            here.outside.clock, here.outside.clock.now() + engine::handshake_timeout / 2, stream->read_all(answer));
+        REQUIRE_FALSE(got);
+        CHECK(got.error() != net::errc::timed_out);
+    });
+}
+
 TEST_CASE("a peer that sends a wrong block is banned, and the rest comes from the other", "[engine]") {
     auto const content = testing::make_content({{"one", 2'000'000}}, {});
     testing::temporary_folder from, to;
