@@ -180,7 +180,7 @@ private:
 /// each network in a bucket, unless the address is local (class H3). Source: BEP 5, "Routing Table".
 class routing_table {
 public:
-    explicit routing_table(node_id const& own) noexcept : own_(own) {}
+    explicit routing_table(node_id const& own) : own_(own) {}
 
     /// A node answered, in time and from where it was asked.
     void answered(contact const& who, time_point now);
@@ -238,7 +238,7 @@ private:
 /// Peers that others announced to us, and the tokens that let them. Source: BEP 5, "get_peers", "announce_peer".
 class peer_store {
 public:
-    peer_store(std::uint64_t seed, node_id const& own) noexcept : random_({seed, ~seed}), own_(own) {}
+    peer_store(std::uint64_t seed, node_id const& own) : random_({seed, ~seed}), own_(own) {}
 
     /// Eight bytes that prove, for five to ten minutes, that somebody gets what is sent to this address (class H5).
     std::array<std::byte, 8> token_for(ip_address const& who, time_point now);

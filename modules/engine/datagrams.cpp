@@ -9,6 +9,7 @@ module;
 #include <functional>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <set>
 #include <span>
@@ -126,7 +127,7 @@ void datagram_port::drain() {
 }
 
 void datagram_port::send_utp() {
-    while (auto const stranger = utp_->accept()) node_.welcome(std::make_unique<utp_stream>(*this, *stranger));
+    while (auto const stranger = utp_->accept()) node_.welcome(stream_of(*stranger));
     while (auto const which = utp_->next_changed())
         if (auto const stream = streams_.find(*which); stream != streams_.end()) stream->second->changed();
     auto const now = node_.now();
@@ -177,10 +178,19 @@ net::task<void> datagram_port::linger() {
 
 net::task<result<std::unique_ptr<net::stream>>> datagram_port::connect(endpoint to) {
     SHOAL_CO_TRY(auto const which, utp_->connect(to, node_.now()));
-    auto stream = std::make_unique<utp_stream>(*this, which);
+    auto stream = stream_of(which);
     news();
     SHOAL_CO_TRY(co_await stream->connected());
     co_return std::move(stream);
+}
+
+std::unique_ptr<utp_stream> datagram_port::stream_of(utp::handle which) {
+    try {
+        return std::make_unique<utp_stream>(*this, which);
+    } catch (...) {  // nobody would close it
+        utp_->close(which, node_.now());
+        throw;
+    }
 }
 
 utp_stream::utp_stream(datagram_port& port, utp::handle which)
@@ -204,8 +214,10 @@ void utp_stream::changed() {
 
 void utp_stream::close() {
     if (std::exchange(is_closed_, true)) return;
-    port_.utp()->close(which_, port_.node_.now());
-    port_.news();
+    try {
+        port_.utp()->close(which_, port_.node_.now());
+    } catch (std::bad_alloc const&) {}  // its time-outs end it
+    port_.deadline_moved_.notify();     // what it has to send goes out soon: a destructor may not run out of memory
     changed();
 }
 

@@ -117,6 +117,7 @@ private:
     void drain();
     void send_dht();
     void send_utp();
+    std::unique_ptr<utp_stream> stream_of(utp::handle which);
     time_point deadline() const noexcept;
     void hand_on(dht::any_event const& happened);
 

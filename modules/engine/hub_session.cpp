@@ -77,8 +77,7 @@ net::task<void> hub_session::run() {
 }
 
 net::task<void> hub_session::converse(net::web_socket& with) {
-    using namespace asio::experimental::awaitable_operators;
-    co_await (receive(with) || send(with));
+    co_await net::until_one_ends(receive(with), send(with));
 }
 
 net::task<void> hub_session::receive(net::web_socket& with) {

@@ -51,7 +51,7 @@ net::task<void> local_group::run() {
 net::task<void> local_group::take_part() {
     co_await net::in_task_group([this](net::task_group& tasks) -> net::task<void> {
         tasks.on_failure = node_.settings.on_failure;
-        tasks.spawn("local announces", announce());
+        tasks.spawn_lasting("local announces", node_.outside.clock, [this] { return announce(); });
         co_await receive();
     });
 }

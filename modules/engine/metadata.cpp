@@ -54,10 +54,13 @@ public:
     net::task<result<found_torrent>> run() {
         co_await net::in_task_group([this](net::task_group& tasks) -> net::task<void> {
             tasks.on_failure = node_.settings.on_failure;
-            for (auto& each : announcers_) tasks.spawn("announce", each->run());
+            auto& clock = node_.outside.clock;
+            for (auto& each : announcers_) tasks.spawn_lasting("announce", clock, [&who = *each] { return who.run(); });
             if (is_public()) {
-                tasks.spawn("ask the DHT", dht_announcer_->run());
-                tasks.spawn("ask on the local network", node_.announce_locally(*this));  // others answer an announce
+                tasks.spawn_lasting("ask the DHT", clock, [this] { return dht_announcer_->run(); });
+                // Others answer an announce.
+                tasks.spawn_lasting("ask on the local network", clock,
+                                    [this] { return node_.announce_locally(*this); });
             }
             for (auto const& each : link_.peers) tasks.spawn("resolve", resolve(each));
             while (!found_) {
@@ -98,20 +101,23 @@ private:
 
     void connect_more(net::task_group& tasks) {
         try_more(known_, busy_, node_.now(), [&](endpoint const& at) {
+            tasks.spawn("metadata from " + at.to_string(), ask(at));  // counts itself out; it has not begun yet
             ++busy_;
-            tasks.spawn("metadata from " + at.to_string(), ask(at));
             return true;
         });
     }
 
     net::task<void> ask(endpoint at) {
-        struct counted {
-            std::size_t& busy;
-            ~counted() { --busy; }
-        } const while_here{busy_};
-        auto const why = co_await converse_with(at);
         auto& known = known_.at(at);
-        known.is_busy = false;
+        struct counted {
+            std::size_t& all;
+            known_peer& known;
+            ~counted() {
+                --all;
+                known.is_busy = false;
+            }
+        } const while_here{busy_, known};
+        auto const why = co_await converse_with(at);
         known.is_banned = why == errc::own_connection || why == errc::banned;
         if (why == errc::too_many_peers)
             known.try_at = node_.now() + back_off(0);  // no fault of its own

@@ -78,7 +78,7 @@ node_state::node_state(net::environment around, asio::any_io_executor executor, 
       uploads_waiting(home),
       tasks(home) {
     tasks.on_failure = settings.on_failure;
-    if (is_upload_limited()) tasks.spawn("share upload", share_upload());
+    if (is_upload_limited()) tasks.spawn_lasting("share upload", outside.clock, [this] { return share_upload(); });
 }
 
 wire::handshake node_state::handshake_for(info_hash const& hash) const {
@@ -104,9 +104,9 @@ net::task<result<node_state::met_peer>> node_state::meet(endpoint to, wire::hand
     co_return met_peer{std::move(stream), theirs};
 }
 
-net::task<void> node_state::accept(std::unique_ptr<net::listener> at) {
+net::task<void> node_state::accept(net::listener& at) {
     for (;;) {
-        auto stranger = co_await at->accept();
+        auto stranger = co_await at.accept();
         if (!stranger || is_stopping) co_return;
         welcome(std::move(stranger.value()));
     }
@@ -121,8 +121,9 @@ void node_state::welcome(std::unique_ptr<net::stream> stranger) {
     auto const from = stranger->remote().address;
     if (is_stopping || !make_room_for_handshake(from)) return;  // closes it
     auto const number = handshakes_so_far++;
-    handshakes.push_back({number, from, stranger.get(), now()});
-    tasks.spawn("handshake", greet(std::move(stranger), number));
+    auto* const with = stranger.get();
+    tasks.spawn("handshake", greet(std::move(stranger), number));  // counts itself out; it has not begun yet
+    handshakes.push_back({number, from, with, now()});
 }
 
 bool node_state::make_room_for_handshake(ip_address const& newcomer) {
@@ -235,19 +236,21 @@ result<endpoint> node_state::listen(endpoint at) {
     }
     auto const bound = listener->local();
     if (port == 0) port = bound.port;
-    tasks.spawn("accept " + bound.to_string(), accept(std::move(listener)));
+    auto& clock = outside.clock;
+    tasks.spawn_lasting("accept " + bound.to_string(), clock,
+                        [this, at = std::shared_ptr{std::move(listener)}] { return accept(*at); });
     if (settings.local_discovery) {
         auto const& joined =
             local_groups.emplace_back(std::make_unique<local_group>(*this, bound, outside.random.next()));
-        tasks.spawn("local discovery " + bound.to_string(), joined->run());
+        tasks.spawn_lasting("local discovery " + bound.to_string(), clock, [&group = *joined] { return group.run(); });
     }
     if (!socket) return bound;
     datagram_trouble = {};
     auto& opened = *datagram_ports.emplace_back(std::make_unique<datagram_port>(*this, std::move(socket)));
-    tasks.spawn("datagrams " + bound.to_string(), opened.receive());
-    tasks.spawn("deadlines " + bound.to_string(), opened.keep_time());
+    tasks.spawn_lasting("datagrams " + bound.to_string(), clock, [&opened] { return opened.receive(); });
+    tasks.spawn_lasting("deadlines " + bound.to_string(), clock, [&opened] { return opened.keep_time(); });
     if (opened.dht() && !settings.dht_routers.empty())
-        tasks.spawn("routers of the DHT", resolve_nodes(settings.dht_routers, true));
+        tasks.spawn_lasting("routers of the DHT", clock, [this] { return resolve_nodes(settings.dht_routers, true); });
     return bound;
 }
 
@@ -258,13 +261,19 @@ result<std::shared_ptr<transfer>> node::add(std::shared_ptr<metainfo::torrent co
     auto const hash = content->swarm_hash();
     if (state_->swarms.contains(hash)) return errc::already_added;
     auto work = std::make_unique<swarm>(state_, content, std::move(options));
-    state_->swarms.emplace(hash, work.get());
-    // A hybrid's peers may greet us by either hash. Source: BEP 52, "upgrade path".
-    if (auto const v2 = content->info_hash_v2())
-        state_->swarms.emplace(*info_hash::from(v2->view().first(info_hash::size())), work.get());
-    work->start();
+    auto& begun = *work;
     auto added = std::make_shared<transfer>(std::move(work));
-    state_->transfers.push_back(added);
+    try {
+        state_->swarms.emplace(hash, &begun);
+        // A hybrid's peers may greet us by either hash. Source: BEP 52, "upgrade path".
+        if (auto const v2 = content->info_hash_v2())
+            state_->swarms.emplace(*info_hash::from(v2->view().first(info_hash::size())), &begun);
+        state_->transfers.push_back(added);
+        begun.start();
+    } catch (...) {  // no memory: as if it had not been asked for
+        state_->release(begun);
+        throw;
+    }
     return added;
 }
 
@@ -274,12 +283,13 @@ net::task<void> node::stop() {
 
 net::task<void> node_state::stop() {
     is_stopping = true;
-    {
-        net::task_group stopping{home};
-        stopping.on_failure = settings.on_failure;
-        auto const all = transfers;  // each leaves the list when it has stopped
-        for (auto const& each : all) stopping.spawn("stop", each->stop());
-        co_await stopping.join();
+    while (!transfers.empty()) {  // each leaves the list when it has stopped; again where there was no memory for it
+        co_await net::in_task_group([this](net::task_group& stopping) -> net::task<void> {
+            stopping.on_failure = settings.on_failure;
+            auto const all = transfers;
+            for (auto const& each : all) stopping.spawn("stop", each->stop());
+            co_await stopping.join();
+        });
     }
     for (auto const& each : datagram_ports) co_await each->linger();  // what was written last is on its way
     for (auto const& each : datagram_ports) each->close();

@@ -10,6 +10,7 @@ module;
 #include <functional>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <set>
 #include <span>
@@ -97,24 +98,18 @@ peer_session::peer_session(swarm& owner, std::unique_ptr<net::stream> stream, wi
 }
 
 net::task<std::error_code> peer_session::run() {
-    using namespace asio::experimental::awaitable_operators;
-    bool is_over = false;
-    std::exception_ptr failure;
-    // `||` would let the other loop run on when one throws.
-    auto const first = [&](net::task<std::error_code> loop) -> net::task<std::error_code> {
-        try {
-            auto const why = co_await std::move(loop);
-            is_over = true;
-            co_return why;
-        } catch (...) {
-            if (!std::exchange(is_over, true)) failure = std::current_exception();
-            co_return std::error_code{};
-        }
+    std::optional<std::error_code> first;
+    auto const note = [&first](net::task<std::error_code> loop) -> net::task<void> {
+        auto const why = co_await std::move(loop);
+        if (!first) first = why;
     };
-    auto const ended = co_await (first(read()) || first(write()));
-    if (failure) std::rethrow_exception(failure);
+    try {
+        co_await net::until_one_ends(note(read()), note(write()));
+    } catch (std::bad_alloc const&) {
+        first = std::make_error_code(std::errc::not_enough_memory);
+    }
     if (why_) co_return why_;
-    co_return std::visit([](std::error_code why) { return why; }, ended);
+    co_return first.value_or(std::error_code{});
 }
 
 void peer_session::close(std::error_code why) {
@@ -241,6 +236,14 @@ void peer_session::update_interest() {
 }
 
 void peer_session::fill() {
+    try {
+        ask_for_more();
+    } catch (std::bad_alloc const&) {  // the picker may count on what was never asked for
+        close(std::make_error_code(std::errc::not_enough_memory));
+    }
+}
+
+void peer_session::ask_for_more() {
     if (!swarm_.wants_data() || core.is_choked()) return;
     auto const now = swarm_.node.now();
     auto const depth = core.is_snubbed() ? std::size_t{1} : core.pipeline_depth(now);

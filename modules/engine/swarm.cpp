@@ -8,6 +8,7 @@ module;
 #include <functional>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -107,23 +108,49 @@ announce::announce_request swarm::numbers() const {
 }
 
 void swarm::start() {
-    spawn("start", start_up());
+    spawn_lasting("start", &swarm::start_up);
 }
 
 void swarm::spawn(std::string name, net::task<void> work) {
     if (!is_stopping_) tasks_.spawn(std::move(name), std::move(work));
 }
 
-net::task<void> swarm::stop() {
-    if (std::exchange(is_stopping_, true)) {
-        while (!has_stopped_) co_await checked_.wait();
-        checked_.notify();  // whoever waits besides us
-        co_return;
-    }
-    co_await net::uninterrupted(wind_up());
+void swarm::spawn_lasting(std::string name, net::task<void> (swarm::*work)()) {
+    if (!is_stopping_)
+        tasks_.spawn_lasting(std::move(name), node.outside.clock, [this, work] { return (this->*work)(); });
 }
 
+void swarm::with_sessions(std::function<void(peer_session&)> const& what) {
+    for (std::size_t i = 0; i < sessions_.size(); ++i) {
+        if (!sessions_[i]) continue;
+        try {
+            what(*sessions_[i]);
+        } catch (std::bad_alloc const&) {
+            sessions_[i]->close(std::make_error_code(std::errc::not_enough_memory));
+        }
+    }
+}
+
+net::task<void> swarm::stop() {
+    while (is_winding_up_ && !has_stopped_) co_await checked_.wait();
+    checked_.notify();  // whoever waits besides us
+    if (has_stopped_) co_return;
+    auto winding_up = net::uninterrupted(wind_up());
+    is_stopping_ = true;
+    co_await std::move(winding_up);
+}
+
+/// Where there is no memory for a step it ends with that, and can be begun again.
 net::task<void> swarm::wind_up() {
+    std::shared_ptr<transfer> self;  // until this call ends
+    struct under_way {
+        swarm& owner;
+        explicit under_way(swarm& of) : owner(of) { owner.is_winding_up_ = true; }
+        ~under_way() {
+            owner.is_winding_up_ = false;
+            owner.checked_.notify();
+        }
+    } const while_here{*this};
     tasks_.cancel();
     announcing_.cancel();
     telling_.cancel();
@@ -133,7 +160,9 @@ net::task<void> swarm::wind_up() {
     co_await announcing_.join();
     co_await telling_.join();
     state_ = transfer_state::stopped;
-    co_await say_farewell();
+    try {
+        co_await say_farewell();
+    } catch (std::bad_alloc const&) {}  // they forget us by themselves
     if (store) {
         // A download that is complete does not wait for the disk (docs/decisions/0006); what was only checked lies
         // there.
@@ -141,8 +170,7 @@ net::task<void> swarm::wind_up() {
         co_await net::on_pool(node.outside.workers, [this, how] { (void)store->close(how); });
     }
     has_stopped_ = true;
-    auto const self = node.release(*this);  // until this call ends
-    checked_.notify();
+    self = node.release(*this);
     completed_.notify();
 }
 
@@ -221,11 +249,17 @@ std::vector<peer_status> swarm::peers() const {
 }
 
 void swarm::settle() {
-    for (auto* work : work_with_news_) {
-        work->has_news = false;
-        work->ready.notify();
+    while (!work_with_news_.empty()) {  // what there is no memory for is tried again at the next tick
+        auto const piece = work_with_news_.back();
+        if (auto const found = work_.find(to_number(piece)); found != work_.end()) {
+            auto& work = *found->second;
+            if (!work.is_written) spawn("write piece", write_piece(piece, work));
+            work.is_written = true;
+            work.has_news = false;
+            work.ready.notify();
+        }
+        work_with_news_.pop_back();
     }
-    work_with_news_.clear();
     if (std::exchange(needs_refill_, false)) fill_all();
     news();
 }
@@ -240,22 +274,33 @@ void swarm::fill_all() {
 
 void swarm::block_arrived(peer_session& from, block_ref block, lent_buffer buffer) {
     if (is_stopping_) return;  // nobody would write it
+    // All memory first: what the picker counts as received must not get lost.
     also_asked_.clear();
-    auto const arrival = picker.received(from.slot, block, also_asked_);
+    also_asked_.reserve(sessions_.size());
+    work_with_news_.reserve(work_with_news_.size() + 1);
+    auto ready = work_.contains(to_number(block.piece)) ? nullptr : std::make_unique<piece_work>(node.home);
+    bool const is_first = ready != nullptr;
+    auto const at = work_.try_emplace(to_number(block.piece), std::move(ready)).first;
+    auto& work = *at->second;
+    bool is_wanted = false;
+    try {
+        if (work.arrived.size() == work.arrived.capacity()) work.arrived.reserve(2 * work.arrived.size() + 1);
+        is_wanted = picker.received(from.slot, block, also_asked_).wanted;
+    } catch (...) {
+        if (is_first) work_.erase(at);
+        throw;
+    }
+    if (is_wanted) {
+        work.arrived.push_back({block, std::move(buffer), from.identity()});
+        if (!std::exchange(work.has_news, true)) work_with_news_.push_back(block.piece);
+        fetch_heard(from, block.piece);
+    } else {
+        wasted += block.length;
+        if (is_first) work_.erase(at);
+    }
     for (auto const other : also_asked_)
         if (auto* session = sessions_[picker::to_number(other)]) session->cancel(block);
-    if (!arrival.wanted) {
-        wasted += block.length;
-        return;
-    }
-    fetch_heard(from, block.piece);
-    auto& work = work_[to_number(block.piece)];
-    if (!work) {
-        work = std::make_unique<piece_work>(node.home);
-        spawn("write piece", write_piece(block.piece, *work));
-        if (!fetches_.contains(to_number(block.piece))) tell(event::download_began{from.address(), block.piece});
-    }
-    work->arrived.push_back({block, std::move(buffer), from.identity()});
-    if (!std::exchange(work->has_news, true)) work_with_news_.push_back(work.get());
+    if (is_wanted && is_first && !fetches_.contains(to_number(block.piece)))
+        tell(event::download_began{from.address(), block.piece});
 }
 }  // namespace shoal::engine

@@ -120,7 +120,7 @@ struct node_state {
     net::task<void> resolve_nodes(std::vector<metainfo::host_port> named, bool are_routers);
     /// Announces a torrent on the local network, and hears of others there, until cancelled or not public any more.
     net::task<void> announce_locally(announced& owner);
-    net::task<void> accept(std::unique_ptr<net::listener> at);
+    net::task<void> accept(net::listener& at);
     /// A stranger has connected: hears whom it wants, or hangs up where too many are there.
     void welcome(std::unique_ptr<net::stream> stranger);
     bool make_room_for_handshake(ip_address const& newcomer);
@@ -253,6 +253,7 @@ private:
     net::task<std::error_code> read();
     net::task<std::error_code> write();
     net::task<void> load_uploads();
+    void ask_for_more();
     bool may_upload() const noexcept;
     std::size_t uploads_queued() const noexcept { return postponed_.size() + core.uploads_queued(); }
     std::optional<block_ref> next_upload();
@@ -395,6 +396,7 @@ private:
         std::vector<arrival> arrived;
         net::signal ready;
         bool has_news = false;
+        bool is_written = false;  // its task is there
     };
     /// A piece that a person asked one peer for.
     struct fetch {
@@ -416,14 +418,20 @@ private:
 
     /// Starts a task, unless we are stopping: then nobody would cancel it.
     void spawn(std::string name, net::task<void> work);
+    /// The same of work that goes on as long as the swarm does.
+    void spawn_lasting(std::string name, net::task<void> (swarm::*work)());
+    /// Does it with each session. One for which there is no memory ends, and the others do not notice.
+    void with_sessions(std::function<void(peer_session&)> const& what);
 
     // Start-up and disk: swarm_disk.cpp.
     net::task<void> start_up();
+    void begin_work();
     net::task<result<void>> open_and_check();
     bool has_failed_for_good() const noexcept;
     net::task<result<void>> check_pieces();
     net::task<void> check_on_pool(std::shared_ptr<check_state> state);
     net::task<void> write_piece(piece_index piece, piece_work& work);
+    net::task<bool> receive_piece(piece_index piece, piece_work& work);
     net::task<void> write_batch(store::piece_writer& writer, std::span<store::block_data const> batch,
                                 std::span<picker::received_block> received);
     net::task<void> keep_files();
@@ -456,7 +464,7 @@ private:
     void hold_choke_round(time_point now);
     void connect_more(time_point now);
     net::task<void> connect(endpoint to, attempt outcome);
-    net::task<std::error_code> converse_with(endpoint to);
+    net::task<std::error_code> converse_with(endpoint to, std::function<void()> when_connected);
     void keep_to_named();
     void introduce(ip_address const& who);
     bool is_named(ip_address const& who) const;
@@ -498,7 +506,9 @@ private:
     bool was_complete_ = false;      // at the start, or once since
     bool is_completion_due_ = true;  // it was never told, or pieces were fetched again since
     bool is_stopping_ = false;
+    bool is_winding_up_ = false;
     bool has_stopped_ = false;
+    std::size_t work_begun_ = 0;  // of the tasks that follow the check
     bool is_automatic_ = true;
     bool is_announcing_ = false;
     std::vector<std::uint32_t> missing_per_file_;  // pieces
@@ -507,7 +517,7 @@ private:
     std::error_code lost_why_;
     std::unordered_set<piece_index> doubted_;  // could not be read: being looked at
     std::unordered_map<std::uint32_t, std::unique_ptr<piece_work>> work_;
-    std::vector<piece_work*> work_with_news_;
+    std::vector<piece_index> work_with_news_;
 
     net::task_group tasks_, announcing_;
     net::task_group telling_;  // others than trackers: the DHT, the local network

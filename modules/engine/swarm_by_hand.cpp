@@ -72,12 +72,22 @@ void swarm::set_automatic(bool is_on) {
 }
 
 void swarm::start_announcing() {
-    if (is_stopping_ || std::exchange(is_announcing_, true)) return;
-    for (auto& each : announcers_) announcing_.spawn("announce", each->run());
-    if (!is_public()) return;
-    telling_.spawn("announce to the DHT", dht_announcer_.run());
-    telling_.spawn("announce locally", node.announce_locally(*this));
-    node.hear_of_nodes(content->nodes());
+    if (is_stopping_ || is_announcing_) return;
+    auto& clock = node.outside.clock;
+    try {
+        for (auto& each : announcers_)
+            announcing_.spawn_lasting("announce", clock, [&who = *each] { return who.run(); });
+        if (is_public()) {
+            telling_.spawn_lasting("announce to the DHT", clock, [this] { return dht_announcer_.run(); });
+            telling_.spawn_lasting("announce locally", clock, [this] { return node.announce_locally(*this); });
+            node.hear_of_nodes(content->nodes());
+        }
+    } catch (...) {  // all of them, or none
+        announcing_.cancel();
+        telling_.cancel();
+        throw;
+    }
+    is_announcing_ = true;
 }
 
 net::task<void> swarm::stop_announcing() {
@@ -91,11 +101,12 @@ net::task<void> swarm::stop_announcing() {
 
 /// Tells the trackers that know us that we leave.
 net::task<void> swarm::say_farewell() {
-    auto& clock = node.outside.clock;
-    net::task_group farewells{node.home};
-    farewells.on_failure = node.settings.on_failure;
-    for (auto& each : announcers_) farewells.spawn("farewell", each->farewell());
-    co_await net::ends_before(clock, clock.now() + farewell_timeout, farewells.join());  // cancels what is late
+    co_await net::in_task_group([this](net::task_group& farewells) -> net::task<void> {
+        auto& clock = node.outside.clock;
+        farewells.on_failure = node.settings.on_failure;
+        for (auto& each : announcers_) farewells.spawn("farewell", each->farewell());
+        co_await net::ends_before(clock, clock.now() + farewell_timeout, farewells.join());  // cancels what is late
+    });
 }
 
 net::task<result<void>> swarm::connect_to(endpoint to) {
@@ -107,9 +118,9 @@ net::task<result<void>> swarm::connect_to(endpoint to) {
     auto& known = known_[to];
     if (known.is_banned) co_return errc::banned;
     known.is_busy = true;
-    ++connecting_;
     auto const outcome = std::make_shared<std::optional<std::error_code>>();
-    spawn("connect " + to.to_string(), connect(to, outcome));
+    spawn("connect " + to.to_string(), connect(to, outcome));  // counts itself out; it has not begun yet
+    ++connecting_;
 
     auto const began = node.now();
     auto const is_over = [&] { return outcome->has_value() || session_at(to) != nullptr; };

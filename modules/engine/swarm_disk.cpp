@@ -1,14 +1,17 @@
 module;
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -32,10 +35,12 @@ import :swarm;
 namespace shoal::engine {
 struct swarm::check_state {
     std::vector<piece_index> pieces;
-    std::vector<char> is_right;  // one for each of `pieces`; each element has one writer
+    enum class verdict : char { none, right, unread };
+    std::vector<verdict> verdicts;  // one for each of `pieces`; each element has one writer
     std::atomic<std::size_t> next{0}, done{0};
     std::atomic<bool> stop{false};
     std::size_t running = 0;
+    std::exception_ptr failure;  // of a thread: not all was looked at
 };
 
 void swarm::stop_checking() {
@@ -47,30 +52,46 @@ std::uint32_t swarm::pieces_checked() const {
 }
 
 net::task<void> swarm::start_up() {
-    for (;;) {
+    while (!was_checked_) {
         auto const checked = co_await open_and_check();
-        if (checked) break;
+        if (checked) {
+            count_missing_per_file();
+            was_checked_ = true;
+            break;
+        }
         storage_failed(checked.error());
         checked_.notify();
         co_await node.outside.clock.sleep(storage_retry_after);
     }
-    was_checked_ = true;
-    was_complete_ = picker.complete();
-    count_missing_per_file();
-    state_ = state_at_work();
-    checked_.notify();
-    storage_recovered();
-    tell(event::checked{});
-    if (options_.storage.writable)
-        files_ready_.notify();
-    else if (picker.complete())
-        is_complete_ = true, completed_.notify();
-    spawn("keep files", keep_files());
-    spawn("look after content", look_after_content());
-    spawn("scrub", scrub());
-    spawn("choke rounds", hold_choke_rounds());
-    if (is_automatic_) start_announcing();
-    spawn("keep time", keep_time());
+    begin_work();
+}
+
+/// After the check. Called again where there was no memory for a step, it goes on with that.
+void swarm::begin_work() {
+    std::array<std::function<void()>, 8> const steps{
+        [this] {
+            was_complete_ = picker.complete();
+            state_ = state_at_work();
+            checked_.notify();
+            if (!options_.storage.writable && picker.complete()) is_complete_ = true, completed_.notify();
+        },
+        [this] {
+            if (lost_.empty())
+                storage_recovered();
+            else
+                storage_failed(lost_why_);
+            tell(event::checked{});
+        },
+        [this] { spawn_lasting("keep files", &swarm::keep_files); },
+        [this] { spawn_lasting("look after content", &swarm::look_after_content); },
+        [this] { spawn_lasting("scrub", &swarm::scrub); },
+        [this] { spawn_lasting("choke rounds", &swarm::hold_choke_rounds); },
+        [this] { spawn_lasting("keep time", &swarm::keep_time); },
+        [this] {
+            if (is_automatic_) start_announcing();
+        },
+    };
+    for (; work_begun_ < steps.size(); ++work_begun_) steps[work_begun_]();
     connect_more(node.now());
 }
 
@@ -94,6 +115,7 @@ net::task<result<void>> swarm::check_pieces() {
     if (!proven) co_return proven.error();
     state_ = transfer_state::checking;  // again, perhaps
     checking_ = std::make_shared<check_state>();
+    lost_.clear();
     auto const count = picker.piece_count();
     for (std::uint32_t i = 0; i < count; ++i) {
         if (i < proven.value().size() && proven.value().test(piece_index{i}))
@@ -101,39 +123,80 @@ net::task<result<void>> swarm::check_pieces() {
         else
             checking_->pieces.push_back(piece_index{i});
     }
-    checking_->is_right.resize(checking_->pieces.size());
+    checking_->verdicts.resize(checking_->pieces.size());
     pieces_hashed_ = static_cast<std::uint32_t>(checking_->pieces.size());
     auto const state = checking_;
-    state->running = std::min(node.outside.workers.size(), state->pieces.size());
+    auto const threads = std::min(node.outside.workers.size(), state->pieces.size());
     net::signal& all_done = files_ready_;  // nobody else waits for it yet
-    for (std::size_t i = 0, n = state->running; i < n; ++i) spawn("check pieces", check_on_pool(state));
+    for (std::size_t i = 0; i < threads; ++i) {
+        spawn("check pieces", check_on_pool(state));
+        ++state->running;  // it has not begun yet
+    }
     while (state->running > 0) co_await all_done.wait();
-    for (std::size_t i = 0; i < state->pieces.size(); ++i)
-        if (state->is_right[i]) picker.set_have(state->pieces[i]);
+    if (state->failure) std::rethrow_exception(state->failure);
+    for (std::size_t i = 0; i < state->pieces.size(); ++i) {
+        auto const found = state->verdicts[i];
+        if (found == check_state::verdict::right) picker.set_have(state->pieces[i]);
+        if (found != check_state::verdict::unread || options_.storage.writable || state->stop) continue;
+        lost_.push_back(state->pieces[i]);  // nobody else could give it to us: it is looked at again
+        lost_why_ = std::make_error_code(std::errc::io_error);
+    }
     checking_.reset();
     co_return success();
 }
 
 /// Takes turns with whatever else the pool is asked for.
 net::task<void> swarm::check_on_pool(std::shared_ptr<check_state> state) {
+    struct counted {
+        check_state& all;
+        net::signal& ended;
+        ~counted() {
+            --all.running;
+            ended.notify();
+        }
+    } const while_here{*state, files_ready_};
     auto& from = *store;
     auto const a_turn = std::max<std::size_t>(1, check_turn / content->pieces().piece_length());
-    while (state->next < state->pieces.size() && !state->stop) {
-        co_await net::on_pool(node.outside.workers, [&from, &state = *state, a_turn, is_hashed = options_.is_hashed] {
-            for (std::size_t n = 0; n < a_turn && !state.stop; ++n) {
-                auto const i = state.next++;
-                if (i >= state.pieces.size()) return;
-                auto const right = is_hashed ? from.trust_piece(state.pieces[i]) : from.check_piece(state.pieces[i]);
-                state.is_right[i] = right && right.value();
-                state.done.fetch_add(1, std::memory_order_relaxed);
-            }
-        });
+    try {
+        while (state->next < state->pieces.size() && !state->stop) {
+            co_await net::on_pool(node.outside.workers, [&from, &state = *state, a_turn,
+                                                         is_hashed = options_.is_hashed] {
+                for (std::size_t n = 0; n < a_turn && !state.stop; ++n) {
+                    auto const i = state.next++;
+                    if (i >= state.pieces.size()) return;
+                    auto const right =
+                        is_hashed ? from.trust_piece(state.pieces[i]) : from.check_piece(state.pieces[i]);
+                    if (right)
+                        state.verdicts[i] = right.value() ? check_state::verdict::right : check_state::verdict::none;
+                    else if (right.error() != store::errc::no_hash)
+                        state.verdicts[i] = check_state::verdict::unread;
+                    state.done.fetch_add(1, std::memory_order_relaxed);
+                }
+            });
+        }
+    } catch (std::bad_alloc const&) {
+        state->failure = std::current_exception();
     }
-    --state->running;
-    files_ready_.notify();
 }
 
+/// Takes the blocks of a piece until it is verified or not; where there is no memory for that, it is fetched anew.
 net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
+    bool is_over = false;
+    std::exception_ptr failure;
+    try {
+        is_over = co_await receive_piece(piece, work);
+    } catch (...) {
+        failure = std::current_exception();
+        if (net::is_cancellation(failure)) throw;
+        std::erase(work_with_news_, piece);
+        if (work_.erase(to_number(piece)) > 0) fetch_again(piece);
+    }
+    if (failure) std::rethrow_exception(failure);
+    if (is_over) settle();
+}
+
+/// False when nothing is received any more.
+net::task<bool> swarm::receive_piece(piece_index piece, piece_work& work) {
     auto const total = content->pieces().block_count(piece);
     {
         auto const writer = store->begin(piece);
@@ -163,7 +226,7 @@ net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
                 telling_.cancel();
                 for (auto* session : sessions_)
                     if (session) session->close(error_);
-                co_return;
+                co_return false;
             }
             co_await node.outside.clock.sleep(storage_retry_after);
         }
@@ -176,7 +239,7 @@ net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
         else
             piece_rejected(piece, received);
     }
-    settle();
+    co_return true;
 }
 
 /// Writes and hashes blocks on the pool; when the disk fails, again and again until it takes them. Their prints are
@@ -219,8 +282,7 @@ void swarm::storage_recovered() {
 }
 
 void swarm::update_interest() {
-    for (auto* session : sessions_)
-        if (session) session->update_interest();
+    with_sessions([](peer_session& each) { each.update_interest(); });
 }
 
 void swarm::count_missing_per_file() {
@@ -242,15 +304,14 @@ void swarm::piece_verified(piece_index piece, std::span<picker::received_block c
     layout.for_each_range(pieces.offset_of(piece), pieces.piece_size(piece), [&](metainfo::file_range const& range) {
         if (missing_per_file_[range.file] > 0 && --missing_per_file_[range.file] == 0) finishes_file = true;
     });
+    if (finishes_file) files_ready_.notify();
+    with_sessions([piece](peer_session& each) {
+        each.core.have(piece);
+        each.flush();
+        each.update_interest();
+    });
     tell(event::piece_verified{piece});
     fetch_ended(piece, {});
-    if (finishes_file) files_ready_.notify();
-    for (auto* session : sessions_) {
-        if (!session) continue;
-        session->core.have(piece);
-        session->flush();
-        session->update_interest();
-    }
 }
 
 void swarm::piece_rejected(piece_index piece, std::span<picker::received_block const> blocks) {
@@ -270,6 +331,7 @@ void swarm::fetch_again(piece_index piece) {
 /// Gives complete files their names; the transfer is complete when all that is wanted has its own.
 net::task<void> swarm::keep_files() {
     if (!options_.storage.writable) co_return;
+    files_ready_.notify();  // what was ready before is ready still
     for (;;) {
         co_await files_ready_.wait();
         if (contradicts_itself()) co_return;
@@ -305,12 +367,12 @@ void swarm::finished() {
     is_complete_ = true;
     is_completion_due_ = false;
     state_ = transfer_state::seeding;
-    tell(event::completed{});
     completed_.notify();
+    choke_round_.notify();
     if (!std::exchange(was_complete_, true))
         for (auto& each : announcers_) each->completed();
+    tell(event::completed{});
     update_interest();
-    choke_round_.notify();
 }
 
 /// Makes what was verified durable, and notices when somebody changes the files.
@@ -416,11 +478,10 @@ net::task<void> swarm::look_again() {
 void swarm::piece_mended(piece_index piece) {
     picker.set_have(piece);
     files_ready_.notify();
-    for (auto* session : sessions_) {
-        if (!session) continue;
-        session->core.have(piece);
-        session->flush();
-    }
+    with_sessions([piece](peer_session& each) {
+        each.core.have(piece);
+        each.flush();
+    });
 }
 
 void swarm::content_failed(piece_index piece, std::error_code why) {

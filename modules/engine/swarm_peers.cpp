@@ -39,11 +39,10 @@ public:
     registration(swarm& owner, peer_session& session) : swarm_(owner), session_(session) {
         auto const number = picker::to_number(session.slot);
         if (swarm_.sessions_.size() <= number) swarm_.sessions_.resize(number + 1);
-        swarm_.sessions_[number] = &session;
-        ++swarm_.session_count_;
         swarm_.picker.add_peer(session.slot);
         swarm_.use_uploaded(session);
-        swarm_.tell(event::peer_joined{session.remote, session.outgoing});
+        swarm_.sessions_[number] = &session;
+        ++swarm_.session_count_;
         swarm_.news();
     }
     registration(registration const&) = delete;
@@ -69,8 +68,7 @@ net::task<void> swarm::keep_time() {
     for (;;) {
         co_await node.outside.clock.sleep(tick_interval);
         auto const now = node.now();
-        for (std::size_t i = 0; i < sessions_.size(); ++i)
-            if (sessions_[i]) sessions_[i]->tick(now);
+        with_sessions([now](peer_session& each) { each.tick(now); });
         settle();
         connect_more(now);
     }
@@ -106,19 +104,18 @@ void swarm::hold_choke_round(time_point now) {
         candidates.push_back(each);
     }
     auto const chosen = choker_.round(candidates, is_upload_only(), node.settings.upload_limit, now);
-    for (auto* session : sessions_) {
-        if (!session) continue;
-        bool const serve = std::ranges::find(chosen, picker::to_number(session->slot)) != chosen.end();
-        if (serve == !session->core.is_choking()) continue;
+    with_sessions([&](peer_session& session) {
+        bool const serve = std::ranges::find(chosen, picker::to_number(session.slot)) != chosen.end();
+        if (serve == !session.core.is_choking()) return;
         if (serve) {
-            session->core.unchoke();
-            session->last_unchoked = now;
+            session.core.unchoke();
+            session.last_unchoked = now;
         } else {
-            if (session->core.peer_is_interested() && session->is_idle(now)) session->note_idle(now);
-            session->core.choke();
+            if (session.core.peer_is_interested() && session.is_idle(now)) session.note_idle(now);
+            session.core.choke();
         }
-        session->flush();
-    }
+        session.flush();
+    });
 }
 
 void swarm::interest_changed(peer_session& peer) {
@@ -225,8 +222,8 @@ void swarm::connect_more(time_point now) {
     std::size_t const beyond = taken.size() >= options_.peers_max && choker::gives_way(taken, {}) ? 1 : 0;
     try_more(known_, connecting_, now, [this, most = options_.peers_max + beyond, &taken](endpoint const& at) {
         if (taken.size() + connecting_ >= most) return false;
+        spawn("connect " + at.to_string(), connect(at, nullptr));  // counts itself out; it has not begun yet
         ++connecting_;
-        spawn("connect " + at.to_string(), connect(at, nullptr));
         return true;
     });
 }
@@ -240,7 +237,15 @@ net::task<void> swarm::connect(endpoint to, attempt outcome) {
         }
     };
     busy const while_here{*this, to};
-    auto const why = co_await converse_with(to);
+    struct counted {
+        std::size_t& count;
+        bool is_over = false;
+        void over() {
+            if (!std::exchange(is_over, true)) --count;
+        }
+        ~counted() { over(); }
+    } connecting{connecting_};
+    auto const why = co_await converse_with(to, [&connecting] { connecting.over(); });
     if (outcome) {
         *outcome = why;
         news();
@@ -258,21 +263,12 @@ net::task<void> swarm::connect(endpoint to, attempt outcome) {
     }
 }
 
-net::task<std::error_code> swarm::converse_with(endpoint to) {
-    struct connecting {
-        std::size_t& count;
-        bool is_over = false;
-        void over() {
-            if (!std::exchange(is_over, true)) --count;
-        }
-        ~connecting() { over(); }
-    };
-    connecting counted{connecting_};
+net::task<std::error_code> swarm::converse_with(endpoint to, std::function<void()> when_connected) {
     auto const known = known_.find(to);
     bool const utp_first = known != known_.end() && known->second.tries_utp_first();
     auto met = co_await node.meet(to, node.handshake_for(content->swarm_hash()), utp_first);
     if (!met) co_return met.error();
-    counted.over();
+    when_connected();
     co_return co_await run_session(std::move(met.value().stream), met.value().theirs, to, true);
 }
 
@@ -368,6 +364,7 @@ net::task<std::error_code> swarm::run_session(std::unique_ptr<net::stream> strea
         peer_session session{*this, std::move(stream), theirs, listens_at, outgoing, picker::peer_slot{slot}};
         registration const registered{*this, session};
         number = session.number;
+        tell(event::peer_joined{remote, outgoing});
         if (!theirs.extensions) session.introduce();
         why = co_await session.run();
         at = session.address();

@@ -11,6 +11,7 @@ module;
 #include <list>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <set>
 #include <span>
@@ -37,6 +38,8 @@ constexpr int port_tries = 16;
 /// Datagrams that are answered together: one system call each way.
 constexpr std::size_t batch_max = 64;
 constexpr std::chrono::milliseconds expiry_step{100};
+/// Wait after a failure to receive.
+constexpr auto receive_again_after = std::chrono::seconds{1};
 
 secrets draw(net::random& random) {
     secrets drawn;
@@ -129,6 +132,13 @@ net::task<std::error_code> hub::run() {
     auto& own = *parts_;
     if (auto const opened = co_await open(); !opened) co_return opened.error();
     net::signal failed{co_await asio::this_coro::executor};
+    struct running {
+        hub_parts& own;
+        ~running() {
+            own.tasks = nullptr;
+            own.failed = nullptr;
+        }
+    } const while_here{own};
     own.failed = &failed;
     own.failure = {};
     auto const answer = [&](net::http_request const& request) { return own.answer(request); };
@@ -141,23 +151,25 @@ net::task<std::error_code> hub::run() {
     net::http_server server{own.outside, net::http_server::async_handler{answer}, limits};
     auto const serve = [&](net::task_group& group) -> net::task<void> {
         own.tasks = &group;
+        auto has_failed = failed.wait();
+        group.on_failure = [&own](std::string_view task, std::exception_ptr const&) {
+            if (auto const& log = own.core.how().log) log(log_level::warning, "no memory for: " + std::string{task});
+        };
+        auto& clock = own.outside.clock;
         for (auto& [streams, datagrams] : own.doors) {
             auto const name = streams->local().to_string();
             group.spawn("http " + name, own.serve_http(server, std::move(streams)));
-            group.spawn("udp " + name, own.serve_udp(std::move(datagrams)));
+            group.spawn_lasting("udp " + name, clock, [&own, socket = std::shared_ptr{std::move(datagrams)}] {
+                return own.serve_udp(*socket);
+            });
         }
         own.doors.clear();
-        group.spawn("time", own.keep_time());
-        group.spawn("catalogue", own.keep_catalogue());
-        group.spawn("members", own.keep_members());
-        group.on_failure = [&](std::string_view, std::exception_ptr const&) {
-            own.fail(std::make_error_code(std::errc::not_enough_memory));
-        };
-        co_await failed.wait();
+        group.spawn_lasting("time", clock, [&own] { return own.keep_time(); });
+        group.spawn_lasting("catalogue", clock, [&own] { return own.keep_catalogue(); });
+        group.spawn_lasting("members", clock, [&own] { return own.keep_members(); });
+        co_await std::move(has_failed);
     };
     co_await net::in_task_group(serve);
-    own.tasks = nullptr;
-    own.failed = nullptr;
     co_return own.failure;
 }
 
@@ -173,10 +185,14 @@ void hub_parts::fail(std::error_code why) {
 }
 
 net::task<void> hub_parts::serve_http(net::http_server& server, std::unique_ptr<net::listener> at) {
-    fail(co_await server.serve(std::move(at)));
+    std::error_code why = std::make_error_code(std::errc::not_enough_memory);
+    try {
+        why = co_await server.serve(std::move(at));
+    } catch (std::bad_alloc const&) {}  // before it served anybody: its listener is gone
+    fail(why);
 }
 
-net::task<void> hub_parts::serve_udp(std::unique_ptr<net::datagram_socket> socket) {
+net::task<void> hub_parts::serve_udp(net::datagram_socket& socket) {
     struct reply {
         endpoint to;
         std::size_t begin;
@@ -188,8 +204,12 @@ net::task<void> hub_parts::serve_udp(std::unique_ptr<net::datagram_socket> socke
     std::vector<reply> replies;
     byte_vector bytes;
     for (;;) {
-        auto const received = co_await socket->receive(in);
-        if (!received) co_return fail(received.error());
+        auto const received = co_await socket.receive(in);
+        if (!received && received.error() == net::errc::closed) co_return fail(received.error());
+        if (!received) {  // no memory, for example: it may pass
+            co_await outside.clock.sleep(receive_again_after);
+            continue;
+        }
         auto const now = outside.clock.now();
         bytes.clear();
         replies.clear();
@@ -200,8 +220,7 @@ net::task<void> hub_parts::serve_udp(std::unique_ptr<net::datagram_socket> socke
         }
         out.clear();
         for (auto const& [to, begin, length] : replies) out.push_back({to, byte_view{bytes}.subspan(begin, length)});
-        // What the system does not take is lost, as datagrams may be: the client asks again.
-        if (auto const sent = socket->send(out); !sent) co_return fail(sent.error());
+        (void)socket.send(out);  // what the system does not take is lost, as datagrams may be: the client asks again
     }
 }
 

@@ -7,6 +7,7 @@ module;
 #include <list>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -84,8 +85,10 @@ struct held_session {
     held_session& operator=(held_session const&) = delete;
     ~held_session() {
         of.sessions.erase(which);
-        of.nodes.disconnected(which, of.now());
-        of.settle();
+        try {
+            of.nodes.disconnected(which, of.now());
+            of.settle();
+        } catch (std::bad_alloc const&) {}  // he is silent from now on, and given up for that
     }
 
     net::task<void> read();
@@ -104,11 +107,10 @@ struct held_session {
 };
 
 net::task<void> hub_parts::hold_session(net::web_socket& with, member_card card) {
-    using namespace asio::experimental::awaitable_operators;
     // He may have been taken out while the web socket was opened.
     if (!core.entrance.is_still_in(card)) co_return co_await with.close(net::close_reason::policy);
     held_session here{*this, with, std::move(card), co_await asio::this_coro::executor};
-    co_await (here.read() || here.write());
+    co_await net::until_one_ends(here.read(), here.write());
 }
 
 net::task<void> held_session::read() {
@@ -154,8 +156,8 @@ void hub_parts::settle() {
         if (auto const found = sessions.find(which); found != sessions.end()) found->second->ready.notify();
     if (tasks == nullptr || is_publishing) return;
     if (auto order = nodes.take_publication()) {
+        tasks->spawn("publish", publish(std::move(*order)));  // it has not begun yet
         is_publishing = true;
-        tasks->spawn("publish", publish(std::move(*order)));
     }
 }
 
@@ -178,6 +180,14 @@ net::task<result<void>> hub_parts::read_members() {
 }
 
 net::task<void> hub_parts::publish(publish_order order) {
+    struct under_way {
+        hub_parts& in;
+        bool is_over = false;
+        void over() {
+            if (!std::exchange(is_over, true)) in.is_publishing = false;
+        }
+        ~under_way() { over(); }
+    } while_here{*this};
     auto const owner = owner_of(order.member, order.at);
     auto const at = wall_seconds();
     auto const put_in = [&](catalogue& in) -> outcome {
@@ -201,7 +211,7 @@ net::task<void> hub_parts::publish(publish_order order) {
             watch.changed(done.torrent);
     }
     nodes.answer_publication(order, done.refusal);
-    is_publishing = false;
+    while_here.over();
     settle();
 }
 }  // namespace shoal::hub

@@ -86,7 +86,7 @@ struct hub_parts {
     result<endpoint> open(endpoint const& at);
     net::task<result<void>> open_catalogue();
     net::task<void> serve_http(net::http_server& server, std::unique_ptr<net::listener> at);
-    net::task<void> serve_udp(std::unique_ptr<net::datagram_socket> socket);
+    net::task<void> serve_udp(net::datagram_socket& socket);
     net::task<void> keep_time();
     net::task<void> keep_catalogue();
     net::task<void> save_counters();

@@ -210,8 +210,8 @@ struct census {
 class counted {
 public:
     counted(census& in, ip_address const& who) : in_(in), who_(who) {
-        ++in_.all;
         ++in_.of_customer[who_];
+        ++in_.all;
     }
     counted(counted const&) = delete;
     counted& operator=(counted const&) = delete;
@@ -275,6 +275,7 @@ struct http_server::state {
     census streams;
 
     task<void> reap(std::list<connection>& open);
+    task<std::error_code> accept(listener& at, task_group& group, std::list<connection>& open);
     task<void> serve_until_end(std::list<connection>& open, std::list<connection>::iterator which);
     task<result<void>> converse(connection& with);
     task<result<void>> write_stream(connection& with, http_response const& response, std::string& out, bool old);
@@ -298,24 +299,36 @@ std::size_t http_server::stream_count() const noexcept {
 task<std::error_code> http_server::serve(std::unique_ptr<listener> at) {
     std::error_code why;
     std::list<connection> open;
+    signal over{co_await asio::this_coro::executor};
     co_await in_task_group([&, this](task_group& group) -> task<void> {
-        group.spawn("http deadlines", state_->reap(open));
-        for (;;) {
-            auto accepted = co_await at->accept();
-            if (!accepted) {
-                why = accepted.error();
-                co_return;
-            }
-            auto& bytes = accepted.value();
-            auto const& limits = state_->limits;
-            if (!state_->connections.has_room_for(bytes->remote().address.customer(), limits.connections,
-                                                  limits.connections_per_address))
-                continue;
-            open.emplace_back(std::move(bytes), state_->connections);
-            group.spawn("http connection", state_->serve_until_end(open, std::prev(open.end())));
-        }
+        auto is_over = over.wait();
+        auto& clock = state_->outside.clock;
+        group.spawn_lasting("http deadlines", clock, [&, this] { return state_->reap(open); });
+        group.spawn_lasting("http listener", clock, [&, this]() -> task<void> {
+            why = co_await state_->accept(*at, group, open);
+            over.notify();
+        });
+        co_await std::move(is_over);
     });
     co_return why;
+}
+
+task<std::error_code> http_server::state::accept(listener& at, task_group& group, std::list<connection>& open) {
+    for (;;) {
+        auto accepted = co_await at.accept();
+        if (!accepted) co_return accepted.error();
+        auto& bytes = accepted.value();
+        if (!connections.has_room_for(bytes->remote().address.customer(), limits.connections,
+                                      limits.connections_per_address))
+            continue;
+        open.emplace_back(std::move(bytes), connections);
+        try {
+            group.spawn("http connection", serve_until_end(open, std::prev(open.end())));
+        } catch (...) {  // nobody would close it
+            open.pop_back();
+            throw;
+        }
+    }
 }
 
 task<void> http_server::state::reap(std::list<connection>& open) {

@@ -13,9 +13,12 @@ module;
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "core/try.hpp"
 
 module shoal.net;
 import shoal.asio;
@@ -62,12 +65,19 @@ struct resolver::question {
 };
 
 struct resolver::queue : std::enable_shared_from_this<resolver::queue> {
-    void ask(std::shared_ptr<question> what) {
+    result<void> ask(std::shared_ptr<question> what) {
         std::lock_guard const lock{mutex};
         waiting.push_back(std::move(what));
-        if (threads == threads_max) return;
-        ++threads;
-        std::thread{[self = shared_from_this()] { self->work(); }}.detach();
+        if (threads == threads_max) return success();
+        try {
+            std::thread{[self = shared_from_this()] { self->work(); }}.detach();
+            ++threads;
+        } catch (std::system_error const& why) {
+            if (threads > 0) return success();  // the others get to it
+            waiting.pop_back();
+            return why.code();
+        }
+        return success();
     }
     void work() {
         while (auto const next = take()) {
@@ -119,7 +129,7 @@ task<result<std::vector<ip_address>>> resolver::resolve(std::string host) {
     asked.what->host = std::move(host);
     asked.what->executor = executor;
     asked.what->asker = &answered;
-    queue_->ask(asked.what);
+    SHOAL_CO_TRY(queue_->ask(asked.what));
     co_await answered.wait();
     std::lock_guard const lock{asked.what->mutex};
     if (asked.what->answer.empty()) co_return errc::host_unknown;

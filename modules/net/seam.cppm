@@ -48,6 +48,8 @@ export template <>
 struct std::is_error_code_enum<shoal::net::errc> : std::true_type {};
 
 export namespace shoal::net {
+class clock;
+
 /// A coroutine. It starts when awaited or spawned; cancelled, it throws `operation_aborted` at its next `co_await`.
 template <class T>
 using task = asio::awaitable<T>;
@@ -61,7 +63,8 @@ public:
 
     /// Wakes the waiter, or lets the next wait return at once.
     void notify();
-    /// Returns when notified since the last wait.
+    /// Returns when notified since the last wait. Takes no memory once it was called: a wait that must not fail is made
+    /// before there is something to wait for.
     task<void> wait();
     /// Takes a kept notice without waiting; false when there is none.
     bool take() noexcept;
@@ -73,6 +76,7 @@ public:
     void wake();
 
 private:
+    friend class task_group;  // waits without a frame of its own
     asio::steady_timer timer_;
     bool raised_ = false;
 };
@@ -95,12 +99,17 @@ public:
     /// Every task must have ended.
     ~task_group();
 
-    /// Starts `child` on the group's executor, not inside this call. `name` is for `on_failure`.
+    /// Starts `child` on the group's executor, not inside this call. `name` is for `on_failure`. Where there is no
+    /// memory for that it throws, and the group is as before.
     void spawn(std::string name, task<void> child);
+    /// The same for work that nobody else would take up: when an exception has ended it, `on_failure` is told, and it
+    /// is begun again after a pause. `work` makes a new coroutine each time, and lives as long as this task.
+    void spawn_lasting(std::string name, clock& clock, std::function<task<void>()> work);
     /// Asks every task that was spawned so far to end. They run on until their next wait.
     void cancel();
     /// Returns when no task is left. When the awaiting task is cancelled meanwhile, the children are too, and the
-    /// awaiting task gets its cancellation at its next `co_await`.
+    /// awaiting task gets its cancellation at its next `co_await`. Takes no memory once it was called: who cannot do
+    /// without it calls it before the first `spawn`, and awaits it later.
     task<void> join();
 
     std::size_t size() const noexcept { return children_.size(); }
@@ -115,6 +124,8 @@ private:
         asio::cancellation_signal cancelled;
     };
     void ended(std::list<child>::iterator which, std::exception_ptr const& why);
+    void tell(std::string_view name, std::exception_ptr const& why) noexcept;
+    task<void> last(std::string name, clock& clock, std::function<task<void>()> work);
 
     asio::any_io_executor executor_;
     std::list<child> children_;
@@ -267,6 +278,10 @@ task<result<T>> with_deadline(clock& clock, time_point when, task<result<T>> inn
     if (!co_await ends_before(clock, when, keep_result(std::move(inner), out))) co_return errc::timed_out;
     co_return std::move(*out);
 }
+
+/// Runs both until one of them ends, and cancels the other; both have ended on return. What the first one throws is
+/// handed on.
+task<void> until_one_ends(task<void> one, task<void> other);
 
 /// Runs `inner` to its end even when the caller is cancelled meanwhile: its waits go on. The caller then gets its
 /// cancellation at its next `co_await`.

@@ -16,7 +16,10 @@ void signal::notify() {
 }
 
 task<void> signal::wait() {
-    while (!take()) co_await park();  // after a cancellation the next co_await throws
+    while (!take()) {  // after a cancellation the next co_await throws
+        if (timer_.expiry() != time_point::max()) timer_.expires_at(time_point::max());
+        co_await timer_.async_wait(asio::as_tuple(asio::deferred));
+    }
 }
 
 bool signal::take() noexcept {
@@ -25,7 +28,7 @@ bool signal::take() noexcept {
 
 task<void> signal::park(time_point until) {
     if (timer_.expiry() != until) timer_.expires_at(until);
-    co_await timer_.async_wait(asio::as_tuple(asio::use_awaitable));
+    co_await timer_.async_wait(asio::as_tuple(asio::deferred));
 }
 
 void signal::wake() {

@@ -78,7 +78,12 @@ private:
 class thread_workers final : public worker_pool {
 public:
     explicit thread_workers(std::size_t count) {
-        for (std::size_t i = 0; i < count; ++i) threads_.emplace_back([this] { work(); });
+        threads_.reserve(count);
+        try {
+            for (std::size_t i = 0; i < count; ++i) threads_.emplace_back([this] { work(); });
+        } catch (std::system_error const&) {
+            if (threads_.empty()) throw;  // fewer can do the same
+        }
     }
     ~thread_workers() override {
         {

@@ -76,10 +76,10 @@ void picker::peer_has(peer_slot peer, piece_index index) {
     auto const piece = to_number(index);
     if (state == nullptr || piece >= piece_count_ || peer_has_piece(*state, piece)) return;
     if (state->has.empty()) state->has.resize((piece_count_ + 63) / 64);
+    fresh_.increase(piece);
     state->has[piece / 64] |= std::uint64_t{1} << (piece % 64);
     ++state->has_count;
     if (is_missing(piece)) ++state->missing_count;
-    fresh_.increase(piece);
     if (state->has_count == piece_count_ && !state->has_lost) become_seed(*state);
 }
 

@@ -144,9 +144,17 @@ piece_progress const* picker::progress_of(std::uint32_t piece) const noexcept {
 
 piece_progress& picker::begin_piece(std::uint32_t piece) {
     auto const block_count = (piece_size(piece_index{piece}) + block_length - 1) / block_length;
+    // All memory first; with room for each begun piece among the open ones, whatever ends takes none.
+    auto& begun = progress_.emplace_back(piece, block_count);
+    try {
+        open_.reserve(progress_.capacity());
+    } catch (...) {
+        progress_.pop_back();
+        throw;
+    }
     fresh_.unlist(piece);
-    begun_[piece] = static_cast<std::uint32_t>(progress_.size());
-    return progress_.emplace_back(piece, block_count);
+    begun_[piece] = static_cast<std::uint32_t>(progress_.size() - 1);
+    return begun;
 }
 
 void picker::end_piece(std::uint32_t piece) {

@@ -10,8 +10,9 @@ rarity_order::rarity_order(std::uint32_t piece_count, std::uint64_t seed)
     : random_(seed), availability_(piece_count), position_(piece_count), ends_(1), listed_((piece_count + 63) / 64) {}
 
 void rarity_order::increase(std::uint32_t piece) {
-    auto const bucket = availability_[piece]++;
+    auto const bucket = availability_[piece];
     if (ends_.size() <= bucket + 1) ends_.resize(bucket + 2, static_cast<std::uint32_t>(order_.size()));
+    ++availability_[piece];
     if (!is_listed(piece)) return;
     auto const border = --ends_[bucket];
     swap(position_[piece], border);

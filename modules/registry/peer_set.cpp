@@ -67,11 +67,11 @@ template <std::size_t Size>
 std::uint32_t peer_set<Size>::insert(siphash_key const& key, peer const& added, bool is_seeder) {
     peers_.reserve(next_capacity());
     auto const at = size();
-    peers_.push_back(added);
+    // All memory first: a peer that the index lacks could not be taken out again.
     if (is_indexed())
         index_.insert(hash(key, added), at, [&](std::uint32_t other) { return hash(key, peers_[other]); });
-    else if (size() > scan_max)
-        build_index(key);
+    peers_.push_back(added);
+    if (!is_indexed() && size() > scan_max) build_index(key);
     return is_seeder ? set_seeder(key, at, true) : at;
 }
 
@@ -118,7 +118,12 @@ void peer_set<Size>::exchange(siphash_key const& key, std::uint32_t a, std::uint
 template <std::size_t Size>
 void peer_set<Size>::build_index(siphash_key const& key) {
     auto hash_of = [&](std::uint32_t other) { return hash(key, peers_[other]); };
-    for (std::uint32_t at = 0; at < size(); ++at) index_.insert(hash_of(at), at, hash_of);
+    try {
+        for (std::uint32_t at = 0; at < size(); ++at) index_.insert(hash_of(at), at, hash_of);
+    } catch (...) {  // no memory: they are searched one by one until the next comes
+        index_.clear();
+        throw;
+    }
 }
 
 template class peer_set<4>;

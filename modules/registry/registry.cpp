@@ -308,19 +308,31 @@ torrent* registry::state::add(shard& in, std::uint64_t name_hash, announcement c
     }
     auto const before = in.memory();
     auto place = static_cast<std::uint32_t>(in.torrents.size());
-    if (in.free_places.empty()) {
+    bool const is_new = in.free_places.empty();
+    if (is_new) {
         in.torrents.emplace_back();
         ++places_;
     } else {
         place = in.free_places.back();
         in.free_places.pop_back();
     }
+    try {
+        in.index.insert(name_hash, place, [&](std::uint32_t other) { return hash(in.torrents[other].name); });
+    } catch (...) {  // no memory: the place is as it was
+        if (is_new) {
+            in.torrents.pop_back();
+            --places_;
+        } else {
+            in.free_places.push_back(place);
+        }
+        memory_ += in.memory() - before;
+        throw;
+    }
     auto& added = in.torrents[place];
     added.name = from.torrent;
     added.maker = maker;
     added.is_used = true;
     for (auto const counter : maker) ++made_[counter];
-    in.index.insert(name_hash, place, [&](std::uint32_t other) { return hash(in.torrents[other].name); });
     memory_ += in.memory() - before;
     ++numbers_.torrents;
     return &added;

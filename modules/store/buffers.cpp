@@ -23,6 +23,7 @@ block_pool::block_pool(std::size_t budget) noexcept : lent_max_(budget / block_l
 
 block_buffer block_pool::take() {
     if (lent_ == lent_max_) return {};
+    if (free_.capacity() <= lent_) free_.reserve(2 * lent_ + 1);  // so that give() cannot fail
     block_buffer taken;
     if (free_.empty()) {
         taken.memory_.reset(static_cast<std::byte*>(::operator new(block_length, alignment)));
@@ -32,7 +33,6 @@ block_buffer block_pool::take() {
         ASAN_UNPOISON_MEMORY_REGION(taken.bytes().data(), block_length);
     }
     ++lent_;
-    if (free_.capacity() < lent_) free_.reserve(2 * lent_);  // so that give() cannot fail
     return taken;
 }
 

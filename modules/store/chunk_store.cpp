@@ -32,8 +32,13 @@ result<std::unique_ptr<chunk_store>> chunk_store::open(std::shared_ptr<metainfo:
 result<std::unique_ptr<chunk_store>> chunk_store::open(std::shared_ptr<metainfo::torrent const> torrent,
                                                        store_settings settings, std::shared_ptr<back_end_files> files) {
     SHOAL_TRY(files->lock());
-    return std::unique_ptr<chunk_store>(
-        new chunk_store(std::make_unique<store_state>(std::move(torrent), std::move(settings), std::move(files))));
+    try {
+        return std::unique_ptr<chunk_store>(
+            new chunk_store(std::make_unique<store_state>(std::move(torrent), std::move(settings), files)));
+    } catch (...) {  // no memory: nobody else would unlock them
+        files->unlock();
+        throw;
+    }
 }
 
 std::unique_ptr<piece_writer> chunk_store::begin(piece_index piece) {

@@ -322,8 +322,8 @@ result<void> chunk_store::complete_files() {
     {
         std::lock_guard const lock(state.mutex);
         if (!state.settings.writable) return success();
-        todo = std::exchange(state.completable, {});
-        std::erase_if(todo, [&](file_number file) { return state.file_states[file].missing > 0; });
+        std::erase_if(state.completable, [&](file_number file) { return state.file_states[file].missing > 0; });
+        todo = state.completable;
     }
     return complete(std::move(todo));
 }
@@ -333,7 +333,7 @@ result<void> chunk_store::complete_file(file_number file) {
     if (state.closed) return errc::closed;
     {
         std::lock_guard const lock(state.mutex);
-        if (!state.settings.writable || std::erase(state.completable, file) == 0) return success();
+        if (!state.settings.writable || std::ranges::count(state.completable, file) == 0) return success();
         if (state.file_states[file].missing > 0) return success();
     }
     return complete({file});
@@ -347,9 +347,11 @@ result<void> chunk_store::complete(std::vector<file_number> files) {
         std::lock_guard const lock(state.mutex);
         auto& known = state.file_states[file];
         if (!done) {
-            state.completable.push_back(file);
             if (outcome) outcome = done.error();
-        } else if (known.missing == 0) {
+            continue;
+        }
+        std::erase(state.completable, file);
+        if (known.missing == 0) {
             known.named = true;
             known.changed = false;
             known.ready = false;

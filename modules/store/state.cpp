@@ -29,6 +29,7 @@ store_state::store_state(std::shared_ptr<metainfo::torrent const> of, store_sett
       doubtful(torrent->pieces().piece_count()),
       file_states(torrent->content().files().size()) {
     auto const& all = torrent->content().files();
+    completable.reserve(all.size());
     for (file_number file = 0; file < all.size(); ++file) {
         if (is_real(file))
             file_states[file].missing = torrent->content().pieces_of(file).count;
@@ -48,7 +49,9 @@ bool store_state::has_final_name(file_number file) const {
 }
 
 void store_state::hold(piece_index piece) {
-    if (!held.set(piece)) return;
+    if (held.test(piece)) return;
+    if (unsynced.size() == unsynced.capacity()) unsynced.reserve(2 * unsynced.size() + 1);  // or nothing has happened
+    held.set(piece);
     unsynced.push_back(piece);
     for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
         if (is_real(range.file) && --file_states[range.file].missing == 0) completable.push_back(range.file);

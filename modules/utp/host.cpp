@@ -215,14 +215,23 @@ std::uint32_t host::add(connection::settings with, name const& as, time_point no
     with.clock_offset = clock_offset_;
     with.receive_window = settings_.receive_window;
     with.send_buffer = settings_.send_buffer;
+    // All memory first: where there is none, nothing has happened, and what ends takes none.
+    auto core = std::make_unique<connection>(with, pool_, now);
     if (free_.empty()) {
-        free_.push_back(static_cast<std::uint32_t>(slots_.size()));
+        if (free_.capacity() <= slots_.size()) free_.reserve(2 * slots_.size() + 1);
         slots_.emplace_back();
+        free_.push_back(static_cast<std::uint32_t>(slots_.size() - 1));
     }
     auto const at = free_.back();
+    deadlines_.set(at, time_point::max());
+    try {
+        by_name_.emplace(as, at);
+    } catch (...) {
+        deadlines_.remove(at);
+        throw;
+    }
     free_.pop_back();
-    slots_[at].core = std::make_unique<connection>(with, pool_, now);
-    by_name_.emplace(as, at);
+    slots_[at].core = std::move(core);
     return at;
 }
 
@@ -246,15 +255,18 @@ void host::settle(std::uint32_t at, bool may_send) {
         remove(at);
         return;
     }
-    if (here.core->take_change() && !here.is_changed && !here.core->is_closed()) {
-        here.is_changed = true;
-        changed_.push_back(at);
-    }
-    if (may_send && !here.is_ready) {
-        here.is_ready = true;
-        ready_.push_back(at);
-    }
     deadlines_.advance(at, here.core->deadline());
+    if (may_send && !here.is_ready) {
+        ready_.push_back(at);
+        here.is_ready = true;
+    }
+    if (here.is_changed) {
+        (void)here.core->take_change();
+    } else {
+        changed_.push_back(at);  // first: where there is no memory for it, the change is not lost
+        here.is_changed = here.core->take_change() && !here.core->is_closed();
+        if (!here.is_changed) changed_.pop_back();
+    }
 }
 
 time_point host::moved_on(time_point now) noexcept {

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <coroutine>
 #include <exception>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -107,6 +108,45 @@ TEST_CASE("an exception ends only its own task and is reported with the task's n
         co_await group.join();
         CHECK(told == "bad: reason");
         CHECK(reached);
+    });
+}
+
+TEST_CASE("work that is to last is begun again when an exception has ended it, until it returns", "[net]") {
+    testing::simulation world{1};
+    auto& clock = world.host(0).clock;
+    net::task_group group{world.executor()};
+    int told = 0, begun = 0;
+    bool reached = false;
+    group.on_failure = [&](std::string_view, std::exception_ptr const&) {
+        ++told;
+        throw std::bad_alloc{};  // nobody to write that down for
+    };
+    group.spawn_lasting("lasting", clock,
+                        [&] { return ++begun < 3 ? fail("no memory") : sleep_then(clock, 5ms, reached); });
+    CHECK(world.run_until([&] { return group.size() == 0; }, 1min));
+    CHECK(reached);
+    CHECK(begun == 3);
+    CHECK(told == 2);
+
+    group.spawn_lasting("lasting", clock, [&] { return fail("no memory"); });
+    world.run_for(10s);
+    group.cancel();
+    CHECK(world.run_until([&] { return group.size() == 0; }, 1s));
+}
+
+TEST_CASE("of two tasks the first to end takes the other with it, and its exception is handed on", "[net]") {
+    on_machine([](net::environment& env) -> net::task<void> {
+        bool first = false, second = false;
+        co_await net::until_one_ends(sleep_then(env.clock, 1ms, first), sleep_then(env.clock, 1h, second));
+        CHECK(first);
+        CHECK_FALSE(second);
+        std::string why;
+        try {
+            co_await net::until_one_ends(sleep_then(env.clock, 1h, second), fail("reason"));
+        } catch (std::runtime_error const& error) {
+            why = error.what();
+        }
+        CHECK(why == "reason");
     });
 }
 

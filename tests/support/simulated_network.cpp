@@ -17,6 +17,8 @@ module;
 #include <utility>
 #include <vector>
 
+#include "failing_heap.hpp"
+
 module shoal.testing;
 import shoal.asio;
 import shoal.core;
@@ -186,6 +188,7 @@ public:
     }
 
     void close() override {
+        failing_heap::sheltered const own;
         if (std::exchange(closed_, true)) return;
         in_->reader_closed = true;
         in_->readable.notify();
@@ -203,6 +206,7 @@ private:
     }
 
     std::size_t take(std::span<mutable_byte_view const> places) {
+        failing_heap::sheltered const own;
         auto left = transfer_max();
         std::size_t done = 0;
         for (auto place : places) {
@@ -225,6 +229,7 @@ private:
     }
 
     std::size_t put(std::span<byte_view const> runs) {
+        failing_heap::sheltered const own;
         auto left = std::min(transfer_max(), pipe_bytes_max - out_->bytes);
         auto const chunk_max = chunk_bytes(world_.host(out_->sender).link);
         std::size_t done = 0;
@@ -305,6 +310,7 @@ public:
     net::task<result<std::size_t>> receive(std::span<net::datagram> out) override {
         while (waiting_.empty() && !closed_) co_await arrived_.wait();
         if (closed_) co_return net::errc::closed;
+        failing_heap::sheltered const own;
         shown_.clear();
         while (shown_.size() < out.size() && !waiting_.empty()) {
             shown_.push_back(std::move(waiting_.front()));
@@ -342,6 +348,7 @@ public:
 
 private:
     void send(net::datagram const& what, std::size_t index) {
+        failing_heap::sheltered const own;
         if (world_.are_apart(host_.index, index)) return;
         if (world_.faults.datagram_loss > 0 && world_.random.fraction() < world_.faults.datagram_loss) return;
         endpoint const from{at_.address.is_multicast() ? host_.address : at_.address, at_.port};
@@ -388,6 +395,7 @@ net::task<result<std::unique_ptr<net::stream>>> simulated_network::connect(endpo
     world_.note("connect", host_, there->index, found != there->listeners.end());
     if (found == there->listeners.end()) co_return system_error(ECONNREFUSED);
 
+    failing_heap::sheltered const own;
     auto const whole = std::make_shared<connection>();
     whole->there = std::make_shared<pipe>(world_, host_, there->index);
     whole->back = std::make_shared<pipe>(world_, there->index, host_);
@@ -404,6 +412,7 @@ net::task<result<std::unique_ptr<net::stream>>> simulated_network::connect(endpo
 }
 
 result<std::unique_ptr<net::listener>> simulated_network::listen(endpoint at) {
+    failing_heap::sheltered const own;
     auto& here = world_.host(host_);
     if (at.port == 0) at.port = here.free_port();
     if (at.address.is_unspecified()) at.address = here.address;
@@ -413,6 +422,7 @@ result<std::unique_ptr<net::listener>> simulated_network::listen(endpoint at) {
 }
 
 result<std::unique_ptr<net::datagram_socket>> simulated_network::open_datagram(endpoint at) {
+    failing_heap::sheltered const own;
     auto& here = world_.host(host_);
     if (at.port == 0) at.port = here.free_port();
     if (at.address.is_unspecified()) at.address = here.address;
@@ -423,6 +433,7 @@ result<std::unique_ptr<net::datagram_socket>> simulated_network::open_datagram(e
 
 result<std::unique_ptr<net::datagram_socket>> simulated_network::open_multicast(endpoint group,
                                                                                 std::optional<ip_address> from) {
+    failing_heap::sheltered const own;
     if (!group.address.is_multicast()) return system_error(EINVAL);
     if (from && *from != world_.host(host_).address) return system_error(ENETUNREACH);
     if (!group.address.is_v4()) return system_error(ENETUNREACH);  // the hosts have addresses of IPv4 alone

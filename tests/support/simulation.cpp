@@ -15,6 +15,8 @@ module;
 #include <utility>
 #include <vector>
 
+#include "failing_heap.hpp"
+
 module shoal.testing;
 import shoal.asio;
 import shoal.core;
@@ -88,6 +90,7 @@ world::world(std::uint64_t s) : seed(s), random(s), clock(*this), workers(io.get
 }
 
 world::event_key world::at(time_point when, std::function<void()> what) {
+    failing_heap::sheltered const own;
     event_key const key{std::max(when, now), ++event_count};
     events.emplace(key, std::move(what));
     return key;
@@ -122,8 +125,13 @@ duration world::latency(std::size_t a, std::size_t b) const {
 }
 
 void world::settle() {
-    io.restart();
-    while (io.poll() > 0) io.restart();
+    for (;;) {
+        io.restart();
+        failing_heap::armed const tasks_run;
+        if ((on_handler ? io.poll_one() : io.poll()) == 0) return;
+        failing_heap::sheltered const tests_look;
+        if (on_handler) on_handler();
+    }
 }
 
 bool world::run(std::function<bool()> const& done, time_point limit) {
@@ -179,6 +187,9 @@ void simulation::rejoin(std::size_t a, std::size_t b) {
 void simulation::reset_connections(std::size_t n) {
     world_->note("reset all", n);
     reset_all(*world_, n);
+}
+void simulation::after_each_handler(std::function<void()> what) {
+    world_->on_handler = std::move(what);
 }
 void simulation::after(duration delay, std::function<void()> what) {
     world_->at(world_->now + delay, std::move(what));

@@ -57,6 +57,8 @@ public:
     void reset_connections(std::size_t n);
     /// Calls `what` after `delay`, between two events.
     void after(duration delay, std::function<void()> what);
+    /// Calls `what` whenever a task has run to its next wait, instead of only after events as `run_until` asks.
+    void after_each_handler(std::function<void()> what);
 
     // Running.
     asio::any_io_executor executor();

@@ -128,6 +128,7 @@ struct world {
     std::vector<std::weak_ptr<connection>> connections;
     std::map<event_key, std::function<void()>> events;
     std::exception_ptr failure;
+    std::function<void()> on_handler;
     net::task_group tasks;
 };
 
