@@ -202,6 +202,12 @@ net::task<void> node_state::share_upload() {
     }
 }
 
+void node_state::free_send_buffers() {
+    for (auto const& each : transfers)
+        for (auto* session : each->work_->sessions())
+            if (session && session->sits_on_buffers(now())) session->close(wire::errc::stalled);
+}
+
 node::node(net::environment outside, asio::any_io_executor home, node_settings settings)
     : state_(std::make_shared<node_state>(outside, std::move(home), std::move(settings))) {}
 

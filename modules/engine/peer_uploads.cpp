@@ -96,7 +96,7 @@ net::task<void> peer_session::load_uploads() {
         if (!block) break;
         if (auto resident = swarm_.store->view(*block)) {
             core.send_block(*block, resident->bytes);
-            sending_.push_back({std::move(resident->keep), {}, *block});
+            sending_.push_back({std::move(resident->keep), {}, *block, swarm_.node.now()});
             upload_begins(block->piece);
             continue;
         }
@@ -116,6 +116,11 @@ net::task<void> peer_session::load_uploads() {
 bool peer_session::is_idle(time_point now) const {
     return !core.is_choking() && now - std::max(last_unchoked, last_sent) >= choker::slot_kept_for &&
            (uploads_queued() == 0 || core.unsent_bytes() > 0);
+}
+
+bool peer_session::sits_on_buffers(time_point now) const {
+    return !sending_.empty() && sending_.front().buffer &&
+           now - std::max(sending_.front().since, last_sent) >= buffers_kept_for;
 }
 
 void peer_session::note_idle(time_point now) {
@@ -163,6 +168,7 @@ net::task<void> peer_session::send_from_disk(std::span<block_ref const> blocks) 
             if (swarm_.node.is_upload_limited()) ++granted_;  // what it was granted stays so
         }
     }
+    if (!postponed_.empty()) swarm_.node.free_send_buffers();
     if (jobs.empty()) co_return;
     auto& store = *swarm_.store;
     co_await net::on_pool(swarm_.node.outside.workers, [&] {
@@ -184,7 +190,7 @@ net::task<void> peer_session::send_from_disk(std::span<block_ref const> blocks) 
             continue;
         }
         core.send_block(each.block, each.buffer.bytes().first(each.block.length));
-        sending_.push_back({nullptr, std::move(each.buffer), each.block});
+        sending_.push_back({nullptr, std::move(each.buffer), each.block, swarm_.node.now()});
         upload_begins(each.block.piece);
     }
 }

@@ -140,6 +140,8 @@ struct node_state {
     /// Hands out the limited upload, block by block, to one session after another.
     net::task<void> share_upload();
     bool is_upload_limited() const noexcept { return settings.upload_limit != 0; }
+    /// No buffer is left for what peers asked for: those who sit on theirs are sent away (class C5).
+    void free_send_buffers();
     /// Connects by TCP, or where that takes long or fails, by uTP; with `utp_first` the other way round.
     net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, bool utp_first);
     datagram_port* utp_port(ip_address const& family) const noexcept;
@@ -221,6 +223,8 @@ public:
     time_point last_unchoked{};
     time_point last_sent{};  ///< When bytes of a block last went out.
     bool is_idle(time_point now) const;
+    /// It holds buffers of the node, and has read nothing of what lies in them for so long.
+    bool sits_on_buffers(time_point now) const;
     /// It lost its slot without having used it.
     void note_idle(time_point now);
     /// As `choker::candidate` has it; half of it is forgotten each `choker::idle_forgotten_after`.
@@ -249,6 +253,7 @@ private:
         std::shared_ptr<void const> mapping;
         lent_buffer buffer;
         block_ref block;
+        time_point since;
     };
     net::task<std::error_code> read();
     net::task<std::error_code> write();

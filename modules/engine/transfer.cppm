@@ -130,6 +130,9 @@ inline constexpr std::uint32_t metadata_pieces_per_second = 16;
 inline constexpr std::size_t receive_budget = 24u << 20;
 /// Memory for blocks read from disk for peers, for the whole node; blocks sent from the mapping cost none.
 inline constexpr std::size_t send_budget = 8u << 20;
+/// When that is used up, whoever has read nothing of his blocks for so long is sent away (class C5): with a quick line
+/// a block takes less than a second, and the wire's patience of minutes would stop all others.
+inline constexpr auto buffers_kept_for = 10s;
 /// Bytes handed to the wire core before the socket took them: two full sends, so that a choke soon takes effect.
 inline constexpr std::size_t send_watermark = 256u << 10;
 /// The same where the upload is limited: the socket's buffer should not hold what others could have had.
