@@ -95,25 +95,30 @@ net::task<void> node_state::accept(std::unique_ptr<net::listener> at) {
 
 void node_state::welcome(std::unique_ptr<net::stream> stranger) {
     auto const who = stranger->remote().address.customer();
-    if (is_stopping || handshakes >= handshakes_max) return;  // closes it
+    if (is_stopping) return;  // closes it
     auto& of_them = handshakes_of[who];
     if (of_them >= peers_per_address_max && !who.is_loopback()) return;
-    ++handshakes;
+    if (handshakes.size() >= handshakes_max) {  // whoever has taken longest gives way: an honest peer takes a moment
+        handshakes.begin()->second->close();
+        handshakes.erase(handshakes.begin());
+    }
+    handshakes.emplace(++handshakes_begun, stranger.get());
     ++of_them;
-    tasks.spawn("handshake", greet(std::move(stranger)));
+    tasks.spawn("handshake", greet(std::move(stranger), handshakes_begun));
 }
 
 /// Hears which torrent a stranger wants and hands it to that swarm.
-net::task<void> node_state::greet(std::unique_ptr<net::stream> stranger) {
+net::task<void> node_state::greet(std::unique_ptr<net::stream> stranger, std::uint64_t number) {
     struct counted {
         node_state& node;
         ip_address who;
+        std::uint64_t number;
         ~counted() {
-            --node.handshakes;
+            node.handshakes.erase(number);
             if (--node.handshakes_of[who] == 0) node.handshakes_of.erase(who);
         }
     };
-    counted const while_here{*this, stranger->remote().address.customer()};
+    counted const while_here{*this, stranger->remote().address.customer(), number};
     std::array<std::byte, wire::handshake_length> hello;
     auto const heard =
         co_await net::with_deadline(outside.clock, outside.clock.now() + handshake_timeout, stranger->read_all(hello));

@@ -85,7 +85,8 @@ struct node_state {
     std::vector<std::unique_ptr<local_group>> local_groups;
     std::unordered_multimap<info_hash, announced*> announced_locally;
     std::error_code datagram_trouble;
-    std::size_t handshakes = 0;
+    std::map<std::uint64_t, net::stream*> handshakes;  ///< Of strangers, by when they came.
+    std::uint64_t handshakes_begun = 0;
     std::map<ip_address, std::size_t> handshakes_of;  ///< By customer.
     bool is_stopping = false;                         ///< No stranger is listened to any more.
     bool is_starved = false;                          ///< Some session got no buffer: fill again when one comes back.
@@ -109,7 +110,7 @@ struct node_state {
     net::task<void> accept(std::unique_ptr<net::listener> at);
     /// A stranger has connected: hears whom it wants, or hangs up where too many are there.
     void welcome(std::unique_ptr<net::stream> stranger);
-    net::task<void> greet(std::unique_ptr<net::stream> stranger);
+    net::task<void> greet(std::unique_ptr<net::stream> stranger, std::uint64_t number);
     /// Hands out the limited upload, block by block, to one session after another.
     net::task<void> share_upload();
     bool is_upload_limited() const noexcept { return settings.upload_limit != 0; }

@@ -43,7 +43,7 @@ inline constexpr std::size_t connecting_max = 30;
 inline constexpr std::size_t peers_per_address_max = 16;
 /// Peers of one address that were banned before all that come from there are.
 inline constexpr std::size_t banned_ids_max = 3;
-/// Strangers that may be in their handshake with the node at once.
+/// Strangers that may be in their handshake with the node at once; one more, and the first of them is closed.
 inline constexpr std::size_t handshakes_max = 200;
 /// A peer that comes while content is still being checked is kept waiting this long; TCP and BEP 3 allow 2 minutes.
 inline constexpr auto checking_patience = 100s;
