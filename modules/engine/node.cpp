@@ -135,9 +135,9 @@ bool node_state::make_room_for_handshake(ip_address const& newcomer) {
     std::vector<choker::place> taken;
     for (auto const& each : handshakes)
         taken.push_back({.id = each.number, .network = share_holder_of(each.from), .since = each.since});
+    // Where no network has more than the newcomer's, whoever has taken longest: an honest peer takes a moment.
     auto const leaving = choker::gives_way(taken, share_holder_of(newcomer));
-    if (!leaving) return false;
-    auto const at = std::ranges::find(handshakes, *leaving, &handshake::number);
+    auto const at = leaving ? std::ranges::find(handshakes, *leaving, &handshake::number) : handshakes.begin();
     at->with->close();
     handshakes.erase(at);
     return true;

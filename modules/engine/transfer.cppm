@@ -48,7 +48,7 @@ inline constexpr std::size_t banned_ids_max = 3;
 inline constexpr auto address_ban_lifetime = 1h;
 /// Bytes a second, both ways together, from which on a connection counts as useful: a block every sixteen seconds.
 inline constexpr double useful_rate = 1024;
-/// Strangers that may be in their handshake with the node at once.
+/// Strangers that may be in their handshake with the node at once; with one more, one of them is closed.
 inline constexpr std::size_t handshakes_max = 200;
 /// A peer that comes while content is still being checked is kept waiting this long; TCP and BEP 3 allow 2 minutes.
 inline constexpr auto checking_patience = 100s;

@@ -23,6 +23,10 @@ using bencode::kind;
 using bencode::value;
 
 namespace {
+/// Room for 170 000 files of a hybrid, which names each of them twice, and a pad file after it.
+constexpr std::size_t items_max = std::size_t{1} << 22;
+constexpr bencode::rules as_found{.strict = false, .items_max = items_max};
+constexpr bencode::rules canonical_form{.items_max = items_max};
 /// Memory that paths may take, per byte of the torrent and besides: a v2 tree names a folder once, and each of its
 /// files repeats it here.
 constexpr std::size_t path_memory_factor = 12;
@@ -62,7 +66,7 @@ public:
         if (!canonical && repeats_a_key(info)) return errc::repeated_key;
         SHOAL_TRY(read_versions(info));
         if (!canonical && made_.has_v2()) {  // the canonical form only
-            SHOAL_TRY(bencode::decode(info.encoded()));
+            SHOAL_TRY(bencode::decode(info.encoded(), canonical_form));
         }
         auto const hash = made_.swarm_hash();
         unique_ = unique_paths{load_be<std::uint64_t>(hash.view())};
@@ -382,7 +386,7 @@ private:
 
 result<torrent> parse_torrent(byte_view bytes, limits const& within) {
     if (bytes.size() > within.input_bytes_max) return errc::input_too_large;
-    SHOAL_TRY(auto const decoded, bencode::decode(bytes, bencode::lenient));
+    SHOAL_TRY(auto const decoded, bencode::decode(bytes, as_found));
     auto const root = decoded.root();
     auto const info = root.find("info", kind::dictionary);
     if (!info) return errc::not_a_torrent;
@@ -392,7 +396,7 @@ result<torrent> parse_torrent(byte_view bytes, limits const& within) {
 
 result<torrent> parse_info(byte_view info, limits const& within) {
     if (info.size() > within.input_bytes_max) return errc::input_too_large;
-    SHOAL_TRY(auto const decoded, bencode::decode(info, bencode::lenient));
+    SHOAL_TRY(auto const decoded, bencode::decode(info, as_found));
     if (!decoded.root().is_dictionary()) return errc::not_a_torrent;
     return torrent_reader{info.size(), within}.read(decoded.root(), decoded.is_canonical(), std::nullopt);
 }

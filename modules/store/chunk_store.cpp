@@ -212,7 +212,9 @@ bool chunk_store::may_receive(piece_index piece) const {
 
 bool chunk_store::is_journal_behind() const {
     std::lock_guard const lock(state_->mutex);
-    return !state_->unsynced.empty() || !state_->suspects.empty() || state_->claims_withdrawn;
+    // A file that is to be stamped is not watched until it is.
+    return !state_->unsynced.empty() || !state_->suspects.empty() || state_->claims_withdrawn ||
+           std::ranges::any_of(state_->file_states, &file_state::dirty);
 }
 
 std::vector<piece_index> chunk_store::take_lost() {

@@ -78,7 +78,7 @@ TEST_CASE("a seeder that only checked its content notices a change, and hashes n
     });
 }
 
-TEST_CASE("who fetches hashes what was there before it began once, and not at its next start", "[engine]") {
+TEST_CASE("who fetches watches what was there before it began, and hashes nothing at its next start", "[engine]") {
     testing::temporary_folder place, state;
     auto const content = two_files();
     content.place(place.path());
@@ -95,6 +95,8 @@ TEST_CASE("who fetches hashes what was there before it began once, and not at it
         auto const again = second.node->add(content.torrent, options).value();
         CHECK(co_await here.completed(again));
         CHECK(again->status().pieces_hashed == 0);
+        fs::remove(content.path_of(place.path(), 0));
+        CHECK(co_await here.comes_true([&] { return again->status().pieces_have == 20; }));
     });
 }
 

@@ -77,7 +77,7 @@ def stop_peers(place, count):
     slowest, at_once = 0.0, 0.0
     for kind in (HttpTracker, UdpTracker):
         for answers in (0, 1):
-            for twice in (False, True) if kind is HttpTracker else (False,):
+            for twice in (False, True):
                 for _ in range(count):
                     tracker = kind(answers)
                     peer = place.peer("peer", "seed", torrent, content.parent, "--tracker", tracker.url)
@@ -87,13 +87,16 @@ def stop_peers(place, count):
                     else:
                         wait_until(lambda: tracker.asked > 0, "an announce")
                     if twice:
-                        # While the peer says goodbye; by then it has heeded the first.
-                        peer.process.send_signal(signal.SIGTERM)
-                        if answers:
+                        if answers and kind is HttpTracker:  # while the peer says goodbye
+                            peer.process.send_signal(signal.SIGTERM)
                             wait_until(lambda: tracker.asked > 1, "a farewell")
-                        status, took = peer.end(signal.SIGINT)
+                            status, took = peer.end(signal.SIGINT)
+                        else:  # both before it heeds the first
+                            for each in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT):
+                                peer.process.send_signal(each)
+                            status, took = peer.end(signal.SIGCONT)
                         at_once = max(at_once, took)
-                        require(status in (0, -signal.SIGINT), f"two signals ended it with {status}")
+                        require(status in (0, -signal.SIGINT, -signal.SIGTERM), f"two signals ended it with {status}")
                     else:
                         status, took = peer.end()
                         slowest = max(slowest, took)

@@ -55,6 +55,23 @@ constexpr auto bound(std::size_t input_size) {
 }
 }  // namespace
 
+TEST_CASE("a hybrid of a hundred thousand small files is a torrent", "[metainfo]") {
+    constexpr int count = 100'000;
+    std::string files, tree;
+    for (int i = 0; i < count; ++i) {
+        files += "d6:lengthi1e4:pathl" + str(counted(i)) + "ee";
+        if (i + 1 < count) files += "d4:attr1:p6:lengthi16383e4:pathl4:.pad5:16383ee";
+        tree += leaf(counted(i), 1);
+    }
+    auto const read = metainfo::parse_torrent(as_bytes("d4:infod9:file treed" + tree + "e5:filesl" + files +
+                                                       "e12:meta versioni2e4:name1:n12:piece lengthi16384e6:pieces" +
+                                                       str(std::string(std::size_t{20} * count, 'x')) + "ee"));
+    REQUIRE(read);
+    CHECK(read.value().has_v1());
+    CHECK(read.value().has_v2());
+    CHECK(read.value().pieces().piece_count() == count);
+}
+
 TEST_CASE("reading takes memory by the size of the torrent, whatever it says", "[metainfo]") {
     std::map<std::string, std::string> inputs;
     auto& many_files = inputs["many small files"];

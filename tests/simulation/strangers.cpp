@@ -308,6 +308,31 @@ TEST_CASE("one address cannot take up all the handshakes of a node", "[simulatio
     CHECK(is_heard);
 }
 
+TEST_CASE("many addresses that are silent cannot take up all the handshakes of a node", "[simulation]") {
+    auto const content = content_of(100'000);
+    world here{content};
+    here.start({});
+    std::vector<std::unique_ptr<net::stream>> silent;
+    auto const hold = [](world& in, auto& held) -> net::task<void> {
+        for (std::size_t i = 0; i < 400; ++i)
+            held.push_back((co_await in.sim.host(1 + i % 30).network.connect(in.at(0), std::nullopt)).value());
+    };
+    bool is_heard = false;
+    auto const greet = [](net::environment& outside, endpoint at, testing::content const& what,
+                          bool& heard) -> net::task<void> {
+        stranger self{outside, what};
+        auto stream = (co_await outside.network.connect(at, std::nullopt)).value();
+        co_await self.greet(std::move(stream), what.torrent->swarm_hash());
+        heard = co_await self.hear();
+    };
+    here.sim.spawn("hold", hold(here, silent));
+    here.sim.run_for(8s);  // less than `handshake_timeout`
+    CHECK(silent.size() == 400);
+    here.sim.spawn("greet", greet(here.sim.host(31), here.at(0), content, is_heard));
+    here.sim.run_for(1s);
+    CHECK(is_heard);
+}
+
 TEST_CASE("a peer is neither banned nor pushed out by somebody elsewhere who takes its name", "[simulation]") {
     auto const content = content_of(2'000'000);
     world here{content};
