@@ -203,6 +203,7 @@ net::task<void> mover::watch_signals() {
     stopped = true;
     stopping.request_stop();
     wake();
+    if (is_ending_) co_return;  // nobody would end the wait
     // A second one that came before the default was back is still in the queue.
     auto const [error, second] = co_await signals_.async_wait(asio::as_tuple(asio::use_awaitable));
     if (!error) std::raise(second);

@@ -135,9 +135,14 @@ bool node_state::make_room_for_handshake(ip_address const& newcomer) {
     std::vector<choker::place> taken;
     for (auto const& each : handshakes)
         taken.push_back({.id = each.number, .network = share_holder_of(each.from), .since = each.since});
-    // Where no network has more than the newcomer's, whoever has taken longest: an honest peer takes a moment.
-    auto const leaving = choker::gives_way(taken, share_holder_of(newcomer));
-    auto const at = leaving ? std::ranges::find(handshakes, *leaving, &handshake::number) : handshakes.begin();
+    auto const home = share_holder_of(newcomer);
+    auto const leaving = choker::gives_way(taken, home);
+    // Where no network has more than the newcomer's, whoever of that one has taken longest, or of all where it has
+    // none: an honest peer takes a moment.
+    auto at = std::ranges::find_if(handshakes, [&](auto const& each) {
+        return leaving ? each.number == *leaving : share_holder_of(each.from) == home;
+    });
+    if (at == handshakes.end()) at = handshakes.begin();
     at->with->close();
     handshakes.erase(at);
     return true;

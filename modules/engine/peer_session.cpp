@@ -231,7 +231,7 @@ void peer_session::update_interest() {
             core.not_interested();
         flush();
     }
-    if (swarm_.drops_idle_peers() && swarm_.picker.complete() && swarm_.is_running() && swarm_.picker.is_seed(slot))
+    if (swarm_.drops_idle_peers() && swarm_.picker.complete() && swarm_.is_running() && is_seed())
         close(make_error_code(errc::not_needed));
 }
 
@@ -308,7 +308,7 @@ void peer_session::cancel_piece(piece_index piece) {
 /// BEP 6 lets a peer reject what it has, and not say for how long: another piece is asked for meanwhile, or the two
 /// would exchange requests and rejects as fast as they can.
 void peer_session::set_aside(piece_index piece) {
-    if (std::ranges::find(set_aside_, piece, &refused::piece) != set_aside_.end()) return;
+    if (!swarm_.picker.has(slot, piece)) return;
     set_aside_.push_back({piece, swarm_.node.now() + refused_piece_rest});
     swarm_.picker.peer_lost(slot, piece);
 }

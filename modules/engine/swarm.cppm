@@ -192,6 +192,8 @@ public:
     /// Tells who it is, unless that was told.
     void introduce();
     bool is_introduced() const noexcept { return is_introduced_; }
+    /// By its own word; the picker leaves out what it has refused.
+    bool is_seed() const noexcept { return core.peer_pieces().all(); }
     /// It has said what it has.
     bool has_told_pieces() const noexcept { return has_told_pieces_; }
     bool answers_pings() const { return id_of(wire::ping_extension) != 0; }

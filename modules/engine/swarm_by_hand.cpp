@@ -117,9 +117,9 @@ net::task<result<void>> swarm::connect_to(endpoint to) {
     if (known_.size() >= known_peers_max && !known_.contains(to)) co_return errc::too_many_peers;
     auto& known = known_[to];
     if (known.is_banned) co_return errc::banned;
-    known.is_busy = true;
     auto const outcome = std::make_shared<std::optional<std::error_code>>();
     spawn("connect " + to.to_string(), connect(to, outcome));  // counts itself out; it has not begun yet
+    known.is_busy = true;
     ++connecting_;
 
     auto const began = node.now();

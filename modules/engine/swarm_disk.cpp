@@ -296,8 +296,8 @@ void swarm::count_missing_per_file() {
 }
 
 void swarm::piece_verified(piece_index piece, std::span<picker::received_block const> blocks) {
+    picker.set_have(piece);  // first what does not fail
     for (auto const& culprit : blame_.passed(piece, blocks)) ban(culprit);
-    picker.set_have(piece);
     auto const& layout = content->content();
     auto const& pieces = content->pieces();
     bool finishes_file = picker.complete();
@@ -317,10 +317,10 @@ void swarm::piece_verified(piece_index piece, std::span<picker::received_block c
 void swarm::piece_rejected(piece_index piece, std::span<picker::received_block const> blocks) {
     ++failed_pieces_;
     wasted += content->pieces().piece_size(piece);
+    fetch_again(piece);  // first what does not fail
     tell(event::piece_rejected{piece});
     if (auto const culprit = blame_.failed(piece, blocks)) ban(*culprit);
     fetch_failed_hash(piece);
-    fetch_again(piece);
 }
 
 void swarm::fetch_again(piece_index piece) {
@@ -405,7 +405,12 @@ net::task<void> swarm::scrub() {
         result<bool> right = true;
         co_await net::on_pool(node.outside.workers, [&] { right = store->recheck(piece); });
         give_up_lost();
-        if (!right || right.value()) continue;
+        if (!right) {  // a bad sector; where hashes are missing or the store is closed nothing was found out
+            if (right.error() != store::errc::no_hash && right.error() != store::errc::closed)
+                content_failed(piece, right.error());
+            continue;
+        }
+        if (right.value()) continue;
         tell(event::piece_decayed{piece});
         give_up({piece}, store::errc::decayed);
     }

@@ -90,7 +90,7 @@ void swarm::hold_choke_round(time_point now) {
         each.id = picker::to_number(session->slot);
         each.network = session->network;
         each.is_interested = core.peer_is_interested();
-        each.is_upload_only = picker.is_seed(session->slot) || core.peer_extensions().upload_only.value_or(false);
+        each.is_upload_only = session->is_seed() || core.peer_extensions().upload_only.value_or(false);
         each.is_unchoked = !core.is_choking();
         each.is_snubbed = core.is_snubbed();
         each.is_idle = session->is_idle(now);

@@ -316,6 +316,9 @@ task<std::error_code> http_server::serve(std::unique_ptr<listener> at) {
 task<std::error_code> http_server::state::accept(listener& at, task_group& group, std::list<connection>& open) {
     for (;;) {
         auto accepted = co_await at.accept();
+        auto const state = co_await asio::this_coro::cancellation_state;
+        if (state.cancelled() != asio::cancellation_type::none)
+            co_return errc::closed;  // nobody would cancel what comes
         if (!accepted) co_return accepted.error();
         auto& bytes = accepted.value();
         if (!connections.has_room_for(bytes->remote().address.customer(), limits.connections,

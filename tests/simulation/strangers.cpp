@@ -13,6 +13,7 @@
 #include <new>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -51,7 +52,7 @@ private:
     public:
         explicit brittle(std::unique_ptr<net::stream> inner) : inner_(std::move(inner)) {}
         net::task<result<std::size_t>> read_some(std::span<mutable_byte_view const> places) override {
-            if (++reads_ == 10) throw std::bad_alloc{};
+            if (++reads_ == 10) throw std::logic_error{"a read that throws"};
             return inner_->read_some(places);
         }
         net::task<result<std::size_t>> write_some(std::span<byte_view const> runs) override {
