@@ -66,7 +66,7 @@ build() {
 wants format && step format 60 bash -c check_format
 wants fuzz && build fuzz 600 && step fuzz 600 bash tests/fuzz/run.sh 20 && grep '^fuzz ' build/fuzz.log
 for preset in asan tsan; do
-    wants $preset && build $preset 1200 && step "$preset tests" 900 ctest --preset $preset -LE 'interop|bench' &&
+    wants $preset && build $preset 1200 && step "$preset tests" 1500 ctest --preset $preset -LE 'interop|bench' &&
         tail -n 3 "build/$preset-tests.log"
 done
 if wants dev || wants interop; then
@@ -74,7 +74,7 @@ if wants dev || wants interop; then
     wants dev || filter=(-L interop)
     wants interop || filter=(-LE interop)
     if build dev 1200; then
-        timeout --kill-after=10 1200 ctest --preset dev "${filter[@]}" </dev/null || failed+=("dev tests")
+        timeout --kill-after=10 1500 ctest --preset dev "${filter[@]}" </dev/null || failed+=("dev tests")
     fi
 fi
 [ ${#failed[@]} -eq 0 ] && exit 0
