@@ -69,6 +69,7 @@ result<destination> parse_url(std::string const& text, http_limits const& limits
     if (to.port != (to.secure ? 443 : 80)) to.host_field += ":" + std::to_string(to.port);
     to.target = to_string(url.encoded_path());
     if (to.target.empty()) to.target = "/";
+    if (to.target.front() != '/') return errc::bad_url;  // Boost.URL takes what follows a port's digits for a path
     if (url.has_query()) to.target += "?" + to_string(url.encoded_query());
     return to;
 }

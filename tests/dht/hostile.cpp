@@ -269,12 +269,13 @@ TEST_CASE("queries forged in the name of a node take nothing from it", "[dht]") 
     auto& node = *network.members.at(own).node;
     auto const id = network.members.at(named).node->id();
     dht::keyed_random random{{5, 6}};
+    byte_vector const no_token(8);
     for (int i = 0; i < 3'000; ++i) {
         dht::query announce;
         announce.what = dht::method::announce_peer;
         announce.id = id;
         announce.port = 80;
-        announce.token = byte_vector(8);
+        announce.token = no_token;
         auto const lies = std::array{query_of(dht::method::get_peers, random.id(), random.id()), byte_vector(30),
                                      dht::encode(as_bytes("aa"), announce)};
         network.inject(named, own, lies[static_cast<std::size_t>(i) % lies.size()]);
@@ -309,6 +310,7 @@ TEST_CASE("a search finds the peer among a thousand Sybils next to the torrent o
                  static_cast<std::uint16_t>(1000 + number)}};
     };
     // They answer with each other, take every announce and know of no peer.
+    byte_vector const any_token(4);
     network.on_datagram = [&](endpoint const& from, endpoint const& to, byte_view bytes) {
         if (to.address.bytes()[0] != std::byte{66}) return true;
         auto const read = dht::parse(bytes);
@@ -317,7 +319,7 @@ TEST_CASE("a search finds the peer among a thousand Sybils next to the torrent o
         auto const number = to.port - 1000u;
         dht::reply told;
         told.id = sybil(number).id;
-        told.token = byte_vector(4);
+        told.token = any_token;
         if (asked->what != dht::method::ping)
             for (std::uint32_t i = 1; i <= 8; ++i) told.nodes.push_back(sybil((number + 131 * i) % 1000));
         network.inject(to, from, dht::encode(read.value().transaction, told, from));

@@ -113,6 +113,8 @@ std::size_t datagrams_to(std::uint16_t port, bool is_given) {
     (void)leecher.add(content.torrent, std::move(options)).value();
     world.run_for(10s);
     CHECK(world.run_to_end(leecher.stop(), 10s));
+    socket->close();
+    world.run_for(1s);  // who reads from it has ended
     return arrived;
 }
 }  // namespace
@@ -196,4 +198,6 @@ TEST_CASE("what another host says in a UDP tracker's name is passed over", "[eng
     REQUIRE_FALSE(shown.empty());
     CHECK(std::ranges::count(shown, 42U) == std::ssize(shown));
     CHECK(world.run_to_end(leecher.stop(), 10s));
+    tracker->close();
+    world.run_for(1s);  // who reads from it has ended
 }

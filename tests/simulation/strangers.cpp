@@ -105,6 +105,9 @@ TEST_CASE("a block that is half here when its peer is snubbed goes to no buffer 
     CHECK(here.completes(5min));
     CHECK(was_late);
     CHECK(here.transfer->status().failed_pieces == 0);
+    here.end();
+    here.sim.run_for(
+        1s);  // the listener, which reads from the stranger, hears that nobody is there and ends before him
 }
 
 TEST_CASE("what a peer got while the disk was full is asked for when there is space again", "[simulation]") {
