@@ -137,6 +137,8 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
         else if (!status.value())
             there = false;
         else {
+            // Where an earlier run could not sync, the cache still shows what the disk never got.
+            files->drop_cache(range.file);
             std::lock_guard const lock(mutex);
             if (!file_states[range.file].ready) file_states[range.file].seen = *status.value();
         }

@@ -147,6 +147,24 @@ TEST_CASE("when a sync fails the pieces are read again from the disk, and lost o
     CHECK(after->check_piece(piece_index{1}).value());
 }
 
+TEST_CASE("what an earlier run could not sync is read from the disk, whatever the cache still shows", "[store]") {
+    auto const content = small_sample();
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    {
+        auto const into = open_on(disk, content);
+        REQUIRE(into->load());
+        REQUIRE(receive(*into, content, 0).value());
+        disk->fail(1, EIO);
+        CHECK(into->sync().error() == store::errc::sync_failed);
+    }
+    auto const again = open_on(disk, content);
+    REQUIRE(again->load().value().none());
+    CHECK_FALSE(again->check_piece(piece_index{0}).value());
+    REQUIRE(again->sync());
+    disk->crash();
+    CHECK(open_on(disk, content)->load().value().none());
+}
+
 TEST_CASE("when a sync fails nobody is given what may be lost, until it was read again", "[store]") {
     auto const content = small_sample();
     auto const disk = std::make_shared<store::simulated_disk>(1);
