@@ -126,12 +126,6 @@ TEST_CASE("ten thousand connections that say nothing keep nobody from shaking ha
     for (std::size_t i = 0; i < 50; ++i) here.sim.spawn("hold", hold(here, 20 + i, opened));
     REQUIRE(here.sim.run_until([&] { return opened == 10'000; }, 8s));  // less than `handshake_timeout`
     bool is_heard = false;
-    auto const greet = [](world& in, bool& heard) -> net::task<void> {
-        stranger self{in.sim.host(1), in.content};
-        auto stream = (co_await in.sim.host(1).network.connect(in.at(0), std::nullopt)).value();
-        co_await self.greet(std::move(stream), in.content.torrent->swarm_hash());
-        heard = co_await self.hear();
-    };
-    here.sim.spawn("greet", greet(here, is_heard));
+    here.sim.spawn("greet", shake_hands(here, 1, is_heard));
     CHECK(here.sim.run_until([&] { return is_heard; }, 1s));
 }

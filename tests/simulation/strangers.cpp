@@ -28,7 +28,7 @@ import shoal.announce;
 using namespace simulated_world;
 
 namespace {
-/// A network whose connections run out of memory at the tenth read.
+/// A network whose connections throw at the tenth read.
 class brittle_network final : public net::network {
 public:
     explicit brittle_network(net::network& inner) : inner_(inner) {}
@@ -297,17 +297,10 @@ TEST_CASE("one address cannot take up all the handshakes of a node", "[simulatio
         for (int i = 0; i < 300; ++i) held.push_back((co_await outside.network.connect(at, std::nullopt)).value());
     };
     bool is_heard = false;
-    auto const greet = [](net::environment& outside, endpoint at, testing::content const& what,
-                          bool& heard) -> net::task<void> {
-        stranger self{outside, what};
-        auto stream = (co_await outside.network.connect(at, std::nullopt)).value();
-        co_await self.greet(std::move(stream), what.torrent->swarm_hash());
-        heard = co_await self.hear();
-    };
     here.sim.spawn("hold", hold(here.sim.host(1), here.at(0), silent));
     here.sim.run_for(8s);  // less than `handshake_timeout`
     CHECK(silent.size() == 300);
-    here.sim.spawn("greet", greet(here.sim.host(2), here.at(0), content, is_heard));
+    here.sim.spawn("greet", shake_hands(here, 2, is_heard));
     here.sim.run_for(1s);
     CHECK(is_heard);
 }
@@ -322,17 +315,10 @@ TEST_CASE("many addresses that are silent cannot take up all the handshakes of a
             held.push_back((co_await in.sim.host(1 + i % 30).network.connect(in.at(0), std::nullopt)).value());
     };
     bool is_heard = false;
-    auto const greet = [](net::environment& outside, endpoint at, testing::content const& what,
-                          bool& heard) -> net::task<void> {
-        stranger self{outside, what};
-        auto stream = (co_await outside.network.connect(at, std::nullopt)).value();
-        co_await self.greet(std::move(stream), what.torrent->swarm_hash());
-        heard = co_await self.hear();
-    };
     here.sim.spawn("hold", hold(here, silent));
     here.sim.run_for(8s);  // less than `handshake_timeout`
     CHECK(silent.size() == 400);
-    here.sim.spawn("greet", greet(here.sim.host(31), here.at(0), content, is_heard));
+    here.sim.spawn("greet", shake_hands(here, 31, is_heard));
     here.sim.run_for(1s);
     CHECK(is_heard);
 }

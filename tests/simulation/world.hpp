@@ -238,4 +238,13 @@ private:
 inline testing::content content_of(std::size_t bytes) {
     return testing::make_content({{"one", bytes}}, {.format = metainfo::format::v1});
 }
+
+/// A stranger on this host shakes hands with the node; true in `heard` when it has answered.
+inline net::task<void> shake_hands(world& in, std::size_t host, bool& heard) {
+    auto& outside = in.sim.host(host);
+    stranger self{outside, in.content};
+    auto stream = (co_await outside.network.connect(in.at(0), std::nullopt)).value();
+    co_await self.greet(std::move(stream), in.content.torrent->swarm_hash());
+    heard = co_await self.hear();
+}
 }  // namespace simulated_world
