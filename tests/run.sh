@@ -34,6 +34,7 @@ needs=()
 wants interop && needs=(--interop)
 . cmake/bootstrap.sh "${needs[@]}" || exit 1
 mkdir -p build
+rm -f build/*-tests.log
 failed=()
 
 # step NAME SECONDS COMMAND...   quietly, in at most SECONDS; its output is shown when it fails
@@ -65,8 +66,16 @@ build() {
 
 wants format && step format 60 bash -c check_format
 wants fuzz && build fuzz 600 && step fuzz 600 bash tests/fuzz/run.sh 20 && grep '^fuzz ' build/fuzz.log
+twice=(--repeat until-pass:2)
+# second_tries LOG   names the tests that failed at first and not in the end
+second_tries() {
+    local name
+    sed -nE 's/^ *[0-9]+\/[0-9]+ Test +#[0-9]+: (.*[^.]) \.*\*\*\*.*/\1/p' "$1" | sort -u | while read -r name; do
+        sed -n '/^The following tests FAILED/,$p' "$1" | grep -qF -- "- $name (" || echo "== passed at the second try alone (${1##*/}): $name"
+    done
+}
 for preset in asan tsan; do
-    wants $preset && build $preset 1200 && step "$preset tests" 1500 ctest --preset $preset -LE 'interop|bench' &&
+    wants $preset && build $preset 1200 && step "$preset tests" 1500 ctest --preset $preset "${twice[@]}" -LE 'interop|bench' &&
         tail -n 3 "build/$preset-tests.log"
 done
 if wants dev || wants interop; then
@@ -74,13 +83,18 @@ if wants dev || wants interop; then
     wants dev || filter=(-L interop)
     wants interop || filter=(-LE interop)
     if build dev 1200; then
-        timeout --kill-after=10 1500 ctest --preset dev "${filter[@]}" </dev/null || failed+=("dev tests")
+        timeout --kill-after=10 1500 ctest --preset dev "${twice[@]}" "${filter[@]}" </dev/null 2>&1 | tee build/dev-tests.log
+        [ "${PIPESTATUS[0]}" -eq 0 ] || failed+=("dev tests")
     fi
 fi
+for preset in asan tsan dev; do
+    [ ! -e build/$preset-tests.log ] || second_tries build/$preset-tests.log
+done
 [ ${#failed[@]} -eq 0 ] && exit 0
 for name in "${failed[@]}"; do
     echo "== FAILED: $name"
     log="build/${name// /-}.log"
-    [ ! -e "$log" ] || sed -n '/^The following tests FAILED/,$p' "$log" | grep . || tail -n 20 "$log"
+    grep -aE '^(FAIL|FAILED|AssertionError|.*: FAILED:)' "$log" | sort -u | head -n 30
+    sed -n '/^The following tests FAILED/,$p' "$log" | grep . || tail -n 20 "$log"
 done
 exit 1
