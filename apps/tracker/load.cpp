@@ -18,7 +18,7 @@ bool population::is_right(std::uint32_t peer, announce::announce_reply const& re
     if (reply.peers.size() > wanted || reply.seeders.value_or(0) + reply.leechers.value_or(0) == 0) return false;
     return std::ranges::all_of(reply.peers, [&](announce::peer_address const& other) {
         auto const number = std::uint64_t{other.at.port - 1u} * torrents + torrent_of(peer);
-        return other.at.port != port_of(peer) && number < peers;
+        return number < peers;
     });
 }
 

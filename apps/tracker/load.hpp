@@ -23,8 +23,8 @@ struct population {
     /// Distinct within a torrent.
     std::uint16_t port_of(std::uint32_t peer) const noexcept { return static_cast<std::uint16_t>(1 + peer / torrents); }
     announce::announce_request request_of(std::uint32_t peer, announce::event what) const;
-    /// Whether an answer to this peer is one: it counts the peer, and names others of its torrent, at most as many as
-    /// were wanted, not itself.
+    /// Whether an answer to this peer is one: it counts somebody, and names peers of its torrent, at most as many as
+    /// were wanted.
     bool is_right(std::uint32_t peer, announce::announce_reply const& reply) const;
 };
 
