@@ -229,7 +229,7 @@ CLI::App* declare(CLI::App& program, options& into) {
         "URL", into.url,
         "udp://IP:PORT or http://IP:PORT/announce of a tracker that runs; without it one is started for this");
     shoal::options::add(*app, "--peers", into.peers, up_to(10'000'000), "a number from 1",
-                        "peers that announce; default 100000")
+                        "peers that announce; default 50000")
         ->type_name("N");
     shoal::options::add(*app, "--torrents", into.torrents, up_to(10'000'000), "a number from 1",
                         "torrents that they have; default 1000")

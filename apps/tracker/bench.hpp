@@ -11,7 +11,7 @@ class App;
 namespace bench {
 struct options {
     std::string url;  ///< Of a tracker that runs; empty: one is started on this machine for it.
-    std::uint32_t peers = 100'000, torrents = 1000, wanted = 50, window = 128;
+    std::uint32_t peers = 50'000, torrents = 1000, wanted = 50, window = 128;
     double seconds = 5;
     double rate = 0;  ///< Announces a second; 0: as fast as answers come.
 };

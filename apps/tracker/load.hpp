@@ -16,12 +16,15 @@ using namespace shoal;
 
 /// The peers that announce: numbers below `peers`, spread over the torrents in turn, all at one address.
 struct population {
-    std::uint32_t peers = 100'000, torrents = 1000;
+    std::uint32_t peers = 50'000, torrents = 1000;
     std::uint32_t wanted = 50;  ///< Peers in an answer.
 
     std::uint32_t torrent_of(std::uint32_t peer) const noexcept { return peer % torrents; }
-    /// Distinct within a torrent.
-    std::uint16_t port_of(std::uint32_t peer) const noexcept { return static_cast<std::uint16_t>(1 + peer / torrents); }
+    /// Distinct within a torrent, and of all where there are ports enough: most peers have one torrent.
+    std::uint16_t port_of(std::uint32_t peer) const noexcept {
+        return static_cast<std::uint16_t>(1 + (has_own_ports() ? peer : peer / torrents));
+    }
+    bool has_own_ports() const noexcept { return peers < 65'535; }
     announce::announce_request request_of(std::uint32_t peer, announce::event what) const;
     /// Whether an answer to this peer is one: it counts somebody, and names peers of its torrent, at most as many as
     /// were wanted.
