@@ -1,27 +1,29 @@
 #!/usr/bin/env bash
 # Builds Shoal and runs its tests.
 #
-#   tests/run.sh [format] [fuzz] [asan] [tsan] [dev] [interop]     # default: all but tsan
+#   tests/run.sh [format] [instructions] [fuzz] [asan] [tsan] [dev] [interop]     # default: all but tsan
 #
 # format   every C++ source is as clang-format 19 writes it
+# instructions   what the hot paths take, against what is written down (bench/instructions.py)
 # fuzz     every source of strangers' bytes, 20 s each (tests/fuzz/run.sh)
 # asan     build with address and undefined-behaviour sanitizers, all tests but interop
 # tsan     the same with the thread sanitizer
 # dev      debug build, all tests (architecture, simulation and programs among them)
 # interop  the dev programs against other clients and trackers (tests/interop)
 #
-# Works from any folder, as root or through sudo (for missing packages only). What a step prints goes to
-# build/STEP.log and is shown when the step fails. The last thing run is ctest, so its summary ends the output, but for what
-# failed before it: that is told once more, for whoever sees the end alone.
+# Works from any folder, as root or through sudo (for missing packages only). What a step prints goes to build/STEP.log and is shown
+# when the step fails. A test that fails is run once more, for some depend on the clock, on other programs and on what else the
+# machine does; those that passed only then are named in the end as such. What failed is told once more in the end, for whoever
+# sees the end alone.
 # Exit status 0 when every step passed.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 steps=("$@")
-[ ${#steps[@]} -gt 0 ] || steps=(format fuzz asan dev interop)
+[ ${#steps[@]} -gt 0 ] || steps=(format instructions fuzz asan dev interop)
 for step in "${steps[@]}"; do
     case $step in
-        format | fuzz | asan | tsan | dev | interop) ;;
+        format | instructions | fuzz | asan | tsan | dev | interop) ;;
         *)
             sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
             exit 2
@@ -31,7 +33,7 @@ done
 wants() { [[ " ${steps[*]} " == *" $1 "* ]]; }
 
 needs=()
-wants interop && needs=(--interop)
+{ wants interop || wants instructions; } && needs=(--interop)
 . cmake/bootstrap.sh "${needs[@]}" || exit 1
 mkdir -p build
 rm -f build/*-tests.log
@@ -57,14 +59,17 @@ step() {
 check_format() { git ls-files -z '*.cpp' '*.cppm' '*.hpp' | xargs -0 -r clang-format-19 --dry-run -Werror; }
 export -f check_format
 
-# build PRESET SECONDS [OPTION...]
+# build PRESET SECONDS [OPTION...]   OPTIONs of `cmake --build`
 build() {
     local preset=$1 limit=$2
     shift 2
-    step "$preset configure" 120 cmake --preset "$preset" && step "$preset build" "$limit" cmake --build --preset "$preset" -j 2
+    step "$preset configure" 120 cmake --preset "$preset" &&
+        step "$preset build" "$limit" cmake --build --preset "$preset" -j 2 "$@"
 }
 
 wants format && step format 60 bash -c check_format
+wants instructions && build release 600 --target hot_paths &&
+    step instructions 300 python3 bench/instructions.py build/release/bin/hot_paths && cat build/instructions.log
 wants fuzz && build fuzz 600 && step fuzz 600 bash tests/fuzz/run.sh 20 && grep '^fuzz ' build/fuzz.log
 twice=(--repeat until-pass:2)
 # second_tries LOG   names the tests that failed at first and not in the end
