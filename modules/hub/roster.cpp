@@ -153,11 +153,18 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
         else
             remove_node(other->second);
     }
-    auto& added = add_node(at, state.client, true, now);
+    try {
+        auto const number = add_node(at, state.client, true, now).number;
+        session_of_[number] = which;
+        state.number = number;
+    } catch (...) {  // no memory: it has no place
+        --admitted_;
+        remove_node(last_node_);
+        throw;
+    }
+    auto& added = nodes_.at(state.number);
     added.member = state.member;
-    state.number = added.number;
     state.waits = false;
-    session_of_[added.number] = which;
     session::welcome reply;
     reply.seen_as = state.from.address;
     reply.every = limits_.every;
@@ -167,18 +174,22 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
         if (lost->second.id == state.id) {
             for (auto& [torrent, member] : lost->second.members) {
                 if (!fits(torrent, member.have)) continue;
-                auto& of = torrents_[torrent];
-                added.bytes += member.bytes;  // counted among all still
-                member.of = added.number;
-                member.is_new = true;
-                member.seen = now;
-                member.serving.clear();
-                reply.torrents.push_back({torrent, member.number});
-                present(torrent, added, member, now);
-                added.torrents.insert(torrent);
-                of.pieces = member.have.size();
+                // Back at once, it has not left: the registry would forget whether it was counted.
+                std::erase_if(presences_, [&](presence const& each) {
+                    return each.has_left && each.torrent == torrent && each.at == at;
+                });
+                auto& kept = add_member(torrent, added);
+                auto& of = torrents_.at(torrent);
                 ++of.session_members;
-                of.members.emplace(added.number, std::exchange(member, {}));
+                kept = std::exchange(member, {});
+                added.bytes += kept.bytes;  // counted among all still
+                kept.of = added.number;
+                kept.is_new = true;
+                kept.seen = now;
+                kept.serving.clear();
+                of.pieces = kept.have.size();
+                reply.torrents.push_back({torrent, kept.number});
+                present(torrent, added, kept, now);
                 touch(torrent, added.number);
             }
         }
@@ -224,17 +235,15 @@ result<void> roster::handle(session_id from, session::join& said, time_point now
                                 ? &there->second.members.at(state.number)
                                 : nullptr;
     if (!is_room_for(self, had, bytes_for(said.have.size()))) return refuse("the hub has no memory for so many pieces");
-    auto& of = torrents_[said.torrent];
+    bool const is_new = had == nullptr;
+    auto& joined = had ? torrents_.at(said.torrent).members.at(state.number) : add_member(said.torrent, self);
+    auto& of = torrents_.at(said.torrent);
     of.pieces = said.have.size();
     if (of.size == 0) of.size = said.size;
-    auto const [at, is_new] = of.members.try_emplace(state.number);
-    auto& joined = at->second;
     if (is_new) {
         ++of.session_members;
-        self.torrents.insert(said.torrent);
         note("joined", state.number, said.torrent, comma(self.at) + " joined");
     }
-    joined.of = state.number;
     joined.have = std::move(said.have);
     joined.is_complete = joined.have.all();
     joined.uploaded = said.uploaded;
@@ -289,7 +298,7 @@ result<void> roster::handle(session_id from, session::status const& said, time_p
     touch(said.torrent, number);
     if (completes) {
         note("completed", number, said.torrent, comma(who.at) + " is complete");
-        present(said.torrent, who, self, now, true);
+        present(said.torrent, who, self, now, !std::exchange(self.is_counted, true));
     }
     if (said.is_asked) {
         note("updated", number, said.torrent, "[PEER UPDATE] " + comma(who.at));
@@ -482,11 +491,9 @@ void roster::announced(announce::announce_request const& request, endpoint const
     bool const is_new = number == 0 || !nodes_.at(number).torrents.contains(request.torrent);
     if (is_new && announced_members_ >= limits_.announced_max) return;
     auto& who = number != 0 ? nodes_.at(number) : add_node(at, client_of(request.peer), false, now);
-    auto& self = torrents_[request.torrent].members[who.number];
-    self.of = who.number;
+    auto& self = is_new ? add_member(request.torrent, who) : torrents_.at(request.torrent).members.at(who.number);
     if (is_new) {
         ++announced_members_;
-        who.torrents.insert(request.torrent);
         note("joined", who.number, request.torrent, comma(at) + " announced");
     } else {
         self.up_rate = rate_between(self.uploaded, request.uploaded, now - self.seen);
@@ -516,9 +523,30 @@ node& roster::add_node(endpoint const& at, std::string client, bool is_session, 
     added.client = std::move(client);
     added.is_session = is_session;
     added.since = now;
-    if (at.port != 0) by_address_[at] = number;
-    if (is_session) touched_.nodes.insert(number);
+    try {
+        if (at.port != 0) by_address_[at] = number;
+        if (is_session) touched_.nodes.insert(number);
+    } catch (...) {  // no memory
+        by_address_.erase(at);
+        nodes_.erase(number);
+        throw;
+    }
     return added;
+}
+
+/// A node takes part in a torrent: each knows of the other, or neither does.
+member& roster::add_member(info_hash const& torrent, node& who) {
+    who.torrents.insert(torrent);
+    try {
+        auto& added = torrents_[torrent].members[who.number];
+        added.of = who.number;
+        return added;
+    } catch (...) {  // no memory
+        who.torrents.erase(torrent);
+        if (auto const found = torrents_.find(torrent); found != torrents_.end() && found->second.members.empty())
+            torrents_.erase(found);
+        throw;
+    }
 }
 
 void roster::remove_node(node_number number) {

@@ -72,6 +72,7 @@ struct member {
     // For the next peer_set.
     std::vector<piece_index> gained;
     bool is_new = true;
+    bool is_counted = false;  ///< The registry was told that it has got its last piece.
 };
 
 /// The nodes of a torrent.
@@ -225,6 +226,7 @@ private:
 
     node& add_node(endpoint const& at, std::string client, bool is_session, time_point now);
     void remove_node(node_number number);
+    member& add_member(info_hash const& torrent, node& who);
     void remove_member(info_hash const& torrent, node_number of);
     bool is_room_for(node const& who, member const* had, std::size_t bytes);
     void weigh(node& who, member& what);
