@@ -3,7 +3,6 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <optional>
 #include <span>
@@ -233,20 +232,8 @@ void encode_udp_announced(byte_vector& out, std::uint32_t transaction, announce_
     auto writer = begin(out, udp_action::announce, transaction);
     writer.be(static_cast<std::uint32_t>(reply.interval.count()));
     writer.be(reply.leechers.value_or(0)).be(reply.seeders.value_or(0));
-    // Peers are most of what a tracker writes: their room is made once.
-    auto const most = (bytes_max - std::min(bytes_max, announced_header_size)) / entry_size(family);
-    auto const begin_of_peers = out.size();
-    out.resize(begin_of_peers + std::min(most, reply.peers.size()) * entry_size(family));
-    auto place = mutable_byte_view{out}.subspan(begin_of_peers);
-    for (auto const& [at, id] : reply.peers) {
-        if (place.empty()) break;
-        if (at.address.is_v4() != (family == udp_family::v4)) continue;
-        auto const address = at.address.bytes();
-        std::memcpy(place.data(), address.data(), address.size());
-        store_be(place.subspan(address.size()), at.port);
-        place = place.subspan(entry_size(family));
-    }
-    out.resize(out.size() - place.size());
+    auto const room = (bytes_max - std::min(bytes_max, announced_header_size)) / entry_size(family);
+    append_compact(out, reply.peers, family, room);
 }
 
 void encode_udp_scraped(byte_vector& out, std::uint32_t transaction, std::span<scrape_entry const> torrents) {

@@ -148,10 +148,11 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
     ++admitted_;  // before an older one leaves, whose place is not given to somebody in line then
     if (auto const other = by_address_.find(at); other != by_address_.end() && at.port != 0) {
         // An announcing client becomes a session; two sessions cannot listen on one address.
-        if (auto const older = session_of_.find(other->second); older != session_of_.end())
+        auto const number = other->second->number;
+        if (auto const older = session_of_.find(number); older != session_of_.end())
             disconnected(older->second, now);
         else
-            remove_node(other->second);
+            remove_node(number);
     }
     try {
         auto const number = add_node(at, state.client, true, now).number;
@@ -163,7 +164,7 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
         throw;
     }
     auto& added = nodes_.at(state.number);
-    added.member = state.member;
+    added.member_name = state.member;
     state.waits = false;
     session::welcome reply;
     reply.seen_as = state.from.address;
@@ -230,13 +231,11 @@ result<void> roster::handle(session_id from, session::join& said, time_point now
     if (self.torrents.size() >= session::torrents_max && !self.torrents.contains(said.torrent))
         return refuse("too many torrents in one session");
     if (!fits(said.torrent, said.have)) return refuse("the torrent has another number of pieces");
-    auto const there = torrents_.find(said.torrent);
-    auto const* const had = there != torrents_.end() && there->second.members.contains(state.number)
-                                ? &there->second.members.at(state.number)
-                                : nullptr;
+    auto const there = self.torrents.find(said.torrent);
+    auto* const had = there != self.torrents.end() ? there->second : nullptr;
     if (!is_room_for(self, had, bytes_for(said.have.size()))) return refuse("the hub has no memory for so many pieces");
     bool const is_new = had == nullptr;
-    auto& joined = had ? torrents_.at(said.torrent).members.at(state.number) : add_member(said.torrent, self);
+    auto& joined = had != nullptr ? *had : add_member(said.torrent, self);
     auto& of = torrents_.at(said.torrent);
     of.pieces = said.have.size();
     if (of.size == 0) of.size = said.size;
@@ -344,7 +343,7 @@ void roster::order(session_id from, session::request what, info_hash const& torr
     }
     publication_bytes_ += bytes;
     auto const& self = nodes_.at(sessions_.at(from).number);
-    publications_.push_back({from, self.number, self.at, self.member, torrent, std::move(metainfo)});
+    publications_.push_back({from, self.number, self.at, self.member_name, torrent, std::move(metainfo)});
 }
 
 void roster::disconnected(session_id which, time_point now) {
@@ -358,10 +357,10 @@ void roster::disconnected(session_id which, time_point now) {
         auto const at = self.at;
         lost_session kept{state.id, {}, now + limits_.resumable};
         bool const keeps = !self.torrents.empty() && lost_.size() < limits_.sessions_max;
-        for (auto const& torrent : self.torrents) {
+        for (auto const& [torrent, part] : self.torrents) {
             presences_.push_back({torrent, at, false, true});
             if (!keeps) continue;
-            auto& of = kept.members.emplace(torrent, torrents_.at(torrent).members.at(state.number)).first->second;
+            auto& of = kept.members.emplace(torrent, *part).first->second;
             of.serving = {};
             of.gained = {};
             of.bytes = bytes_for(of.have.size());
@@ -479,19 +478,24 @@ void roster::know(info_hash const& torrent, std::uint32_t pieces, std::uint64_t 
 void roster::announced(announce::announce_request const& request, endpoint const& at, time_point now) {
     if (at.port == 0) return;
     auto const known = by_address_.find(at);
-    auto const number = known == by_address_.end() ? node_number{0} : known->second;
-    if (number != 0 && nodes_.at(number).is_session) return;  // its session tells more
+    auto* const there = known == by_address_.end() ? nullptr : known->second;
+    if (there != nullptr && there->is_session) return;  // its session tells more
+    member* had = nullptr;
+    if (there != nullptr)
+        if (auto const found = there->torrents.find(request.torrent); found != there->torrents.end())
+            had = found->second;
     if (request.what == announce::event::stopped) {
-        if (number == 0 || !nodes_.at(number).torrents.contains(request.torrent)) return;
+        if (had == nullptr) return;
+        auto const number = there->number;
         note("left", number, request.torrent, comma(at) + " stopped");
         remove_member(request.torrent, number);
-        if (nodes_.at(number).torrents.empty()) remove_node(number);
+        if (there->torrents.empty()) remove_node(number);
         return;
     }
-    bool const is_new = number == 0 || !nodes_.at(number).torrents.contains(request.torrent);
+    bool const is_new = had == nullptr;
     if (is_new && announced_members_ >= limits_.announced_max) return;
-    auto& who = number != 0 ? nodes_.at(number) : add_node(at, client_of(request.peer), false, now);
-    auto& self = is_new ? add_member(request.torrent, who) : torrents_.at(request.torrent).members.at(who.number);
+    auto& who = there != nullptr ? *there : add_node(at, client_of(request.peer), false, now);
+    auto& self = is_new ? add_member(request.torrent, who) : *had;
     if (is_new) {
         ++announced_members_;
         note("joined", who.number, request.torrent, comma(at) + " announced");
@@ -524,7 +528,7 @@ node& roster::add_node(endpoint const& at, std::string client, bool is_session, 
     added.is_session = is_session;
     added.since = now;
     try {
-        if (at.port != 0) by_address_[at] = number;
+        if (at.port != 0) by_address_[at] = &added;
         if (is_session) touched_.nodes.insert(number);
     } catch (...) {  // no memory
         by_address_.erase(at);
@@ -536,10 +540,11 @@ node& roster::add_node(endpoint const& at, std::string client, bool is_session, 
 
 /// A node takes part in a torrent: each knows of the other, or neither does.
 member& roster::add_member(info_hash const& torrent, node& who) {
-    who.torrents.insert(torrent);
+    auto& place = who.torrents[torrent];
     try {
         auto& added = torrents_[torrent].members[who.number];
         added.of = who.number;
+        place = &added;
         return added;
     } catch (...) {  // no memory
         who.torrents.erase(torrent);
@@ -552,23 +557,21 @@ member& roster::add_member(info_hash const& torrent, node& who) {
 void roster::remove_node(node_number number) {
     auto const found = nodes_.find(number);
     if (found == nodes_.end()) return;
-    for (auto const& torrent : std::set{found->second.torrents}) remove_member(torrent, number);
-    if (auto const at = by_address_.find(found->second.at); at != by_address_.end() && at->second == number)
+    while (!found->second.torrents.empty()) remove_member(info_hash{found->second.torrents.begin()->first}, number);
+    if (auto const at = by_address_.find(found->second.at); at != by_address_.end() && at->second == &found->second)
         by_address_.erase(at);
     if (found->second.is_session) touched_.nodes.insert(number);
     nodes_.erase(found);
 }
 
 void roster::remove_member(info_hash const& torrent, node_number of) {
-    auto const found = torrents_.find(torrent);
-    if (found == torrents_.end()) return;
     auto& self = nodes_.at(of);
+    if (self.torrents.erase(torrent) == 0) return;
+    auto const found = torrents_.find(torrent);
     auto const gone = found->second.members.find(of);
-    if (gone == found->second.members.end()) return;
     self.bytes -= gone->second.bytes;
     bytes_ -= gone->second.bytes;
     found->second.members.erase(gone);
-    self.torrents.erase(torrent);
     --(self.is_session ? found->second.session_members : announced_members_);
     found->second.touched.erase(of);
     if (self.at.port != 0 && found->second.session_members > 0) found->second.gone.push_back(self.at);
@@ -623,7 +626,7 @@ void roster::touch(info_hash const& torrent, node_number of) {
 
 node const* roster::node_at(endpoint const& at) const {
     auto const found = by_address_.find(at);
-    return found == by_address_.end() ? nullptr : &nodes_.at(found->second);
+    return found == by_address_.end() ? nullptr : found->second;
 }
 
 void roster::note(std::string_view kind, node_number of, std::optional<info_hash> torrent, std::string text) {
@@ -649,13 +652,12 @@ void roster::expire(time_point now) {
         if (which->second.until <= now) forget_lost(which);
     }
     std::vector<std::pair<info_hash, node_number>> silent;
-    for (auto& [torrent, of] : torrents_) {
-        for (auto& [number, each] : of.members) {
-            auto const& who = nodes_.at(number);
-            if (!who.is_session && now - each.seen > limits_.announced_lifetime) silent.emplace_back(torrent, number);
+    for (auto& [number, who] : nodes_) {
+        for (auto& [torrent, part] : who.torrents) {
+            if (!who.is_session && now - part->seen > limits_.announced_lifetime) silent.emplace_back(torrent, number);
             // The registry forgets who is silent; a session speaks for its node.
-            if (who.is_session && now - each.presented > limits_.announced_lifetime / 3)
-                present(torrent, who, each, now);
+            if (who.is_session && now - part->presented > limits_.announced_lifetime / 3)
+                present(torrent, who, *part, now);
         }
     }
     for (auto const& [torrent, number] : silent) {
