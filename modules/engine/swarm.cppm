@@ -34,6 +34,7 @@ import shoal.wire;
 import :transfer;
 import :node;
 import :finding;
+import :pool_share;
 
 namespace shoal::engine {
 class swarm;
@@ -386,6 +387,7 @@ private:
 
 public:
     node_state& node;
+    pool_share workers;
     std::shared_ptr<metainfo::torrent const> const content;
     picker::picker picker;
     std::unique_ptr<store::chunk_store> store;
