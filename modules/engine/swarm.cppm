@@ -483,6 +483,7 @@ private:
                                            endpoint listens_at, bool outgoing);
     std::error_code refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing);
     std::vector<choker::place> places() const;
+    std::set<ip_address> crowded_addresses() const;
     void ban(picker::sender const& who);
     bool is_banned(peer_id const& id, ip_address const& from) const;
 
