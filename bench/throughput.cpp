@@ -37,7 +37,7 @@ namespace fs = std::filesystem;
 namespace {
 constexpr std::uint64_t content_size = 256 << 20;
 constexpr std::uint32_t piece_length = 512 * 1024;
-constexpr std::size_t workers_each = 2;
+constexpr std::size_t workers_each = 3;  // no torrent is given all of them
 
 /// The file, its torrent, and a place for copies.
 class setting {

@@ -37,9 +37,9 @@ import :moving;
 
 namespace shoal::cli {
 namespace {
-/// Threads that hash and write: one for each core, and one more that waits for the disk.
+/// Threads that hash and write: one for each core, and one more, since no torrent is given all of them.
 std::size_t worker_count() {
-    return std::max(2u, std::thread::hardware_concurrency());
+    return std::max(2u, std::thread::hardware_concurrency()) + 1;
 }
 
 std::filesystem::path dht_state_path(transfer_options const& options) {

@@ -251,9 +251,14 @@ using peer_book = std::map<endpoint, known_peer>;
 bool hear_of(peer_book& known, std::vector<endpoint> const& peers, time_point now);
 /// A tracker, a hub or the user says so. False when there is room for no further ones.
 bool name(peer_book& known, endpoint const& at);
-/// Hands those whose time has come to `begin`, which counts `connecting` up, or says that it is enough.
+enum class tried : std::uint8_t {
+    begun,  ///< It counts as `connecting` from now on.
+    passed_over,
+    enough,  ///< Nobody else either.
+};
+/// Hands those whose time has come to `begin`.
 void try_more(peer_book& known, std::size_t const& connecting, time_point now,
-              std::function<bool(endpoint const&)> const& begin);
+              std::function<tried(endpoint const&)> const& begin);
 /// A try was in vain: the peer rests.
 void failed(known_peer& peer, time_point now);
 }  // namespace shoal::engine

@@ -81,13 +81,14 @@ bool name(peer_book& known, endpoint const& at) {
 }
 
 void try_more(peer_book& known, std::size_t const& connecting, time_point now,
-              std::function<bool(endpoint const&)> const& begin) {
+              std::function<tried(endpoint const&)> const& begin) {
     for (bool const on_hearsay : {false, true}) {  // who was named goes first
         for (auto& [at, peer] : known) {
             if (connecting >= (on_hearsay ? hearsay_connecting_max : connecting_max)) break;
             if (peer.is_hearsay != on_hearsay || peer.is_busy || peer.is_banned || peer.try_at > now) continue;
-            if (!begin(at)) return;
-            peer.is_busy = true;
+            auto const how = begin(at);
+            if (how == tried::enough) return;
+            if (how == tried::begun) peer.is_busy = true;
         }
     }
 }

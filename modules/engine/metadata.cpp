@@ -103,7 +103,7 @@ private:
         try_more(known_, busy_, node_.now(), [&](endpoint const& at) {
             tasks.spawn("metadata from " + at.to_string(), ask(at));  // counts itself out; it has not begun yet
             ++busy_;
-            return true;
+            return tried::begun;
         });
     }
 

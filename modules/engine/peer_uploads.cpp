@@ -171,7 +171,7 @@ net::task<void> peer_session::send_from_disk(std::span<block_ref const> blocks) 
     if (!postponed_.empty()) swarm_.node.free_send_buffers();
     if (jobs.empty()) co_return;
     auto& store = *swarm_.store;
-    co_await net::on_pool(swarm_.node.outside.workers, [&] {
+    co_await net::on_pool(swarm_.workers, [&] {
         for (auto& each : jobs) {
             each.read = store.read(each.block, each.buffer.bytes().first(each.block.length));
             // It may have been given up a moment ago, which the picker hears of later.

@@ -45,6 +45,7 @@ picker::picker_settings picker_settings_for(node_state& node, metainfo::torrent 
 swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torrent const> what, transfer_options options)
     : keeps_node_(std::move(owner)),
       node(*keeps_node_),
+      workers(node.outside.workers),
       content(std::move(what)),
       picker(picker_settings_for(node, *content, options.sequential)),
       options_(std::move(options)),
@@ -167,7 +168,7 @@ net::task<void> swarm::wind_up() {
         // A download that is complete does not wait for the disk (docs/decisions/0006); what was only checked lies
         // there.
         auto const how = is_complete_ && options_.storage.writable ? store::closing::quick : store::closing::durable;
-        co_await net::on_pool(node.outside.workers, [this, how] { (void)store->close(how); });
+        co_await net::on_pool(workers, [this, how] { (void)store->close(how); });
     }
     has_stopped_ = true;
     self = node.release(*this);

@@ -34,6 +34,7 @@ import shoal.wire;
 import :transfer;
 import :node;
 import :finding;
+import :pool_share;
 
 namespace shoal::engine {
 class swarm;
@@ -386,6 +387,7 @@ private:
 
 public:
     node_state& node;
+    pool_share workers;
     std::shared_ptr<metainfo::torrent const> const content;
     picker::picker picker;
     std::unique_ptr<store::chunk_store> store;
@@ -481,6 +483,7 @@ private:
                                            endpoint listens_at, bool outgoing);
     std::error_code refusal(wire::handshake const& theirs, ip_address const& from, bool outgoing);
     std::vector<choker::place> places() const;
+    std::set<ip_address> crowded_addresses() const;
     void ban(picker::sender const& who);
     bool is_banned(peer_id const& id, ip_address const& from) const;
 

@@ -273,14 +273,14 @@ net::task<result<void>> swarm::finish_file(std::uint32_t file) {
         if (!picker.have().test(piece_index{i})) co_return errc::pieces_missing;
     for (auto i = span.first; i < span.first + span.count; ++i) {
         result<bool> right = false;
-        co_await net::on_pool(node.outside.workers, [&] { right = store->check_piece(piece_index{i}); });
+        co_await net::on_pool(workers, [&] { right = store->check_piece(piece_index{i}); });
         if (!right) co_return right.error();
         if (right.value()) continue;
         piece_lost(piece_index{i}, errc::pieces_missing);
         co_return errc::pieces_missing;
     }
     result<void> named = success();
-    co_await net::on_pool(node.outside.workers, [&] { named = store->complete_file(file); });
+    co_await net::on_pool(workers, [&] { named = store->complete_file(file); });
     if (!named || is_complete_ || !picker.complete()) co_return named;
     for (std::uint32_t i = 0; i < files.size(); ++i)
         if (!store->is_complete(i)) co_return success();

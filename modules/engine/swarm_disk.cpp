@@ -98,7 +98,7 @@ void swarm::begin_work() {
 net::task<result<void>> swarm::open_and_check() {
     if (!store) {
         std::optional<result<std::unique_ptr<store::chunk_store>>> opened;
-        co_await net::on_pool(node.outside.workers, [&] {
+        co_await net::on_pool(workers, [&] {
             opened.emplace(options_.files ? store::chunk_store::open(content, options_.storage, options_.files)
                                           : store::chunk_store::open(content, options_.storage));
         });
@@ -111,7 +111,7 @@ net::task<result<void>> swarm::open_and_check() {
 /// What the journal proves is had at once; the rest is read and hashed by all threads of the pool.
 net::task<result<void>> swarm::check_pieces() {
     result<bitfield> proven = bitfield{};
-    co_await net::on_pool(node.outside.workers, [&] { proven = store->load(); });
+    co_await net::on_pool(workers, [&] { proven = store->load(); });
     if (!proven) co_return proven.error();
     state_ = transfer_state::checking;  // again, perhaps
     checking_ = std::make_shared<check_state>();
@@ -126,7 +126,7 @@ net::task<result<void>> swarm::check_pieces() {
     checking_->verdicts.resize(checking_->pieces.size());
     pieces_hashed_ = static_cast<std::uint32_t>(checking_->pieces.size());
     auto const state = checking_;
-    auto const threads = std::min(node.outside.workers.size(), state->pieces.size());
+    auto const threads = std::min(workers.size(), state->pieces.size());
     net::signal& all_done = files_ready_;  // nobody else waits for it yet
     for (std::size_t i = 0; i < threads; ++i) {
         spawn("check pieces", check_on_pool(state));
@@ -159,8 +159,7 @@ net::task<void> swarm::check_on_pool(std::shared_ptr<check_state> state) {
     auto const a_turn = std::max<std::size_t>(1, check_turn / content->pieces().piece_length());
     try {
         while (state->next < state->pieces.size() && !state->stop) {
-            co_await net::on_pool(node.outside.workers, [&from, &state = *state, a_turn,
-                                                         is_hashed = options_.is_hashed] {
+            co_await net::on_pool(workers, [&from, &state = *state, a_turn, is_hashed = options_.is_hashed] {
                 for (std::size_t n = 0; n < a_turn && !state.stop; ++n) {
                     auto const i = state.next++;
                     if (i >= state.pieces.size()) return;
@@ -218,7 +217,7 @@ net::task<bool> swarm::receive_piece(piece_index piece, piece_work& work) {
         }
         result<bool> right = false;
         for (;;) {
-            co_await net::on_pool(node.outside.workers, [&] { right = writer->finish(); });
+            co_await net::on_pool(workers, [&] { right = writer->finish(); });
             if (right || right.error() == store::errc::doubtful_piece) break;
             storage_failed(right.error());
             if (contradicts_itself()) {
@@ -248,7 +247,7 @@ net::task<void> swarm::write_batch(store::piece_writer& writer, std::span<store:
                                    std::span<picker::received_block> received) {
     for (;;) {
         result<void> wrote = success();
-        co_await net::on_pool(node.outside.workers, [&] {
+        co_await net::on_pool(workers, [&] {
             wrote = writer.write(batch);
             if (!wrote) return;
             for (auto const& each : batch) received[each.begin / block_length].print = node.prints.of(each.bytes);
@@ -338,7 +337,7 @@ net::task<void> swarm::keep_files() {
         if (!is_automatic_) continue;
         result<void> named = success();
         bool const was_last = picker.complete();
-        co_await net::on_pool(node.outside.workers, [&] {
+        co_await net::on_pool(workers, [&] {
             // Complete is what the disk has, not what it had before a sync failed.
             if (was_last) named = store->settle_doubts();
             if (named) named = store->complete_files();
@@ -380,7 +379,7 @@ net::task<void> swarm::look_after_content() {
     auto& clock = node.outside.clock;
     for (;;) {
         result<void> synced = success();
-        co_await net::on_pool(node.outside.workers, [&] {
+        co_await net::on_pool(workers, [&] {
             if (store->unsynced_bytes() > 0 || store->is_journal_behind()) synced = store->sync();
             (void)store->check_files();  // fails when closed only
         });
@@ -403,7 +402,7 @@ net::task<void> swarm::scrub() {
         piece_index const piece{static_cast<std::uint32_t>(next)};
         if (error_ || !picker.have().test(piece) || store->is_doubtful(piece)) continue;
         result<bool> right = true;
-        co_await net::on_pool(node.outside.workers, [&] { right = store->recheck(piece); });
+        co_await net::on_pool(workers, [&] { right = store->recheck(piece); });
         give_up_lost();
         if (!right) {  // a bad sector; where hashes are missing or the store is closed nothing was found out
             if (right.error() != store::errc::no_hash && right.error() != store::errc::closed)
@@ -460,7 +459,7 @@ net::task<void> swarm::look_again() {
     std::vector<piece_index> const looked_at{lost_.begin(), lost_.begin() + count};
     std::vector<result<bool>> found(looked_at.size(), false);
     bool look_at_wrong = false;
-    co_await net::on_pool(node.outside.workers, [&, has_wrong = !wrong_.empty()] {
+    co_await net::on_pool(workers, [&, has_wrong = !wrong_.empty()] {
         look_at_wrong = has_wrong && store->have_wrong_files_changed();
         for (std::size_t i = 0; i < looked_at.size(); ++i) found[i] = store->check_piece(looked_at[i]);
     });
@@ -497,7 +496,7 @@ void swarm::content_failed(piece_index piece, std::error_code why) {
 /// Gives a piece up that could not be read, unless it can be by now.
 net::task<void> swarm::look_at(piece_index piece, std::error_code why) {
     bool is_lost = false;
-    co_await net::on_pool(node.outside.workers, [&] {
+    co_await net::on_pool(workers, [&] {
         store->reopen(piece);
         auto const right = store->check_piece(piece);
         is_lost = right ? !right.value() : !is(right.error(), condition::transient);

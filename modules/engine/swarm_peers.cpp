@@ -217,15 +217,40 @@ void swarm::use_uploaded(peer_session const& peer) {
 void swarm::connect_more(time_point now) {
     if (!is_running() || !is_automatic_) return;
     auto const taken = places();
+    bool const is_full = taken.size() >= options_.peers_max;
     // When all places are taken, one try at a time goes on as long as some network has more than one: whoever has
-    // filled them is not to keep us from the others.
-    std::size_t const beyond = taken.size() >= options_.peers_max && choker::gives_way(taken, {}) ? 1 : 0;
-    try_more(known_, connecting_, now, [this, most = options_.peers_max + beyond, &taken](endpoint const& at) {
-        if (taken.size() + connecting_ >= most) return false;
+    // filled them is not to keep us from the others. Who would get no place is not called.
+    std::size_t const beyond = is_full && choker::gives_way(taken, {}) ? 1 : 0;
+    std::map<choker::share_holder, std::optional<bool>> gets_way;  // for the networks of those who are here
+    if (is_full)
+        for (auto const& each : taken) gets_way[each.network];
+    auto const crowded = crowded_addresses();
+    auto const is_shut_out = [&](ip_address const& who) {
+        if (crowded.contains(who.customer())) return true;
+        auto const here = gets_way.find(share_holder_of(who));
+        if (here == gets_way.end()) return false;
+        if (!here->second) here->second = choker::gives_way(taken, here->first).has_value();
+        return !*here->second;
+    };
+    try_more(known_, connecting_, now, [&, most = options_.peers_max + beyond](endpoint const& at) {
+        if (taken.size() + connecting_ >= most) return tried::enough;
+        if (is_shut_out(at.address)) return tried::passed_over;
         spawn("connect " + at.to_string(), connect(at, nullptr));  // counts itself out; it has not begun yet
         ++connecting_;
-        return true;
+        return tried::begun;
     });
+}
+
+/// Those that have as many sessions as one may have.
+std::set<ip_address> swarm::crowded_addresses() const {
+    std::map<ip_address, std::size_t> count;
+    std::set<ip_address> found;
+    for (auto const* session : sessions_) {
+        if (!session || session->remote.address.is_loopback()) continue;
+        auto const from = session->remote.address.customer();
+        if (++count[from] == peers_per_address_max) found.insert(from);
+    }
+    return found;
 }
 
 net::task<void> swarm::connect(endpoint to, attempt outcome) {

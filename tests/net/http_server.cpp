@@ -78,6 +78,25 @@ std::size_t count_of(std::string_view text, std::string_view part) {
 bool starts(std::string_view text, std::string_view with) {
     return text.substr(0, with.size()) == with;
 }
+/// Somebody connects to it at the moment at which it is stopped.
+class late_listener final : public net::listener {
+public:
+    explicit late_listener(std::unique_ptr<net::listener> below) : below_(std::move(below)) {}
+    net::task<result<std::unique_ptr<net::stream>>> accept() override {
+        auto const throws = co_await asio::this_coro::throw_if_cancelled();
+        co_await asio::this_coro::throw_if_cancelled(false);
+        net::signal never{co_await asio::this_coro::executor};
+        co_await never.park();
+        auto accepted = co_await below_->accept();
+        co_await asio::this_coro::throw_if_cancelled(throws);
+        co_return accepted;
+    }
+    endpoint local() const override { return below_->local(); }
+    void close() override { below_->close(); }
+
+private:
+    std::unique_ptr<net::listener> below_;
+};
 }  // namespace
 
 TEST_CASE("a request gets its response, its target as it was sent", "[net]") {
@@ -261,4 +280,26 @@ TEST_CASE("connections are limited in all and per address", "[net]") {
         CHECK(server.connection_count() == 0);
         CHECK(co_await serves("127.0.0.1"));
     });
+}
+
+TEST_CASE("a server that is stopped while somebody connects ends at once", "[net]") {
+    testing::simulation sim{3};
+    auto& outside = sim.host(0);
+    endpoint const at{sim.address_of(0), 80};
+    net::task_group servers{sim.executor()};
+    auto const serve = [&]() -> net::task<void> {
+        net::http_server server{outside, describe};
+        co_await server.serve(std::make_unique<late_listener>(outside.network.listen(at).value()));
+    };
+    auto const connect = [&]() -> net::task<void> {
+        auto const held = (co_await sim.host(1).network.connect(at, std::nullopt)).value();
+        co_await sim.host(1).clock.sleep(1h);
+    };
+    servers.spawn("server", serve());
+    sim.spawn("client", connect());
+    sim.run_for(1s);
+    REQUIRE(servers.size() == 1);
+    asio::post(sim.executor(), [&] { servers.cancel(); });
+    CHECK(sim.run_until([&] { return servers.size() == 0; }, 1s));
+    REQUIRE(sim.run_until([&] { return servers.size() == 0; }, 1h));
 }

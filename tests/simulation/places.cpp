@@ -69,6 +69,29 @@ TEST_CASE("a few addresses that fill all places of a leecher keep it from nobody
     CHECK(here.completes(30s));
 }
 
+TEST_CASE("a full transfer calls others, but nobody who would get no place", "[simulation]") {
+    auto const content = content_of(1'000'000);
+    world here{content};
+    here.start({});
+    here.sim.run_for(1s);
+    constexpr auto most = static_cast<std::uint32_t>(engine::peers_max_default);
+    for (std::uint32_t i = 0; i < most; ++i) here.sim.spawn("sit", sit(here, 20 + i / 2, i + 1));
+    here.sim.run_for(5s);
+    REQUIRE(here.transfer->status().peers == most);
+    auto const count_calls = [](world& in, endpoint at, std::size_t host, std::size_t& count) -> net::task<void> {
+        auto const listener = in.sim.host(host).network.listen(at).value();
+        while (co_await listener->accept()) ++count;
+    };
+    std::size_t futile = 0, useful = 0;
+    endpoint const beside{here.sim.address_of(20), 7000}, elsewhere{here.sim.address_of(1), 7000};
+    here.sim.spawn("count", count_calls(here, beside, 20, futile));
+    here.sim.spawn("count", count_calls(here, elsewhere, 1, useful));
+    here.transfer->connect({beside, elsewhere});
+    here.sim.run_for(1min);
+    CHECK(futile == 0);
+    CHECK(useful > 0);
+}
+
 TEST_CASE("of one address sixteen get in, and others still do", "[simulation]") {
     auto const content = content_of(1'000'000);
     world here{content};
