@@ -17,6 +17,9 @@ function(shoal_module name)
   target_sources(shoal_${name}
     PUBLIC FILE_SET CXX_MODULES BASE_DIRS ${PROJECT_SOURCE_DIR}/modules FILES ${room_INTERFACE}
     PRIVATE ${room_BODIES})
+  if(SHOAL_CANARIES)  # core/canary.hpp; bodies alone, so that all else compiles as without
+    set_source_files_properties(${room_BODIES} PROPERTIES COMPILE_DEFINITIONS SHOAL_CANARIES)
+  endif()
   list(TRANSFORM room_USES PREPEND shoal::)
   target_link_libraries(shoal_${name}
     PUBLIC ${room_USES} ${room_LINK} Boost::headers Threads::Threads
@@ -24,11 +27,12 @@ function(shoal_module name)
   set_property(GLOBAL APPEND PROPERTY SHOAL_ROOMS shoal_${name})
 endfunction()
 
-# shoal_test(NAME SOURCES file.cpp... [HEAP_SOURCES file.cpp...] USES room... [LINK target...])
+# shoal_test(NAME [OPTIMISED] SOURCES file.cpp... [HEAP_SOURCES file.cpp...] USES room... [LINK target...])
 #
-# The program NAME_tests, its cases found by CTest. HEAP_SOURCES use support/counted_heap.hpp.
+# The program NAME_tests, its cases found by CTest. HEAP_SOURCES use support/counted_heap.hpp. OPTIMISED: it runs for
+# longer than its compilation takes.
 function(shoal_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 suite "" "" "SOURCES;HEAP_SOURCES;USES;LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 suite "OPTIMISED" "" "SOURCES;HEAP_SOURCES;USES;LINK")
   if(NOT suite_SOURCES)
     return()
   endif()
@@ -39,7 +43,11 @@ function(shoal_test name)
   list(TRANSFORM suite_USES PREPEND shoal::)
   add_executable(${name}_tests ${suite_SOURCES})
   target_link_libraries(${name}_tests PRIVATE ${suite_USES} ${suite_LINK} shoal::testing_main shoal::warnings)
-  target_precompile_headers(${name}_tests REUSE_FROM shoal_testing_headers)
+  if(suite_OPTIMISED)
+    target_compile_options(${name}_tests PRIVATE $<$<CONFIG:Debug>:-O1>)
+  else()
+    target_precompile_headers(${name}_tests REUSE_FROM shoal_testing_headers)
+  endif()
   # A name that CTest hands over mangled (a semicolon splits it) would match no case and pass: that is a failure.
   set_property(GLOBAL APPEND PROPERTY SHOAL_TEST_PROGRAMS ${name}_tests)
   catch_discover_tests(${name}_tests TEST_PREFIX "${name}: " EXTRA_ARGS --warn NoTests

@@ -10,6 +10,8 @@ module;
 #include <utility>
 #include <vector>
 
+#include "core/canary.hpp"
+
 module shoal.choker;
 
 namespace shoal::choker {
@@ -44,6 +46,8 @@ std::vector<std::uint32_t> choker::round(std::span<candidate const> candidates, 
 
     std::vector<candidate> waiting;
     for (auto const& peer : candidates) {
+        bool const had_a_slot = !peer.is_unchoked && peer.last_unchoked != time_point{};
+        if (had_a_slot && is_planted("slot_given_once")) continue;
         if (peer.is_interested && !peer.is_upload_only) waiting.push_back(peer);
     }
     for (auto i = waiting.size(); i > 1; --i) std::swap(waiting[i - 1], waiting[random() % i]);

@@ -344,20 +344,22 @@ net::task<std::vector<endpoint>> node_state::addresses_of(metainfo::host_port na
 }
 
 net::task<void> node_state::resolve_nodes(std::vector<metainfo::host_port> named, bool are_routers) {
-    std::vector<endpoint> found;
     for (duration wait = resolve_again_after;; wait = std::min<duration>(2 * wait, resolve_again_after_max)) {
+        std::vector<endpoint> found;
         for (auto const& each : named) {
             auto const there = co_await addresses_of(each);
             found.insert(found.end(), there.begin(), there.end());
         }
         if (!are_routers) co_return hear_of_nodes(found);
-        if (!found.empty()) break;
-        co_await outside.clock.sleep(wait);  // there may be no network yet
-    }
-    for (auto const& each : datagram_ports) {
-        if (!each->dht()) continue;
-        each->dht()->set_routers(found, now());
-        each->news();
+        for (auto const& each : datagram_ports) {
+            if (!each->dht() || found.empty()) continue;
+            each->dht()->set_routers(found, now());
+            each->news();
+        }
+        // There may be no network yet, or one that answers every name with its own page for a log-in.
+        co_await outside.clock.sleep(wait);
+        auto const knows_some = [](auto const& each) { return each->dht() && each->dht()->nodes() > 0; };
+        if (!found.empty() && std::ranges::any_of(datagram_ports, knows_some)) co_return;
     }
 }
 

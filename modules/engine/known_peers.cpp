@@ -18,6 +18,8 @@ module;
 #include <utility>
 #include <vector>
 
+#include "core/canary.hpp"
+
 module shoal.engine;
 import shoal.core;
 import shoal.dht;
@@ -94,7 +96,7 @@ void try_more(peer_book& known, std::size_t const& connecting, time_point now,
 }
 
 void failed(known_peer& peer, time_point now) {
-    peer.try_at = now + back_off(peer.failures++);
+    peer.try_at = is_planted("back_off_never_ends") ? time_point::max() : now + back_off(peer.failures++);
     if (!peer.is_hearsay || peer.failures < hearsay_tries_max) return;
     peer.failures = 0;
     peer.try_at = now + hearsay_rest;

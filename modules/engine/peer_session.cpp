@@ -22,6 +22,7 @@ module;
 #include <variant>
 #include <vector>
 
+#include "core/canary.hpp"
 #include "core/try.hpp"
 
 module shoal.engine;
@@ -170,7 +171,7 @@ void peer_session::handle(wire::any_event& happened) {
                    [&](event::not_interested&) { swarm_.interest_changed(*this); },
                    [&](event::have& have) {
                        swarm_.picker.peer_has(slot, have.piece);
-                       update_interest();
+                       if (!is_planted("interest_not_told")) update_interest();
                    },
                    [&](event::has& has) {
                        has_told_pieces_ = true;
@@ -188,7 +189,8 @@ void peer_session::handle(wire::any_event& happened) {
                            swarm_.picker.returned(slot, block.ref);
                    },
                    [&](event::rejected& rejected) {
-                       if (take_pending(rejected.ref)) swarm_.picker.returned(slot, rejected.ref);
+                       if (take_pending(rejected.ref) && !is_planted("rejected_not_returned"))
+                           swarm_.picker.returned(slot, rejected.ref);
                        if (!core.is_choked()) swarm_.request_refused(*this, rejected.ref);
                        swarm_.retry_peers();
                    },
@@ -286,7 +288,7 @@ void peer_session::retire(pending entry) {
 void peer_session::cancel(block_ref block) {
     auto entry = take_pending(block);
     if (!entry) return;
-    core.cancel(block);
+    if (!is_planted("cancel_leaves_request")) core.cancel(block);
     retire(std::move(*entry));
     flush();
 }

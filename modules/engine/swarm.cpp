@@ -18,6 +18,7 @@ module;
 #include <utility>
 #include <vector>
 
+#include "core/canary.hpp"
 #include "core/try.hpp"
 
 module shoal.engine;
@@ -254,10 +255,11 @@ void swarm::settle() {
         auto const piece = work_with_news_.back();
         if (auto const found = work_.find(to_number(piece)); found != work_.end()) {
             auto& work = *found->second;
+            bool const is_lost = work.is_written && is_planted("wake_up_lost");
             if (!work.is_written) spawn("write piece", write_piece(piece, work));
             work.is_written = true;
             work.has_news = false;
-            work.ready.notify();
+            if (!is_lost) work.ready.notify();
         }
         work_with_news_.pop_back();
     }
@@ -300,7 +302,8 @@ void swarm::block_arrived(peer_session& from, block_ref block, lent_buffer buffe
         if (is_first) work_.erase(at);
     }
     for (auto const other : also_asked_)
-        if (auto* session = sessions_[picker::to_number(other)]) session->cancel(block);
+        if (auto* session = sessions_[picker::to_number(other)]; session && !is_planted("end_game_never_cancelled"))
+            session->cancel(block);
     if (is_wanted && is_first && !fetches_.contains(to_number(block.piece)))
         tell(event::download_began{from.address(), block.piece});
 }

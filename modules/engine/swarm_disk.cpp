@@ -21,6 +21,7 @@ module;
 #include <utility>
 #include <vector>
 
+#include "core/canary.hpp"
 #include "core/try.hpp"
 
 module shoal.engine;
@@ -163,8 +164,8 @@ net::task<void> swarm::check_on_pool(std::shared_ptr<check_state> state) {
                 for (std::size_t n = 0; n < a_turn && !state.stop; ++n) {
                     auto const i = state.next++;
                     if (i >= state.pieces.size()) return;
-                    auto const right =
-                        is_hashed ? from.trust_piece(state.pieces[i]) : from.check_piece(state.pieces[i]);
+                    auto const right = is_hashed || is_planted("restart_unchecked") ? from.trust_piece(state.pieces[i])
+                                                                                    : from.check_piece(state.pieces[i]);
                     if (right)
                         state.verdicts[i] = right.value() ? check_state::verdict::right : check_state::verdict::none;
                     else if (right.error() != store::errc::no_hash)
@@ -189,6 +190,7 @@ net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
         if (net::is_cancellation(failure)) throw;
         std::erase(work_with_news_, piece);
         if (work_.erase(to_number(piece)) > 0) fetch_again(piece);
+        storage_recovered();  // where the disk fails still, the next write says so: nobody else would try again
     }
     if (failure) std::rethrow_exception(failure);
     if (is_over) settle();
@@ -213,7 +215,7 @@ net::task<bool> swarm::receive_piece(piece_index piece, piece_work& work) {
                 received[block.begin / block_length].by = by;
             }
             co_await write_batch(*writer, batch, received);
-            written += static_cast<std::uint32_t>(batch.size());
+            written += static_cast<std::uint32_t>(batch.size() * (is_planted("block_counted_twice") ? 2 : 1));
         }
         result<bool> right = false;
         for (;;) {
@@ -304,8 +306,9 @@ void swarm::piece_verified(piece_index piece, std::span<picker::received_block c
         if (missing_per_file_[range.file] > 0 && --missing_per_file_[range.file] == 0) finishes_file = true;
     });
     if (finishes_file) files_ready_.notify();
-    with_sessions([piece](peer_session& each) {
-        each.core.have(piece);
+    with_sessions([piece, now = node.now()](peer_session& each) {
+        bool const is_new = now - each.connected_since < std::chrono::seconds{5};
+        if (!is_new || !is_planted("newcomer_not_told")) each.core.have(piece);
         each.flush();
         each.update_interest();
     });
@@ -493,15 +496,27 @@ void swarm::content_failed(piece_index piece, std::error_code why) {
     spawn("look at piece", look_at(piece, why));
 }
 
-/// Gives a piece up that could not be read, unless it can be by now.
+/// Gives a piece up that could not be read, unless it can be by now. What the disk has lost is fetched again; a file
+/// that somebody cut or took away is his.
 net::task<void> swarm::look_at(piece_index piece, std::error_code why) {
-    bool is_lost = false;
+    bool is_lost = false, has_decayed = false;
+    bool const is_cut =
+        why == store::errc::missing_file || why == store::errc::truncated_file || why == store::errc::dead_page;
     co_await net::on_pool(workers, [&] {
         store->reopen(piece);
         auto const right = store->check_piece(piece);
         is_lost = right ? !right.value() : !is(right.error(), condition::transient);
+        if (!right || right.value() || is_cut) return;
+        is_lost = false;
+        auto const again = store->recheck(piece);
+        has_decayed = again && !again.value();
     });
     doubted_.erase(piece);
+    give_up_lost();
+    if (has_decayed) {
+        tell(event::piece_decayed{piece});
+        give_up({piece}, store::errc::decayed);
+    }
     if (is_lost) piece_lost(piece, why);
 }
 

@@ -17,7 +17,8 @@ void picker::pick(peer_slot peer, std::size_t blocks_max, bool fast, std::vector
         if (piece == none) break;
         blocks_max -= take_free(peer, *state, piece, blocks_max, out);
     }
-    if (blocks_max > 0 && !reserved_only_ && is_interesting(peer) && is_end_game())
+    // Whoever does not answer would take up the places of those who do, of each block and for ever.
+    if (blocks_max > 0 && !reserved_only_ && !state->is_snubbed && is_interesting(peer) && is_end_game())
         take_copies(peer, *state, blocks_max, out);
 }
 

@@ -7,6 +7,8 @@ module;
 #include <utility>
 #include <vector>
 
+#include "core/canary.hpp"
+
 module shoal.picker;
 
 namespace shoal::picker {
@@ -51,7 +53,7 @@ void picker::remove_peer(peer_slot peer) {
     // pieces that turn out untouched leave progress_, the last one takes their place
     for (std::size_t i = progress_.size(); i-- > 0;) {
         auto const piece = progress_[i].piece();
-        auto const given_back = progress_[i].give_back_all(peer);
+        auto const given_back = is_planted("leaver_keeps_requests") ? 0 : progress_[i].give_back_all(peer);
         if (progress_[i].sole == peer) progress_[i].sole = no_peer;
         if (given_back == 0) continue;
         state->outstanding -= given_back;

@@ -5,6 +5,8 @@ module;
 #include <new>
 #include <utility>
 
+#include "core/canary.hpp"
+
 module shoal.store;
 import shoal.core;
 
@@ -38,6 +40,7 @@ block_buffer block_pool::take() {
 
 void block_pool::give(block_buffer buffer) noexcept {
     if (!buffer) return;
+    if (is_planted("buffer_not_given_back")) return void(new block_buffer(std::move(buffer)));
     ASAN_POISON_MEMORY_REGION(buffer.bytes().data(), block_length);  // nobody may write to it until it is lent again
     free_.push_back(std::move(buffer));
     --lent_;

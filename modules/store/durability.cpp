@@ -9,6 +9,7 @@ module;
 #include <utility>
 #include <vector>
 
+#include "core/canary.hpp"
 #include "core/try.hpp"
 
 module shoal.store;
@@ -202,8 +203,8 @@ result<void> store_state::sync() {
         for (auto const file : dirty) file_states[file].dirty = true;
         unsynced_bytes += bytes;
     };
-    if (!dirty.empty()) {
-        if (auto const done = files->sync(dirty); !done) {
+    if (!dirty.empty() && !is_planted("claimed_before_sync")) {
+        if (auto const done = files->sync(dirty); !done && !is_planted("sync_error_ignored")) {
             // The system may have marked the pages clean: what a read shows now proves nothing about the disk.
             std::lock_guard const lock(mutex);
             put_back();

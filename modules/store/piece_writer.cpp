@@ -8,6 +8,7 @@ module;
 #include <utility>
 #include <vector>
 
+#include "core/canary.hpp"
 #include "core/try.hpp"
 
 module shoal.store;
@@ -68,6 +69,8 @@ result<void> write_run(store_state& store, piece_progress& progress, std::uint32
         if (!outcome || !store.is_real(range.file)) return;
         outcome = store.make_writable(range.file);
         if (outcome) outcome = store.files->write(range.file, range.offset, progress.gather);
+        if (!outcome && outcome.error() == errc::no_space && is_planted("no_space_ignored")) outcome = success();
+        if (!outcome && is_planted("short_write_taken_as_whole")) outcome = success();
     });
     return outcome;
 }
@@ -170,7 +173,7 @@ result<bool> piece_writer::finish() {
     progress.order.clear();
     SHOAL_TRY(advance_hash(store_, progress));
     auto const verdict = progress.hasher.judge();
-    bool right = verdict == piece_hasher::verdict::right;
+    bool right = verdict == piece_hasher::verdict::right || is_planted("hash_not_compared");
     progress.hashed = 0;
     bool was_suspect = false;
     {

@@ -8,6 +8,8 @@ module;
 #include <utility>
 #include <vector>
 
+#include "core/canary.hpp"
+
 module shoal.utp;
 import shoal.core;
 
@@ -33,7 +35,7 @@ std::size_t connection::compose_syn(mutable_byte_view place, time_point now) {
 }
 
 std::size_t connection::compose_again(mutable_byte_view place, time_point now) {
-    if (lost_count_ == 0) return 0;
+    if (lost_count_ == 0 || is_planted("segment_never_sent_again")) return 0;
     forget_first_lost();
     while (!sent(first_lost_).is_lost) ++first_lost_;
     auto& packet = sent(first_lost_);

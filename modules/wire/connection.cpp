@@ -10,6 +10,8 @@ module;
 #include <utility>
 #include <variant>
 
+#include "core/canary.hpp"
+
 module shoal.wire;
 import shoal.core;
 
@@ -188,7 +190,7 @@ result<void> connection::wake(time_point now) {
     } else if (now - *waiting_since_ >= bounds.stall_max) {
         return errc::stalled;
     }
-    if (outstanding() > 0 && now - last_block_ >= bounds.snub_after) {
+    if (outstanding() > 0 && now - last_block_ >= bounds.snub_after && !is_planted("snub_timer_never_armed")) {
         snubbed_ = true;
         last_block_ = now;
         emit(event::snubbed{});

@@ -154,6 +154,20 @@ TEST_CASE("a piece that failed is not given to a snubbed peer while another has 
     CHECK(pick(p, a, 2).size() == 2);
 }
 
+TEST_CASE("peers that do not answer leave places for a copy to those who do", "[picker]") {
+    auto p = make(1);
+    constexpr auto honest = peer_slot{3};
+    for (auto const silent : {a, b, c}) {
+        add_seed(p, silent);
+        p.set_snubbed(silent, true);
+    }
+    add_seed(p, honest);
+    CHECK(pick(p, a, 2).size() == 2);
+    CHECK(pick(p, b, 2).empty());
+    CHECK(pick(p, c, 2).empty());
+    CHECK(pick(p, honest, 2).size() == 2);
+}
+
 TEST_CASE("a failed piece that one peer has to itself does not hold up the end of the others", "[picker]") {
     auto p = make(2);
     add_seed(p, a);

@@ -16,6 +16,8 @@
 #include <variant>
 #include <vector>
 
+#include "support/failing_heap.hpp"
+
 import shoal.asio;
 import shoal.core;
 import shoal.engine;
@@ -168,7 +170,10 @@ public:
         options.trackers = trackers;
         options.is_public = is_public;
         options.members_only = is_for_members;
-        options.on_event = [this](engine::transfer_event const& what) { events.push_back(what); };
+        options.on_event = [this](engine::transfer_event const& what) {
+            failing_heap::sheltered const own;
+            events.push_back(what);
+        };
         transfer = node->add(content.torrent, std::move(options)).value();
     }
     /// Runs a stranger's part on a host.

@@ -77,7 +77,9 @@ net::task<void> converse(net::environment& outside, std::unique_ptr<net::stream>
         }
         for (; sent < core.blocks_sent(); ++sent) sending.pop_front();
         if (is_leaving) co_return;
-        auto const got = co_await with->read_some(mutable_byte_view{inbox});
+        auto& clock = outside.clock;
+        auto const got = co_await net::with_deadline(clock, core.deadline(), with->read_some(mutable_byte_view{inbox}));
+        if (!got && got.error() == net::errc::timed_out && core.wake(clock.now())) continue;  // it keeps alive
         if (!got || !core.receive(byte_view{inbox}.first(got.value()), outside.clock.now())) co_return;
         while (auto const happened = core.next_event())
             if (std::holds_alternative<wire::event::interested>(*happened)) core.unchoke();

@@ -37,6 +37,8 @@ constexpr std::size_t chunk_bytes_max = 16 * 1024;
 constexpr std::size_t short_transfer_max = 2000;
 constexpr std::size_t datagrams_held_max = 1000;
 constexpr auto connect_again_after = 1s;  // as TCP repeats its first segment
+constexpr auto slow_name_after = 20s;
+constexpr auto overtaken_one_in = 10;
 
 std::error_code system_error(int number) {
     return {number, std::system_category()};
@@ -93,8 +95,8 @@ struct connection {
 namespace {
 void deliver(world& world, std::shared_ptr<pipe> const& to, byte_vector chunk) {
     auto const whole = to->whole.lock();
-    if (!whole || whole->broken) return;
-    if (world.are_apart(to->sender, to->receiver)) {
+    if (!whole || whole->broken || to->ended) return;
+    if (!to->held.empty() || world.holds_back(to->sender, to->receiver)) {
         to->held.push_back(std::move(chunk));
         return;
     }
@@ -118,7 +120,8 @@ void send_next(world& world, simulated_host& host);
 
 /// The sender's uplink has put the chunk on its way.
 void travel(world& world, std::shared_ptr<pipe> const& to, byte_vector chunk) {
-    auto const arrival = std::max(world.now + world.latency(to->sender, to->receiver), to->last_arrival);
+    auto const way = world.latency(to->sender, to->receiver) + world.some_of(world.faults.jitter);
+    auto const arrival = std::max(world.now + way, to->last_arrival);
     to->last_arrival = arrival;
     world.at(arrival, [&world, to, chunk = std::move(chunk)]() mutable {
         auto& host = world.host(to->receiver);
@@ -137,6 +140,14 @@ void take_turn(world& world, std::shared_ptr<pipe> const& to) {
 }
 
 void send_next(world& world, simulated_host& host) {
+    if (host.clogged_until > world.now) {
+        host.uplink_busy = true;
+        world.at(host.clogged_until, [&world, &host] {
+            host.uplink_busy = false;
+            send_next(world, host);
+        });
+        return;
+    }
     while (!host.uplink.empty()) {
         auto const to = host.uplink.front();
         host.uplink.pop_front();
@@ -268,7 +279,7 @@ public:
     net::task<result<std::unique_ptr<net::stream>>> accept() override {
         for (;;) {
             if (closed_) co_return net::errc::closed;
-            if (!waiting_.empty()) {
+            if (!waiting_.empty() && !host_.has_no_descriptors) {
                 auto next = std::move(waiting_.front());
                 waiting_.pop_front();
                 co_return next;
@@ -287,6 +298,7 @@ public:
         waiting_.push_back(std::move(next));
         arrived_.notify();
     }
+    void look_again() { arrived_.notify(); }
 
 private:
     simulated_host& host_;
@@ -349,25 +361,55 @@ public:
 private:
     void send(net::datagram const& what, std::size_t index) {
         failing_heap::sheltered const own;
-        if (world_.are_apart(host_.index, index)) return;
-        if (world_.faults.datagram_loss > 0 && world_.random.fraction() < world_.faults.datagram_loss) return;
-        endpoint const from{at_.address.is_multicast() ? host_.address : at_.address, at_.port};
+        auto const& faults = world_.faults;
+        if (world_.is_cut(host_.index, index) || host_.clogged_until > world_.now) return;
+        if (faults.datagram_bytes > 0 && what.bytes.size() > faults.datagram_bytes) return;
+        if (strikes(faults.datagram_loss)) return;
+        endpoint from{at_.address.is_multicast() ? host_.address : at_.address, at_.port};
+        if (auto const shown = host_.shown_ports.find(at_.port); shown != host_.shown_ports.end()) {
+            auto const spoken_to = host_.spoken_to.find(what.peer);
+            from.port = spoken_to == host_.spoken_to.end() ? shown->second : spoken_to->second;
+        }
         byte_vector copy(what.bytes.begin(), what.bytes.end());
-        world_.at(world_.now + world_.latency(host_.index, index),
-                  [&w = world_, index, to = what.peer, from, bytes = std::move(copy)]() mutable {
-                      auto& host = w.host(index);
-                      if (to.address.is_multicast()) {
-                          auto const [first, last] = host.members.equal_range(to);
-                          for (auto each = first; each != last; ++each) {
-                              w.note("multicast", index, to.port, bytes.size());
-                              each->second->add(from, bytes);
-                          }
-                          return;
-                      }
-                      w.note("datagram", index, to.port, bytes.size());
-                      auto const found = host.datagrams.find(to.port);
-                      if (found != host.datagrams.end()) found->second->add(from, std::move(bytes));
-                  });
+        if (strikes(faults.datagram_damage))
+            copy[world_.random.number() % copy.size()] ^= std::byte{1} << static_cast<int>(world_.random.number() % 8);
+        auto const count = strikes(faults.datagram_copies) ? 2 : 1;
+        for (int i = 0; i < count; ++i) {
+            auto way = world_.latency(host_.index, index) + world_.some_of(faults.jitter);
+            if (faults.overtaking > duration::zero() && world_.random.number() % overtaken_one_in == 0)
+                way += world_.some_of(faults.overtaking);
+            world_.at(world_.now + way, [&w = world_, index, to = what.peer, from, copy]() mutable {
+                arrive(w, index, to, from, std::move(copy));
+            });
+        }
+    }
+    bool strikes(double fraction) { return fraction > 0 && world_.random.fraction() < fraction; }
+
+    static void arrive(world& w, std::size_t index, endpoint to, endpoint from, byte_vector bytes) {
+        failing_heap::sheltered const own;
+        auto& host = w.host(index);
+        if (host.frozen_until > w.now) {  // it waits in the socket
+            w.at(host.frozen_until, [&w, index, to, from, kept = std::move(bytes)]() mutable {
+                arrive(w, index, to, from, std::move(kept));
+            });
+            return;
+        }
+        if (to.address.is_multicast()) {
+            auto const [first, last] = host.members.equal_range(to);
+            for (auto each = first; each != last; ++each) {
+                w.note("multicast", index, to.port, bytes.size());
+                each->second->add(from, bytes);
+            }
+            return;
+        }
+        w.note("datagram", index, to.port, bytes.size());
+        auto const hidden = host.hidden_ports.find(to.port);
+        if (!host.shown_ports.empty()) {
+            if (hidden == host.hidden_ports.end() && host.own_ports_closed_until > w.now) return;
+            host.spoken_to[from] = to.port;
+        }
+        auto const found = host.datagrams.find(hidden == host.hidden_ports.end() ? to.port : hidden->second);
+        if (found != host.datagrams.end()) found->second->add(from, std::move(bytes));
     }
 
     world& world_;
@@ -382,6 +424,7 @@ private:
 net::task<result<std::unique_ptr<net::stream>>> simulated_network::connect(endpoint to,
                                                                            std::optional<ip_address> from) {
     auto& here = world_.host(host_);
+    if (here.has_no_descriptors) co_return system_error(EMFILE);
     if (from && *from != here.address) co_return system_error(EADDRNOTAVAIL);
     // Every address of 127/8 is this host itself.
     auto* const there = to.address.is_loopback() ? &here : world_.host_at(to.address);
@@ -390,7 +433,11 @@ net::task<result<std::unique_ptr<net::stream>>> simulated_network::connect(endpo
         co_return system_error(EHOSTUNREACH);
     }
     co_await world_.clock.sleep(2 * world_.latency(host_, there->index));
-    while (world_.are_apart(host_, there->index)) co_await world_.clock.sleep(connect_again_after);
+    auto const is_heard = [&] {
+        return !world_.faults.only_datagrams && !world_.is_cut(host_, there->index) &&
+               !world_.is_cut(there->index, host_);
+    };
+    while (!is_heard()) co_await world_.clock.sleep(connect_again_after);
     auto const found = there->listeners.find(to.port);
     world_.note("connect", host_, there->index, found != there->listeners.end());
     if (found == there->listeners.end()) co_return system_error(ECONNREFUSED);
@@ -443,21 +490,46 @@ result<std::unique_ptr<net::datagram_socket>> simulated_network::open_multicast(
 net::task<result<std::vector<ip_address>>> simulated_network::resolve(std::string host) {
     if (auto const address = ip_address::parse(host)) co_return std::vector{*address};
     co_await world_.clock.sleep(world_.host(host_).link.latency);
+    auto const how = world_.names_are;
+    if (how == name_fault::is_slow) co_await world_.clock.sleep(slow_name_after);
     auto const found = world_.names.find(host);
-    if (found == world_.names.end()) co_return net::errc::host_unknown;
+    if (found == world_.names.end() || how == name_fault::fails) co_return net::errc::host_unknown;
+    if (how == name_fault::is_wrong) co_return std::vector{ip_address::v4({10, 0, 255, 1})};  // nobody is there
     co_return found->second;
 }
 
-void deliver_held(world& world, std::size_t a, std::size_t b) {
+void deliver_held(world& world) {
     for (auto const& each : world.connections) {
         auto const whole = each.lock();
         if (!whole) continue;
         for (auto const& way : {whole->there, whole->back}) {
-            if (std::minmax(way->sender, way->receiver) != std::minmax(a, b)) continue;
+            if (way->held.empty() || world.holds_back(way->sender, way->receiver)) continue;
             auto held = std::exchange(way->held, {});
             for (auto& chunk : held) deliver(world, way, std::move(chunk));
         }
     }
+}
+
+void end_half(world& world, std::size_t host) {
+    for (auto const& each : world.connections) {
+        auto const whole = each.lock();
+        if (!whole || whole->broken) continue;
+        for (auto const& way : {whole->there, whole->back}) {
+            if (way->receiver != host) continue;
+            way->held.clear();
+            way->ended = true;
+            way->readable.notify();
+        }
+    }
+}
+
+void clog(world& world, std::size_t host, duration length) {
+    auto& link = world.host(host);
+    link.clogged_until = std::max(link.clogged_until, world.now + length);
+}
+
+void let_in(simulated_host& host) {
+    for (auto const& [port, each] : host.listeners) each->look_again();
 }
 
 void reset_all(world& world, std::size_t host) {

@@ -6,6 +6,7 @@ module;
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,29 +46,64 @@ void repeatable_random::fill(mutable_byte_view out) {
     }
 }
 
+void inline_workers::run(std::function<void()> work) {
+    auto const when = std::max(world_.now + world_.some_of(slow_by), held_until);
+    if (when <= world_.now) return asio::post(world_.io, std::move(work));
+    world_.at(when, [&w = world_, what = std::move(work)]() mutable { asio::post(w.io, std::move(what)); });
+}
+
 time_point simulated_clock::now() const {
-    return world_.now;
+    return world_.now + ahead_;
 }
 
 net::task<bool> simulated_clock::wait(net::signal& notice, time_point until) {
-    struct entry {
-        world& owner;
-        std::optional<world::event_key> key;
-        ~entry() {
-            if (key) owner.events.erase(*key);
+    class entry {
+    public:
+        entry(world& owner, std::list<net::signal*>& among, net::signal& who) : owner_(owner), among_(among) {
+            failing_heap::sheltered const own;
+            at_ = among.insert(among.end(), &who);
         }
-    } alarm{world_, {}};
-    for (;;) {
+        entry(entry const&) = delete;
+        ~entry() {
+            set_off();
+            among_.erase(at_);
+        }
+        void set_off() {
+            if (key) owner_.events.erase(*key);
+            key.reset();
+        }
+        std::optional<world::event_key> key;
+
+    private:
+        world& owner_;
+        std::list<net::signal*>& among_;
+        std::list<net::signal*>::iterator at_;
+    };
+    if (world_.now >= held_until) {
         if (notice.take()) co_return true;
-        if (world_.now >= until) co_return false;
-        if (!alarm.key && until != time_point::max()) {
-            alarm.key = world_.at(until, [&notice, this] {
+        if (now() >= until) co_return false;
+    }
+    entry alarm{world_, sleeping_, notice};
+    for (;;) {
+        bool const is_held = world_.now < held_until;
+        if (!is_held && notice.take()) co_return true;
+        if (!is_held && now() >= until) co_return false;
+        auto const due = is_held ? held_until : until == time_point::max() ? until : until - ahead_;
+        if (alarm.key && alarm.key->first != due) alarm.set_off();
+        if (!alarm.key && due != time_point::max()) {
+            alarm.key = world_.at(due, [&notice, this] {
                 world_.note("wake");
                 notice.wake();
             });
         }
         co_await notice.park();
+        if (alarm.key && alarm.key->first <= world_.now) alarm.set_off();
     }
+}
+
+void simulated_clock::jump(duration ahead) {
+    ahead_ += ahead;
+    for (auto* each : sleeping_) each->wake();
 }
 
 simulated_host::simulated_host(world& world, std::size_t n, std::uint64_t seed)
@@ -75,7 +111,9 @@ simulated_host::simulated_host(world& world, std::size_t n, std::uint64_t seed)
       address(ip_address::v4({10, 0, static_cast<std::uint8_t>((n + 1) >> 8), static_cast<std::uint8_t>(n + 1)})),
       network(world, n),
       random(seed),
-      outside{world.clock, network, random, world.workers} {}
+      clock(world),
+      workers(world),
+      outside{clock, network, random, workers} {}
 
 std::uint16_t simulated_host::free_port() {
     do last_port = last_port == 65535 ? 49152 : static_cast<std::uint16_t>(last_port + 1);
@@ -83,7 +121,7 @@ std::uint16_t simulated_host::free_port() {
     return last_port;
 }
 
-world::world(std::uint64_t s) : seed(s), random(s), clock(*this), workers(io.get_executor()), tasks(io.get_executor()) {
+world::world(std::uint64_t s) : seed(s), random(s), clock(*this), tasks(io.get_executor()) {
     tasks.on_failure = [this](std::string_view, std::exception_ptr const& why) {
         if (!failure) failure = why;
     };
@@ -101,6 +139,21 @@ void world::note(std::string_view kind, std::uint64_t a, std::uint64_t b, std::u
     mix(static_cast<std::uint64_t>(now.time_since_epoch().count()));
     for (char const letter : kind) mix(static_cast<unsigned char>(letter));
     for (auto const value : {a, b, c}) mix(value);
+    if (on_event) tell(std::string{kind} + ' ' + std::to_string(a) + ' ' + std::to_string(b) + ' ' + std::to_string(c));
+}
+
+void world::tell(std::string const& what) {
+    if (!on_event) return;
+    failing_heap::sheltered const own;
+    auto const since =
+        std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch() - std::chrono::hours{1000});
+    on_event(std::to_string(since.count() / 1'000'000) + '.' +
+             std::to_string(1'000'000 + since.count() % 1'000'000).substr(1) + ' ' + what);
+}
+
+duration world::some_of(duration most) {
+    if (most <= duration::zero()) return {};
+    return duration{static_cast<std::int64_t>(random.fraction() * static_cast<double>(most.count()))};
 }
 
 simulated_host& world::host(std::size_t n) {
@@ -116,8 +169,12 @@ simulated_host* world::host_at(ip_address const& address) {
     return found == index_of.end() ? nullptr : hosts[found->second].get();
 }
 
-bool world::are_apart(std::size_t a, std::size_t b) const {
-    return apart.contains(std::minmax(a, b));
+bool world::is_cut(std::size_t from, std::size_t to) const {
+    return !cut.empty() && cut.contains({from, to});
+}
+
+bool world::holds_back(std::size_t from, std::size_t to) {
+    return is_cut(from, to) || host(to).frozen_until > now;
 }
 
 duration world::latency(std::size_t a, std::size_t b) const {
@@ -177,16 +234,67 @@ void simulation::name(std::string name, ip_address address) {
 
 void simulation::separate(std::size_t a, std::size_t b) {
     world_->note("separate", a, b);
-    world_->apart.insert(std::minmax(a, b));
+    world_->cut.insert({a, b});
+    world_->cut.insert({b, a});
+}
+void simulation::separate_one_way(std::size_t from, std::size_t to) {
+    world_->note("separate one way", from, to);
+    world_->cut.insert({from, to});
 }
 void simulation::rejoin(std::size_t a, std::size_t b) {
     world_->note("rejoin", a, b);
-    world_->apart.erase(std::minmax(a, b));
-    deliver_held(*world_, a, b);
+    world_->cut.erase({a, b});
+    world_->cut.erase({b, a});
+    deliver_held(*world_);
 }
 void simulation::reset_connections(std::size_t n) {
     world_->note("reset all", n);
     reset_all(*world_, n);
+}
+void simulation::end_half(std::size_t n) {
+    world_->note("end half", n);
+    testing::end_half(*world_, n);
+}
+void simulation::clog(std::size_t n, duration length) {
+    world_->note("clog", n);
+    testing::clog(*world_, n, length);
+}
+void simulation::move_ports(std::size_t n, duration closed) {
+    world_->note("move ports", n);
+    auto& host = world_->host(n);
+    host.hidden_ports.clear();
+    host.spoken_to.clear();
+    host.own_ports_closed_until = world_->now + closed;
+    for (auto const& [port, socket] : host.datagrams) {
+        auto const shown = host.free_port();
+        host.shown_ports[port] = shown;
+        host.hidden_ports[shown] = port;
+    }
+}
+void simulation::spoil_names(name_fault how) {
+    world_->note("spoil names", static_cast<std::uint64_t>(how));
+    world_->names_are = how;
+}
+void simulation::freeze(std::size_t n, duration length) {
+    world_->note("freeze", n);
+    auto& host = world_->host(n);
+    auto const until = world_->now + length;
+    host.frozen_until = host.clock.held_until = host.workers.held_until = std::max(host.frozen_until, until);
+    world_->at(until, [this] { deliver_held(*world_); });
+}
+void simulation::jump_clock(std::size_t n, duration ahead) {
+    world_->note("jump clock", n);
+    world_->host(n).clock.jump(ahead);
+}
+void simulation::slow_down_work(std::size_t n, duration most) {
+    world_->note("slow down work", n);
+    world_->host(n).workers.slow_by = most;
+}
+void simulation::take_descriptors(std::size_t n, bool are_taken) {
+    world_->note("take descriptors", n, are_taken);
+    auto& host = world_->host(n);
+    host.has_no_descriptors = are_taken;
+    if (!are_taken) let_in(host);
 }
 void simulation::after_each_handler(std::function<void()> what) {
     world_->on_handler = std::move(what);
@@ -227,5 +335,12 @@ std::uint64_t simulation::seed() const noexcept {
 }
 std::uint64_t simulation::trace() const noexcept {
     return world_->trace;
+}
+void simulation::tell_events(std::function<void(std::string const& line)> to) {
+    world_->on_event = std::move(to);
+}
+void simulation::remark(std::string const& what) {
+    world_->note("remark");
+    world_->tell(what);
 }
 }  // namespace shoal::testing

@@ -25,7 +25,16 @@ struct fault_rates {
     std::uint64_t reset_after_mean = 0;  ///< A new connection breaks after about so many bytes; 0: never.
     bool short_transfers = false;        ///< Reads and writes move random small counts of bytes.
     double datagram_loss = 0;            ///< Fraction of datagrams that vanish.
+    double datagram_copies = 0;          ///< Fraction that arrives twice.
+    double datagram_damage = 0;          ///< Fraction that arrives with one bit changed.
+    std::size_t datagram_bytes = 0;      ///< Larger ones vanish, as where a path is narrow and says nothing; 0: none.
+    duration jitter{};            ///< So much more latency at most, drawn for each: a datagram overtakes another by it.
+    duration overtaking{};        ///< As `jitter`, for one datagram in ten only, and no stream.
+    bool only_datagrams = false;  ///< No new connection gets through, as behind some firewalls.
 };
+
+/// What the resolver does to names; addresses it knows by themselves.
+enum class name_fault { none, fails, is_slow, is_wrong };
 
 /// A world of hosts on one thread and on a time of its own. The same seed and the same calls give the same events.
 ///
@@ -53,8 +62,26 @@ public:
     /// arrives then; connection attempts go on waiting.
     void separate(std::size_t a, std::size_t b);
     void rejoin(std::size_t a, std::size_t b);
+    /// Nothing that `from` sends reaches `to`, until they are joined again.
+    void separate_one_way(std::size_t from, std::size_t to);
     /// Every connection of the host is reset.
     void reset_connections(std::size_t n);
+    /// Each of its connections comes to an end in one direction: it reads no more, while the other side still may.
+    void end_half(std::size_t n);
+    /// What the host sends waits for so long; its datagrams are lost.
+    void clog(std::size_t n, duration length);
+    /// The host's datagrams come from another port from now on, as behind a router, and its own lets nothing in for so
+    /// long. Whoever says something to a port is answered from that.
+    void move_ports(std::size_t n, duration closed);
+    void spoil_names(name_fault how);
+    /// The host's process stands still: nothing arrives there, no time-out strikes, no work is done.
+    void freeze(std::size_t n, duration length);
+    /// The host's clock is so much later at once.
+    void jump_clock(std::size_t n, duration ahead);
+    /// Work on the host's pool takes up to so long from now on.
+    void slow_down_work(std::size_t n, duration most);
+    /// The host can open nothing, until it may again.
+    void take_descriptors(std::size_t n, bool are_taken);
     /// Calls `what` after `delay`, between two events.
     void after(duration delay, std::function<void()> what);
     /// Calls `what` whenever a task has run to its next wait, instead of only after events as `run_until` asks.
@@ -73,6 +100,10 @@ public:
     std::uint64_t seed() const noexcept;
     /// A hash of all events so far and their times: equal for equal runs.
     std::uint64_t trace() const noexcept;
+    /// From now on every event is told, as a line with its time.
+    void tell_events(std::function<void(std::string const& line)> to);
+    /// Something that the test knows of becomes an event.
+    void remark(std::string const& what);
 
 private:
     std::unique_ptr<struct world> world_;
