@@ -181,7 +181,6 @@ int run_verify(verify_options const& options) {
         throw failure{exit_status::not_found, escaped(options.directory.string()) + " is no folder"};
     store::store_settings settings;
     settings.directory = options.directory;
-    settings.kind = store::back_end::plain;
     settings.writable = false;
     settings.names = names_in(options.directory, *torrent);
     content_places const places{options.directory, *torrent, settings.names};

@@ -125,6 +125,28 @@ result<void> store_state::read(block_ref block, mutable_byte_view into) {
     return outcome;
 }
 
+/// Hashes a piece where the system has its bytes, which spares a copy; false where it has to be read instead, be it
+/// because the back end does not map, the piece has bytes of several files, or the disk does not give them all.
+bool store_state::hash_in_place(piece_index piece, piece_hasher& hasher) {
+    auto const& content = torrent->content();
+    auto const begin = torrent->pieces().offset_of(piece);
+    auto const size = torrent->pieces().piece_size(piece);
+    auto const number = content.file_at(begin);
+    auto const& file = content.files()[number];
+    if (!is_real(number) || begin + size > file.offset + file.size) return false;
+    for (std::uint32_t done = 0; done < size;) {
+        auto const offset = begin + done - file.offset;
+        // One window at a time.
+        auto const length =
+            std::min({std::uint64_t{size - done}, std::uint64_t{check_read_size}, window_size - offset % window_size});
+        files->map_for_reading(number, offset, length);
+        auto const there = files->resident(number, offset, length);
+        if (!there || !hasher.update_mapped(there->bytes)) return false;
+        done += static_cast<std::uint32_t>(length);
+    }
+    return true;
+}
+
 result<bool> store_state::is_right_on_disk(piece_index piece) {
     piece_hasher hasher(*torrent, piece);
     if (!hasher.can_judge()) return errc::no_hash;
@@ -144,8 +166,9 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
         else if (!status.value())
             there = false;
         else {
-            // Where an earlier run could not sync, the cache still shows what the disk never got.
-            files->drop_cache(range.file);
+            // Where an earlier run could not sync, the cache still shows what the disk never got, and a journal would
+            // claim it.
+            if (files->has_journal()) files->drop_cache(range.file);
             std::lock_guard const lock(mutex);
             if (!file_states[range.file].ready) file_states[range.file].seen = *status.value();
         }
@@ -153,15 +176,19 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
     SHOAL_TRY(outcome);
     if (!there) return false;
 
-    thread_local byte_vector buffer(check_read_size);
-    auto const size = torrent->pieces().piece_size(piece);
-    for (std::uint32_t begin = 0; begin < size;) {
-        auto const part = mutable_byte_view{buffer}.first(std::min<std::size_t>(size - begin, buffer.size()));
-        auto const done = read({piece, begin, static_cast<std::uint32_t>(part.size())}, part);
-        if (!done && (done.error() == errc::missing_file || done.error() == errc::truncated_file)) return false;
-        if (!done) return done.error();
-        hasher.update(part);
-        begin += static_cast<std::uint32_t>(part.size());
+    auto const in_place = hash_in_place(piece, hasher);
+    if (!in_place) {
+        hasher.restart();
+        thread_local byte_vector buffer(check_read_size);
+        auto const size = torrent->pieces().piece_size(piece);
+        for (std::uint32_t begin = 0; begin < size;) {
+            auto const part = mutable_byte_view{buffer}.first(std::min<std::size_t>(size - begin, buffer.size()));
+            auto const done = read({piece, begin, static_cast<std::uint32_t>(part.size())}, part);
+            if (!done && (done.error() == errc::missing_file || done.error() == errc::truncated_file)) return false;
+            if (!done) return done.error();
+            hasher.update(part);
+            begin += static_cast<std::uint32_t>(part.size());
+        }
     }
     return hasher.judge() == piece_hasher::verdict::right;
 }

@@ -171,6 +171,7 @@ struct store_state {
     result<void> make_writable(file_number file);
     /// Whether the bytes on disk have the piece's hash; an absent or short file is no error.
     result<bool> is_right_on_disk(piece_index piece);
+    bool hash_in_place(piece_index piece, piece_hasher& hasher);
     /// Says in the journal that a file may change from here on. Under journaling.
     result<void> announce(file_number file);
     /// Appends to the journal, or rewrites it with `now_durable` added. Under journaling.
