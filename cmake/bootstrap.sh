@@ -15,7 +15,7 @@ shoal_bootstrap() {
         libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libssl-dev zlib1g-dev libsqlite3-dev libedit-dev
         libfmt-dev libspdlog-dev libcli11-dev libtomlplusplus-dev catch2 libbenchmark-dev git python3 nodejs"
     [ "${1:-}" = --interop ] && packages="$packages aria2 transmission-cli transmission-daemon
-        python3-libtorrent opentracker mktorrent iproute2 chromium"
+        python3-libtorrent opentracker mktorrent iproute2 chromium valgrind"
     for name in $packages; do
         dpkg-query -W -f '${db:Status-Abbrev}' "$name" 2>/dev/null | grep -q '^ii' && continue
         [ "$name" = nodejs ] && command -v node >/dev/null && continue

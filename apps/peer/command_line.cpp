@@ -28,8 +28,8 @@ struct command {
     std::vector<CLI::Option*> required;  // from any of the places that options come from
     output_options const* output;
     std::function<int()> run;
-    std::function<ground()> on;
-    bool is_free = false;  // --no-sandbox
+    std::function<ground()> on;  // empty: it starts other programs, and is not confined
+    bool is_free = false;        // --no-sandbox
 };
 
 template <class Options>
@@ -226,6 +226,23 @@ command declare_share(CLI::App& program, share_options& into) {
     return {&app, {paths, hub}, &into.transfer.output, [&into] { return run_share(into); }, needs(into)};
 }
 
+command declare_bench(CLI::App& program, bench_options& into) {
+    auto& app = *program.add_subcommand("bench", "Measure how fast this machine moves content, beside a raw copy");
+    auto const size = [](std::string const& text) {
+        auto const bytes = options::parse_size(text);
+        return bytes && *bytes > 0 ? bytes : std::nullopt;
+    };
+    add(app, "--size", into.size, size, "SIZE", "Of the content (default: 256MiB)");
+    add_piece_length(app, into.piece_length);
+    add(app, "--runs", into.runs, number_within(1, 1000), "N",
+        "How often each is done, besides a first time (default: 5)");
+    app.add_option("-d,--directory", into.directory,
+                   "Where the content lies meanwhile (default: where temporary files go)")
+        ->type_name("DIR");
+    add_output(app, into.output);
+    return {&app, {}, &into.output, [&into] { return run_bench(into); }, {}};
+}
+
 command declare_console(CLI::App& program, console_options& into) {
     auto& app = *program.add_subcommand("console", "Drive a peer by hand, or by a script on standard input");
     auto* torrent = app.add_option("TORRENT", into.torrent, "Torrent file");
@@ -253,10 +270,11 @@ int run(int argc, char** argv) {
     find_options find;
     share_options share;
     console_options console;
-    std::vector<command> commands{declare_create(program, create), declare_show(program, show),
-                                  declare_verify(program, verify), declare_seed(program, seed),
-                                  declare_get(program, get),       declare_find(program, find),
-                                  declare_share(program, share),   declare_console(program, console)};
+    bench_options bench;
+    std::vector<command> commands{
+        declare_create(program, create), declare_show(program, show),       declare_verify(program, verify),
+        declare_seed(program, seed),     declare_get(program, get),         declare_find(program, find),
+        declare_share(program, share),   declare_console(program, console), declare_bench(program, bench)};
     for (auto& each : commands)
         each.app->add_flag("--no-sandbox", each.is_free, "Do not give up access to other files and system calls");
     std::vector<CLI::App*> unbuilt;
@@ -280,7 +298,7 @@ int run(int argc, char** argv) {
                                                                      " is missing (see peer --help)");
         try {
             std::optional<confined> sandbox;
-            if (!each.is_free) sandbox.emplace(each.on(), *each.output);
+            if (each.on && !each.is_free) sandbox.emplace(each.on(), *each.output);
             auto const status = each.run();
             if (auto const lost = lost_output(); lost && status == static_cast<int>(exit_status::done))
                 throw failure{exit_status::not_writable, "cannot write to standard output: " + lost.message()};

@@ -108,4 +108,11 @@ struct verify_options {
     output_options output;
 };
 
+struct bench_options {
+    std::uint64_t size = std::uint64_t{256} << 20;          ///< Bytes of the content.
+    std::uint64_t piece_length = std::uint64_t{512} << 10;  ///< Bytes.
+    std::uint32_t runs = 5;                                 ///< That count.
+    std::filesystem::path directory;  ///< Where the content lies meanwhile; empty: with the temporary files.
+    output_options output;
+};
 }  // namespace shoal::cli

@@ -25,6 +25,8 @@ int run_get(get_options const&);
 int run_share(share_options const&);
 /// Prints what the hub's catalogue holds.
 int run_find(find_options const&);
+/// Measures how fast content gets from a seeder to a getter on this machine, beside a raw copy.
+int run_bench(bench_options const&);
 
 /// Parses the command line, environment and configuration file and runs the sub-command. Returns the exit status.
 export int run(int argc, char** argv);

@@ -21,6 +21,7 @@
 #include <system_error>
 #include <vector>
 
+#include "bench.hpp"
 #include "doctor.hpp"
 #include "log.hpp"
 #include "options/layers.hpp"
@@ -48,7 +49,9 @@ struct command_line {
     bool is_free = false;              ///< Not confined.
     std::vector<std::string> passkey;  ///< The words behind `tracker passkey`; empty: the hub is to run.
     bool is_doctor = false;            ///< `tracker doctor`
-    bool is_json = false;              ///< Of `tracker doctor`.
+    bool is_bench = false;             ///< `tracker bench`
+    bool is_json = false;              ///< Of `tracker doctor` and `tracker bench`.
+    bench::options bench;
     hub::settings how;
 };
 
@@ -83,6 +86,8 @@ std::optional<int> read_options(int argc, char** argv, command_line& out) {
     auto* const doctor = app.add_subcommand("doctor", "Checks this machine for a hub, and says what to change");
     doctor->add_flag("--json", out.is_json, "one object a line: check, state (ok, warn, bad), found, advice");
     doctor->fallthrough();
+    auto* const measuring = bench::declare(app, out.bench);
+    measuring->add_flag("--json", out.is_json, "one object a line");
     app.require_subcommand(0, 1);
     app.add_option("--host-name", out.how.host_names,
                    "a name by which browsers may call this machine, besides its addresses and localhost; repeatable")
@@ -136,6 +141,7 @@ std::optional<int> read_options(int argc, char** argv, command_line& out) {
     app.add_flag("--no-sandbox", out.is_free, "do not give up access to other files and system calls");
     if (auto const status = options::read(app, argc, argv)) return status;
     out.is_doctor = doctor->parsed();
+    out.is_bench = measuring->parsed();
 
     if (out.is_quiet) out.least = log::level::off;
     out.how.min_interval = out.min_interval.value_or(std::min(out.how.min_interval, out.how.interval));
@@ -260,6 +266,7 @@ int run(command_line how) {
     std::filesystem::path const data{how.data.empty() ? options::state_folder("tracker")
                                                       : std::filesystem::path{how.data}};
     if (how.is_doctor) return examine(how, data);
+    if (how.is_bench) return bench::run(how.bench, how.is_json, how.is_quiet);
     options::raise_open_files();
     std::error_code why;
     auto const umask_before = ::umask(0077);  // who shares what is for the tracker's user alone

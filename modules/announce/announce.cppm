@@ -261,6 +261,14 @@ void encode_udp_announced(byte_vector& out, std::uint32_t transaction, announce_
 void encode_udp_scraped(byte_vector& out, std::uint32_t transaction, std::span<scrape_entry const> torrents);
 void encode_udp_error(byte_vector& out, std::uint32_t transaction, std::string_view message);
 
+}  // namespace shoal::announce
+
+namespace shoal::announce {
+/// The peers of one family as BEP 23 and BEP 7 have them, address and port one after the other; the first `most`.
+void append_compact(byte_vector& out, std::span<peer_address const> peers, udp_family family, std::size_t most);
+}  // namespace shoal::announce
+
+export namespace shoal::announce {
 /// A tracker honours a connection id this long after it gave it. Source: BEP 15, "two minutes".
 inline constexpr std::chrono::seconds connection_id_lifetime{120};
 

@@ -169,11 +169,9 @@ std::string encode_http_reply(announce_reply const& reply, announce_request cons
     out.entry("interval", std::int64_t{reply.interval.count()});
     if (reply.min_interval) out.entry("min interval", std::int64_t{reply.min_interval->count()});
     if (asked.is_compact) {
-        byte_vector v4;
-        byte_vector v6;
-        v4.reserve(reply.peers.size() * v4_size);
-        for (auto const& peer : reply.peers)
-            byte_writer{peer.at.address.is_v4() ? v4 : v6}.bytes(peer.at.address.bytes()).be(peer.at.port);
+        byte_vector v4, v6;
+        append_compact(v4, reply.peers, udp_family::v4, reply.peers.size());
+        append_compact(v6, reply.peers, udp_family::v6, reply.peers.size());
         out.entry("peers", byte_view{v4});
         if (!v6.empty()) out.entry("peers6", byte_view{v6});
     } else {

@@ -232,13 +232,8 @@ void encode_udp_announced(byte_vector& out, std::uint32_t transaction, announce_
     auto writer = begin(out, udp_action::announce, transaction);
     writer.be(static_cast<std::uint32_t>(reply.interval.count()));
     writer.be(reply.leechers.value_or(0)).be(reply.seeders.value_or(0));
-    auto left = (bytes_max - std::min(bytes_max, announced_header_size)) / entry_size(family);
-    for (auto const& peer : reply.peers) {
-        if (left == 0) break;
-        if (peer.at.address.is_v4() != (family == udp_family::v4)) continue;
-        writer.bytes(peer.at.address.bytes()).be(peer.at.port);
-        --left;
-    }
+    auto const room = (bytes_max - std::min(bytes_max, announced_header_size)) / entry_size(family);
+    append_compact(out, reply.peers, family, room);
 }
 
 void encode_udp_scraped(byte_vector& out, std::uint32_t transaction, std::span<scrape_entry const> torrents) {

@@ -54,10 +54,11 @@ node_id peer_store::distance_to(info_hash const& torrent) const noexcept {
 
 void peer_store::move_to(node_id const& own) {
     auto old = std::exchange(torrents_, {});
-    for (auto& [distance, peers] : old) {
-        auto moved = distance;  // torrent xor old id, to become torrent xor new id
+    while (!old.empty()) {
+        auto each = old.extract(old.begin());
+        auto& moved = each.key();  // torrent xor old id, to become torrent xor new id
         for (std::size_t i = 0; i < node_id::size(); ++i) moved.bytes[i] ^= own_.bytes[i] ^ own.bytes[i];
-        torrents_.emplace(moved, std::move(peers));
+        torrents_.insert(std::move(each));
     }
     own_ = own;
 }
@@ -92,8 +93,13 @@ void peer_store::add(info_hash const& torrent, endpoint const& peer, time_point 
         peers.erase(oldest);
     }
     peers.push_back({peer, now});
+    try {
+        ++of_customer_[peer.address.customer()];
+    } catch (...) {  // no memory: what is not counted could not be released
+        peers.pop_back();
+        throw;
+    }
     ++stored_;
-    ++of_customer_[peer.address.customer()];
 }
 
 std::vector<endpoint> peer_store::some_of(info_hash const& torrent, std::size_t count, time_point now) {
@@ -101,6 +107,7 @@ std::vector<endpoint> peer_store::some_of(info_hash const& torrent, std::size_t 
     auto const found = torrents_.find(distance_to(torrent));
     if (found == torrents_.end() || count == 0) return some;
     auto const& peers = found->second;
+    if (peers.empty()) return some;  // there was no memory for the first one
     auto const first = random_.below(peers.size());
     for (std::size_t i = 0; i < peers.size() && some.size() < count; ++i) {
         auto const& each = peers[(first + i) % peers.size()];

@@ -135,12 +135,12 @@ bool node_state::make_room_for_handshake(ip_address const& newcomer) {
     std::vector<choker::place> taken;
     for (auto const& each : handshakes)
         taken.push_back({.id = each.number, .network = share_holder_of(each.from), .since = each.since});
-    auto const home = share_holder_of(newcomer);
-    auto const leaving = choker::gives_way(taken, home);
+    auto const network = share_holder_of(newcomer);
+    auto const leaving = choker::gives_way(taken, network);
     // Where no network has more than the newcomer's, whoever of that one has taken longest, or of all where it has
     // none: an honest peer takes a moment.
     auto at = std::ranges::find_if(handshakes, [&](auto const& each) {
-        return leaving ? each.number == *leaving : share_holder_of(each.from) == home;
+        return leaving ? each.number == *leaving : share_holder_of(each.from) == network;
     });
     if (at == handshakes.end()) at = handshakes.begin();
     at->with->close();

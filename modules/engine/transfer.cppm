@@ -127,7 +127,7 @@ inline constexpr std::size_t metadata_asked_max = 64;
 inline constexpr std::uint32_t metadata_pieces_per_second = 16;
 
 /// Memory for blocks that were asked for or wait to be written, for the whole node.
-inline constexpr std::size_t receive_budget = 24u << 20;
+inline constexpr std::size_t receive_budget = 16u << 20;
 /// Memory for blocks read from disk for peers, for the whole node; blocks sent from the mapping cost none.
 inline constexpr std::size_t send_budget = 8u << 20;
 /// When that is used up, whoever has read nothing of his blocks for so long is sent away (class C5): with a quick line

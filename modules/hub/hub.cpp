@@ -319,7 +319,7 @@ net::task<void> hub_parts::keep_catalogue() {
         auto const at = wall_seconds();
         std::set<std::string> owners;
         for (auto const& [number, each] : nodes.nodes())
-            if (each.is_session) owners.insert(owner_of(each.member, each.at));
+            if (each.is_session) owners.insert(owner_of(each.member_name, each.at));
         auto const forgotten = co_await shelves->call<bool>([&owners, at](catalogue& in) {
             for (auto const& each : owners)
                 if (!in.touch(each, at)) return false;

@@ -189,7 +189,7 @@ void monitor::update(touched news, std::vector<happening> happened, monitor_numb
     for (auto const number : changes.nodes) {
         auto const found = nodes_.nodes().find(number);
         if (found != nodes_.nodes().end())
-            put(set, "nodes", id_of(number), node_object(nodes_, found->second, wall(found->second.since)));
+            put(set, "nodes", id_of(number), node_object(found->second, wall(found->second.since)));
         else
             drop(del, "nodes", id_of(number));
     }
@@ -267,7 +267,7 @@ std::string const& monitor::snapshot(time_point now) {
     json::object nodes, torrents, peers, transfers;
     for (auto const& [number, each] : nodes_.nodes()) {
         if (nodes.size() == objects_shown) break;
-        nodes[id_of(number)] = node_object(nodes_, each, wall(each.since));
+        nodes[id_of(number)] = node_object(each, wall(each.since));
     }
     for (auto const& [hash, of] : nodes_.torrents()) {
         if (torrents.size() == objects_shown) break;
@@ -335,7 +335,7 @@ std::string monitor::nodes_json(node_number after, std::size_t limit) const {
     json::array all;
     auto at = nodes_.nodes().upper_bound(after);
     for (; at != nodes_.nodes().end() && all.size() < limit; ++at)
-        all.push_back(node_object(nodes_, at->second, wall(at->second.since)));
+        all.push_back(node_object(at->second, wall(at->second.since)));
     json::object out{{"nodes", std::move(all)}};
     out["next"] = at == nodes_.nodes().end() ? json::value(nullptr) : json::value(id_of(std::prev(at)->first));
     return json::serialize(out);

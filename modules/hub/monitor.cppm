@@ -200,7 +200,7 @@ std::string hex(info_hash const& hash);
 std::string peer_key(info_hash const& torrent, node_number of);
 std::string base64(byte_view bytes);
 
-boost::json::object node_object(roster const& nodes, node const& of, std::int64_t since_at);
+boost::json::object node_object(node const& of, std::int64_t since_at);
 /// Null where the torrent is not shared, or where nobody takes part.
 boost::json::object torrent_object(info_hash const& hash, shared_torrent const* shared, membership const* active,
                                    boost::json::value health);

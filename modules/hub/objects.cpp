@@ -96,14 +96,13 @@ json::value copies_of(membership const& of) {
     return std::round(copies * 1000) / 1000;
 }
 
-json::object node_object(roster const& nodes, node const& of, std::int64_t since_at) {
+json::object node_object(node const& of, std::int64_t since_at) {
     std::uint64_t uploaded = 0, downloaded = 0, up = 0, down = 0;
-    for (auto const& torrent : of.torrents) {
-        auto const& self = nodes.torrents().at(torrent).members.at(of.number);
-        uploaded += std::min(self.uploaded, exact_max);
-        downloaded += std::min(self.downloaded, exact_max);
-        up += std::min(self.up_rate, exact_max);
-        down += std::min(self.down_rate, exact_max);
+    for (auto const& [torrent, self] : of.torrents) {
+        uploaded += std::min(self->uploaded, exact_max);
+        downloaded += std::min(self->downloaded, exact_max);
+        up += std::min(self->up_rate, exact_max);
+        down += std::min(self->down_rate, exact_max);
     }
     json::value ratio = nullptr;
     if (downloaded > 0) ratio = std::round(static_cast<double>(uploaded) / static_cast<double>(downloaded) * 100) / 100;

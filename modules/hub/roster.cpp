@@ -148,16 +148,24 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
     ++admitted_;  // before an older one leaves, whose place is not given to somebody in line then
     if (auto const other = by_address_.find(at); other != by_address_.end() && at.port != 0) {
         // An announcing client becomes a session; two sessions cannot listen on one address.
-        if (auto const older = session_of_.find(other->second); older != session_of_.end())
+        auto const number = other->second->number;
+        if (auto const older = session_of_.find(number); older != session_of_.end())
             disconnected(older->second, now);
         else
-            remove_node(other->second);
+            remove_node(number);
     }
-    auto& added = add_node(at, state.client, true, now);
-    added.member = state.member;
-    state.number = added.number;
+    try {
+        auto const number = add_node(at, state.client, true, now).number;
+        session_of_[number] = which;
+        state.number = number;
+    } catch (...) {  // no memory: it has no place
+        --admitted_;
+        remove_node(last_node_);
+        throw;
+    }
+    auto& added = nodes_.at(state.number);
+    added.member_name = state.member;
     state.waits = false;
-    session_of_[added.number] = which;
     session::welcome reply;
     reply.seen_as = state.from.address;
     reply.every = limits_.every;
@@ -167,18 +175,22 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
         if (lost->second.id == state.id) {
             for (auto& [torrent, member] : lost->second.members) {
                 if (!fits(torrent, member.have)) continue;
-                auto& of = torrents_[torrent];
-                added.bytes += member.bytes;  // counted among all still
-                member.of = added.number;
-                member.is_new = true;
-                member.seen = now;
-                member.serving.clear();
-                reply.torrents.push_back({torrent, member.number});
-                present(torrent, added, member, now);
-                added.torrents.insert(torrent);
-                of.pieces = member.have.size();
+                // Back at once, it has not left: the registry would forget whether it was counted.
+                std::erase_if(presences_, [&](presence const& each) {
+                    return each.has_left && each.torrent == torrent && each.at == at;
+                });
+                auto& kept = add_member(torrent, added);
+                auto& of = torrents_.at(torrent);
                 ++of.session_members;
-                of.members.emplace(added.number, std::exchange(member, {}));
+                kept = std::exchange(member, {});
+                added.bytes += kept.bytes;  // counted among all still
+                kept.of = added.number;
+                kept.is_new = true;
+                kept.seen = now;
+                kept.serving.clear();
+                of.pieces = kept.have.size();
+                reply.torrents.push_back({torrent, kept.number});
+                present(torrent, added, kept, now);
                 touch(torrent, added.number);
             }
         }
@@ -219,22 +231,18 @@ result<void> roster::handle(session_id from, session::join& said, time_point now
     if (self.torrents.size() >= session::torrents_max && !self.torrents.contains(said.torrent))
         return refuse("too many torrents in one session");
     if (!fits(said.torrent, said.have)) return refuse("the torrent has another number of pieces");
-    auto const there = torrents_.find(said.torrent);
-    auto const* const had = there != torrents_.end() && there->second.members.contains(state.number)
-                                ? &there->second.members.at(state.number)
-                                : nullptr;
+    auto const there = self.torrents.find(said.torrent);
+    auto* const had = there != self.torrents.end() ? there->second : nullptr;
     if (!is_room_for(self, had, bytes_for(said.have.size()))) return refuse("the hub has no memory for so many pieces");
-    auto& of = torrents_[said.torrent];
+    bool const is_new = had == nullptr;
+    auto& joined = had != nullptr ? *had : add_member(said.torrent, self);
+    auto& of = torrents_.at(said.torrent);
     of.pieces = said.have.size();
     if (of.size == 0) of.size = said.size;
-    auto const [at, is_new] = of.members.try_emplace(state.number);
-    auto& joined = at->second;
     if (is_new) {
         ++of.session_members;
-        self.torrents.insert(said.torrent);
         note("joined", state.number, said.torrent, comma(self.at) + " joined");
     }
-    joined.of = state.number;
     joined.have = std::move(said.have);
     joined.is_complete = joined.have.all();
     joined.uploaded = said.uploaded;
@@ -289,7 +297,7 @@ result<void> roster::handle(session_id from, session::status const& said, time_p
     touch(said.torrent, number);
     if (completes) {
         note("completed", number, said.torrent, comma(who.at) + " is complete");
-        present(said.torrent, who, self, now, true);
+        present(said.torrent, who, self, now, !std::exchange(self.is_counted, true));
     }
     if (said.is_asked) {
         note("updated", number, said.torrent, "[PEER UPDATE] " + comma(who.at));
@@ -335,7 +343,7 @@ void roster::order(session_id from, session::request what, info_hash const& torr
     }
     publication_bytes_ += bytes;
     auto const& self = nodes_.at(sessions_.at(from).number);
-    publications_.push_back({from, self.number, self.at, self.member, torrent, std::move(metainfo)});
+    publications_.push_back({from, self.number, self.at, self.member_name, torrent, std::move(metainfo)});
 }
 
 void roster::disconnected(session_id which, time_point now) {
@@ -349,10 +357,10 @@ void roster::disconnected(session_id which, time_point now) {
         auto const at = self.at;
         lost_session kept{state.id, {}, now + limits_.resumable};
         bool const keeps = !self.torrents.empty() && lost_.size() < limits_.sessions_max;
-        for (auto const& torrent : self.torrents) {
+        for (auto const& [torrent, part] : self.torrents) {
             presences_.push_back({torrent, at, false, true});
             if (!keeps) continue;
-            auto& of = kept.members.emplace(torrent, torrents_.at(torrent).members.at(state.number)).first->second;
+            auto& of = kept.members.emplace(torrent, *part).first->second;
             of.serving = {};
             of.gained = {};
             of.bytes = bytes_for(of.have.size());
@@ -470,23 +478,26 @@ void roster::know(info_hash const& torrent, std::uint32_t pieces, std::uint64_t 
 void roster::announced(announce::announce_request const& request, endpoint const& at, time_point now) {
     if (at.port == 0) return;
     auto const known = by_address_.find(at);
-    auto const number = known == by_address_.end() ? node_number{0} : known->second;
-    if (number != 0 && nodes_.at(number).is_session) return;  // its session tells more
+    auto* const there = known == by_address_.end() ? nullptr : known->second;
+    if (there != nullptr && there->is_session) return;  // its session tells more
+    member* had = nullptr;
+    if (there != nullptr)
+        if (auto const found = there->torrents.find(request.torrent); found != there->torrents.end())
+            had = found->second;
     if (request.what == announce::event::stopped) {
-        if (number == 0 || !nodes_.at(number).torrents.contains(request.torrent)) return;
+        if (had == nullptr) return;
+        auto const number = there->number;
         note("left", number, request.torrent, comma(at) + " stopped");
         remove_member(request.torrent, number);
-        if (nodes_.at(number).torrents.empty()) remove_node(number);
+        if (there->torrents.empty()) remove_node(number);
         return;
     }
-    bool const is_new = number == 0 || !nodes_.at(number).torrents.contains(request.torrent);
+    bool const is_new = had == nullptr;
     if (is_new && announced_members_ >= limits_.announced_max) return;
-    auto& who = number != 0 ? nodes_.at(number) : add_node(at, client_of(request.peer), false, now);
-    auto& self = torrents_[request.torrent].members[who.number];
-    self.of = who.number;
+    auto& who = there != nullptr ? *there : add_node(at, client_of(request.peer), false, now);
+    auto& self = is_new ? add_member(request.torrent, who) : *had;
     if (is_new) {
         ++announced_members_;
-        who.torrents.insert(request.torrent);
         note("joined", who.number, request.torrent, comma(at) + " announced");
     } else {
         self.up_rate = rate_between(self.uploaded, request.uploaded, now - self.seen);
@@ -516,31 +527,51 @@ node& roster::add_node(endpoint const& at, std::string client, bool is_session, 
     added.client = std::move(client);
     added.is_session = is_session;
     added.since = now;
-    if (at.port != 0) by_address_[at] = number;
-    if (is_session) touched_.nodes.insert(number);
+    try {
+        if (at.port != 0) by_address_[at] = &added;
+        if (is_session) touched_.nodes.insert(number);
+    } catch (...) {  // no memory
+        by_address_.erase(at);
+        nodes_.erase(number);
+        throw;
+    }
     return added;
+}
+
+/// A node takes part in a torrent: each knows of the other, or neither does.
+member& roster::add_member(info_hash const& torrent, node& who) {
+    auto& place = who.torrents[torrent];
+    try {
+        auto& added = torrents_[torrent].members[who.number];
+        added.of = who.number;
+        place = &added;
+        return added;
+    } catch (...) {  // no memory
+        who.torrents.erase(torrent);
+        if (auto const found = torrents_.find(torrent); found != torrents_.end() && found->second.members.empty())
+            torrents_.erase(found);
+        throw;
+    }
 }
 
 void roster::remove_node(node_number number) {
     auto const found = nodes_.find(number);
     if (found == nodes_.end()) return;
-    for (auto const& torrent : std::set{found->second.torrents}) remove_member(torrent, number);
-    if (auto const at = by_address_.find(found->second.at); at != by_address_.end() && at->second == number)
+    while (!found->second.torrents.empty()) remove_member(info_hash{found->second.torrents.begin()->first}, number);
+    if (auto const at = by_address_.find(found->second.at); at != by_address_.end() && at->second == &found->second)
         by_address_.erase(at);
     if (found->second.is_session) touched_.nodes.insert(number);
     nodes_.erase(found);
 }
 
 void roster::remove_member(info_hash const& torrent, node_number of) {
-    auto const found = torrents_.find(torrent);
-    if (found == torrents_.end()) return;
     auto& self = nodes_.at(of);
+    if (self.torrents.erase(torrent) == 0) return;
+    auto const found = torrents_.find(torrent);
     auto const gone = found->second.members.find(of);
-    if (gone == found->second.members.end()) return;
     self.bytes -= gone->second.bytes;
     bytes_ -= gone->second.bytes;
     found->second.members.erase(gone);
-    self.torrents.erase(torrent);
     --(self.is_session ? found->second.session_members : announced_members_);
     found->second.touched.erase(of);
     if (self.at.port != 0 && found->second.session_members > 0) found->second.gone.push_back(self.at);
@@ -595,7 +626,7 @@ void roster::touch(info_hash const& torrent, node_number of) {
 
 node const* roster::node_at(endpoint const& at) const {
     auto const found = by_address_.find(at);
-    return found == by_address_.end() ? nullptr : &nodes_.at(found->second);
+    return found == by_address_.end() ? nullptr : found->second;
 }
 
 void roster::note(std::string_view kind, node_number of, std::optional<info_hash> torrent, std::string text) {
@@ -621,13 +652,12 @@ void roster::expire(time_point now) {
         if (which->second.until <= now) forget_lost(which);
     }
     std::vector<std::pair<info_hash, node_number>> silent;
-    for (auto& [torrent, of] : torrents_) {
-        for (auto& [number, each] : of.members) {
-            auto const& who = nodes_.at(number);
-            if (!who.is_session && now - each.seen > limits_.announced_lifetime) silent.emplace_back(torrent, number);
+    for (auto& [number, who] : nodes_) {
+        for (auto& [torrent, part] : who.torrents) {
+            if (!who.is_session && now - part->seen > limits_.announced_lifetime) silent.emplace_back(torrent, number);
             // The registry forgets who is silent; a session speaks for its node.
-            if (who.is_session && now - each.presented > limits_.announced_lifetime / 3)
-                present(torrent, who, each, now);
+            if (who.is_session && now - part->presented > limits_.announced_lifetime / 3)
+                present(torrent, who, *part, now);
         }
     }
     for (auto const& [torrent, number] : silent) {

@@ -44,16 +44,17 @@ using node_number = std::uint64_t;
 /// Numbers a connection that may become a session.
 using session_id = std::uint64_t;
 
+struct member;
 /// Somebody who takes part: over a session, or by announcing.
 struct node {
     node_number number = 0;
     endpoint at;  ///< Where it accepts peers; port 0: nowhere.
     std::string client;
-    std::string member;  ///< Of a private hub; empty in an open one, and for who only announces.
+    std::string member_name;  ///< Of a private hub; empty in an open one, and for who only announces.
     bool is_session = false;
     time_point since{};
-    std::set<info_hash> torrents;
-    std::size_t bytes = 0;  ///< Of its members, as `roster_limits` count them.
+    std::map<info_hash, member*> torrents;  ///< Its members stand in `roster::torrents`.
+    std::size_t bytes = 0;                  ///< Of its members, as `roster_limits` count them.
 };
 
 /// A node's part in one torrent.
@@ -72,6 +73,7 @@ struct member {
     // For the next peer_set.
     std::vector<piece_index> gained;
     bool is_new = true;
+    bool is_counted = false;  ///< The registry was told that it has got its last piece.
 };
 
 /// The nodes of a torrent.
@@ -225,6 +227,7 @@ private:
 
     node& add_node(endpoint const& at, std::string client, bool is_session, time_point now);
     void remove_node(node_number number);
+    member& add_member(info_hash const& torrent, node& who);
     void remove_member(info_hash const& torrent, node_number of);
     bool is_room_for(node const& who, member const* had, std::size_t bytes);
     void weigh(node& who, member& what);
@@ -253,7 +256,7 @@ private:
         siphash_key key;
         std::size_t operator()(endpoint const& at) const noexcept;
     };
-    std::unordered_map<endpoint, node_number, address_hash> by_address_;
+    std::unordered_map<endpoint, node*, address_hash> by_address_;
     std::map<info_hash, membership> torrents_;
     std::map<session_id, session_state> sessions_;
     std::map<node_number, session_id> session_of_;

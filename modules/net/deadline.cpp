@@ -7,6 +7,7 @@ module;
 module shoal.net;
 import shoal.asio;
 import shoal.core;
+import :waiting;
 
 namespace shoal::net {
 namespace {
@@ -70,7 +71,7 @@ task<void> on_pool(worker_pool& pool, std::function<void()> work) {
         } catch (...) {
             failure = std::current_exception();
         }
-        asio::post(executor, [&done] { done.notify(); });
+        post_from_thread(executor, [&done] { done.notify(); });
     };
     pool.run(std::move(job));
     auto const throws = co_await asio::this_coro::throw_if_cancelled();

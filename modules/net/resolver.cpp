@@ -10,6 +10,7 @@ module;
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -24,6 +25,7 @@ module shoal.net;
 import shoal.asio;
 import shoal.core;
 import :sockets;
+import :waiting;
 
 namespace shoal::net {
 namespace {
@@ -81,11 +83,14 @@ struct resolver::queue : std::enable_shared_from_this<resolver::queue> {
     }
     void work() {
         while (auto const next = take()) {
-            auto answer = ask_system(next->host);
+            std::vector<ip_address> answer;
+            try {
+                answer = ask_system(next->host);
+            } catch (std::bad_alloc const&) {}  // as if there were none
             std::lock_guard const lock{next->mutex};
             if (next->asker == nullptr) continue;  // then its executor may be gone
             next->answer = std::move(answer);
-            asio::post(next->executor, [next] {
+            post_from_thread(next->executor, [next] {
                 std::lock_guard const relock{next->mutex};
                 if (next->asker != nullptr) next->asker->notify();
             });

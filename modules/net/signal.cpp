@@ -6,6 +6,7 @@ module;
 module shoal.net;
 import shoal.asio;
 import shoal.core;
+import :waiting;
 
 namespace shoal::net {
 signal::signal(asio::any_io_executor const& executor) : timer_(executor, time_point::max()) {}
@@ -18,7 +19,9 @@ void signal::notify() {
 task<void> signal::wait() {
     while (!take()) {  // after a cancellation the next co_await throws
         if (timer_.expiry() != time_point::max()) timer_.expires_at(time_point::max());
-        co_await timer_.async_wait(asio::as_tuple(asio::deferred));
+        handler_place place;
+        if (could_wait(co_await timer_wait(timer_, place))) continue;
+        co_await asio::post(asio::deferred);  // tried again after the others
     }
 }
 
@@ -28,7 +31,9 @@ bool signal::take() noexcept {
 
 task<void> signal::park(time_point until) {
     if (timer_.expiry() != until) timer_.expires_at(until);
-    co_await timer_.async_wait(asio::as_tuple(asio::deferred));
+    handler_place place;
+    if (could_wait(co_await timer_wait(timer_, place))) co_return;
+    co_await asio::post(asio::deferred);  // as if woken: who waits looks
 }
 
 void signal::wake() {

@@ -14,6 +14,7 @@ module;
 module shoal.net;
 import shoal.asio;
 import shoal.core;
+import :waiting;
 
 namespace shoal::net {
 namespace {
@@ -83,7 +84,8 @@ task<void> task_group::join() {
     auto const throws = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false);
     while (!children_.empty()) {
-        co_await emptied_.timer_.async_wait(asio::as_tuple(asio::deferred));
+        handler_place place;
+        if (!could_wait(co_await timer_wait(emptied_.timer_, place))) co_await asio::post(asio::deferred);
         auto const state = co_await asio::this_coro::cancellation_state;
         if (state.cancelled() != asio::cancellation_type::none) cancel();
     }

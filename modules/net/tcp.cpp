@@ -18,6 +18,7 @@ module shoal.net;
 import shoal.asio;
 import shoal.core;
 import :sockets;
+import :waiting;
 
 namespace shoal::net {
 namespace {
@@ -108,7 +109,9 @@ private:
         co_await asio::post(asio::use_awaitable);
     }
     task<std::error_code> ready(tcp::socket::wait_type what) {
-        auto const [ec] = co_await socket_.async_wait(what, asio::as_tuple(asio::use_awaitable));
+        handler_place place;
+        auto const [ec, none] =
+            co_await surely(place, [&](auto handler) { socket_.async_wait(what, std::move(handler)); });
         co_return ec && !socket_.is_open() ? make_error_code(errc::closed) : translate(ec);
     }
 
@@ -164,16 +167,17 @@ private:
         quick_ = 0;
         switch (error) {
             case EAGAIN: {
-                auto const [ec] =
-                    co_await acceptor_.async_wait(tcp::acceptor::wait_read, asio::as_tuple(asio::use_awaitable));
+                handler_place place;
+                auto const [ec, none] = co_await surely(
+                    place, [&](auto handler) { acceptor_.async_wait(tcp::acceptor::wait_read, std::move(handler)); });
+                if (ec == no_memory()) break;
                 co_return ec && !acceptor_.is_open() ? make_error_code(errc::closed) : translate(ec);
             }
             case EMFILE:
             case ENFILE:
             case ENOBUFS:
             case ENOMEM:
-                co_await clock_.sleep(accept_pause);
-                co_return std::error_code{};
+                break;
             case EBADF:
             case EINVAL:
             case ENOTSOCK:
@@ -183,6 +187,8 @@ private:
                 co_await asio::post(asio::use_awaitable);
                 co_return std::error_code{};
         }
+        co_await clock_.sleep(accept_pause);
+        co_return std::error_code{};
     }
 
     tcp::acceptor acceptor_;

@@ -19,6 +19,7 @@ module shoal.net;
 import shoal.asio;
 import shoal.core;
 import :sockets;
+import :waiting;
 
 namespace shoal::net {
 namespace {
@@ -48,7 +49,9 @@ public:
     task<result<std::size_t>> receive(std::span<datagram> out) override {
         for (;;) {
             if (!socket_.is_open()) co_return errc::closed;
-            auto const [ec] = co_await socket_.async_wait(udp::socket::wait_read, asio::as_tuple(asio::use_awaitable));
+            handler_place place;
+            auto const [ec, none] = co_await surely(
+                place, [&](auto handler) { socket_.async_wait(udp::socket::wait_read, std::move(handler)); });
             if (ec) co_return socket_.is_open() ? translate(ec) : make_error_code(errc::closed);
             if (auto const count = drain(out); count > 0) co_return count;
         }

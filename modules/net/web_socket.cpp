@@ -6,6 +6,7 @@ module;
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@ module;
 module shoal.net;
 import shoal.asio;
 import shoal.core;
+import :waiting;
 
 namespace shoal::net {
 namespace {
@@ -31,7 +33,6 @@ using boost::system::error_code;
 constexpr std::size_t first_room = 4096;
 /// How long a refused peer may go on sending, so that our reason is not lost in a reset.
 constexpr auto farewell = 200ms;
-constexpr auto no_throw = asio::as_tuple(asio::use_awaitable);
 
 /// What a stream's coroutine tells Beast's handler.
 struct transfer {
@@ -56,21 +57,13 @@ public:
     executor_type get_executor() const noexcept { return executor_; }
     template <class Buffers, class Handler>
     void async_read_some(Buffers const& buffers, Handler&& handler) {
-        std::vector<mutable_byte_view> places;
-        for (auto at = asio_begin(buffers); at != asio_end(buffers); ++at) {
-            boost::asio::mutable_buffer const each{*at};
-            if (each.size() > 0) places.emplace_back(static_cast<std::byte*>(each.data()), each.size());
-        }
-        start(read(std::move(places)), std::forward<Handler>(handler));
+        start([&] { return read(views<mutable_byte_view, std::byte, boost::asio::mutable_buffer>(buffers)); },
+              std::forward<Handler>(handler));
     }
     template <class Buffers, class Handler>
     void async_write_some(Buffers const& buffers, Handler&& handler) {
-        std::vector<byte_view> runs;
-        for (auto at = asio_begin(buffers); at != asio_end(buffers); ++at) {
-            boost::asio::const_buffer const each{*at};
-            if (each.size() > 0) runs.emplace_back(static_cast<std::byte const*>(each.data()), each.size());
-        }
-        start(write(std::move(runs)), std::forward<Handler>(handler));
+        start([&] { return write(views<byte_view, std::byte const, boost::asio::const_buffer>(buffers)); },
+              std::forward<Handler>(handler));
     }
 
     stream& bytes() noexcept { return *bytes_; }
@@ -81,22 +74,42 @@ public:
     std::error_code failure() const noexcept { return failure_; }
 
 private:
-    template <class Buffers>
-    static auto asio_begin(Buffers const& buffers) {
-        return boost::asio::buffer_sequence_begin(buffers);
+    template <class View, class Byte, class Buffer, class Buffers>
+    static std::vector<View> views(Buffers const& buffers) {
+        std::vector<View> out;
+        auto const end = boost::asio::buffer_sequence_end(buffers);
+        for (auto at = boost::asio::buffer_sequence_begin(buffers); at != end; ++at) {
+            Buffer const each{*at};
+            if (each.size() > 0) out.emplace_back(static_cast<Byte*>(each.data()), each.size());
+        }
+        return out;
     }
-    template <class Buffers>
-    static auto asio_end(Buffers const& buffers) {
-        return boost::asio::buffer_sequence_end(buffers);
+    /// Runs what `begin` makes, and hands the outcome to Beast's handler. That is told too when there is no memory.
+    template <class Begin, class Handler>
+    void start(Begin begin, Handler&& handler) {
+        using kept_handler = std::optional<std::decay_t<Handler>>;
+        std::shared_ptr<kept_handler> kept;
+        try {
+            kept = std::make_shared<kept_handler>();
+            auto work = after_post(begin());
+            kept->emplace(std::forward<Handler>(handler));
+            asio::co_spawn(executor_, std::move(work), [kept](std::exception_ptr const& thrown, transfer done) {
+                if (thrown) done = {is_cancellation(thrown) ? aborted() : no_memory(), 0};
+                hand_on(**kept, done);
+            });
+            return;
+        } catch (std::bad_alloc const&) {}
+        auto tell = [](auto last) { return [last = std::move(last)]() mutable { hand_on(last, {no_memory(), 0}); }; };
+        if (kept && *kept)
+            asio::post(executor_, tell(std::move(**kept)));
+        else
+            asio::post(executor_, tell(std::decay_t<Handler>(std::forward<Handler>(handler))));
     }
     template <class Handler>
-    void start(task<transfer> work, Handler&& handler) {
-        asio::co_spawn(executor_, after_post(std::move(work)),
-                       [kept = std::decay_t<Handler>(std::forward<Handler>(handler))](std::exception_ptr const& thrown,
-                                                                                      transfer done) mutable {
-                           if (thrown) done = {aborted(), 0};
-                           kept(done.why, done.count);
-                       });
+    static void hand_on(Handler& kept, transfer done) {
+        try {
+            kept(done.why, done.count);
+        } catch (std::bad_alloc const&) {}  // Beast has dropped the operation, and with it our handler, which tells us
     }
     static error_code aborted() {
         return boost::asio::error::make_error_code(boost::asio::error::basic_errors::operation_aborted);
@@ -185,18 +198,19 @@ struct web_socket::parts {
 
 task<void> web_socket::parts::to_the_end(task<void> work, time_point when) {
     auto const executor = co_await asio::this_coro::executor;
-    signal changed{executor};
+    asio::steady_timer changed{executor, time_point::max()};  // no `signal`: nothing below may need a frame
+    handler_place place;
     bool done = false;
     std::exception_ptr failure;
-    auto const throws = co_await asio::this_coro::throw_if_cancelled();
-    co_await asio::this_coro::throw_if_cancelled(false);
     asio::co_spawn(executor, std::move(work), [&](std::exception_ptr const& why) {
         failure = why;
         done = true;
-        changed.wake();
+        changed.cancel();
     });
+    auto const throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
     while (!done) {
-        co_await changed.park();
+        if (!could_wait(co_await timer_wait(changed, place))) co_await asio::post(asio::deferred);
         auto const state = co_await asio::this_coro::cancellation_state;
         if (!done && state.cancelled() != asio::cancellation_type::none)
             end(outside.clock.now() < when ? errc::closed : errc::timed_out);
@@ -220,6 +234,7 @@ std::error_code web_socket::parts::reason(error_code const& from) const {
         from == beast_ws::make_error_code(beast_ws::error::buffer_overflow))
         return errc::web_socket_too_large;
     if (auto const failed = frames.next_layer().failure()) return failed;
+    if (from == no_memory()) return make_error_code(std::errc::not_enough_memory);
     if (from == boost::asio::error::make_error_code(boost::asio::error::basic_errors::operation_aborted))
         return errc::closed;
     return errc::web_socket_malformed;
@@ -240,13 +255,17 @@ task<void> web_socket::parts::accept(web_socket_agreement const& agreement) {
         for (auto const& [name, value] : agreement.fields) response.set(name, value);
         response.set(beast_http::field::server, "shoal");  // else Beast names itself
     }));
-    auto const [why] = co_await frames.async_accept(request, no_throw);
+    handler_place place;
+    auto const [why, none] =
+        co_await surely(place, [&](auto handler) { frames.async_accept(request, std::move(handler)); });
     if (why) end(reason(why));
 }
 
 task<void> web_socket::parts::ask(std::string const& host_field, std::string const& target, result<void>& done) {
     beast_ws::response_type response;
-    auto const [why] = co_await frames.async_handshake(response, host_field, target, no_throw);
+    handler_place place;
+    auto const [why, none] = co_await surely(
+        place, [&](auto handler) { frames.async_handshake(response, host_field, target, std::move(handler)); });
     if (!why) co_return;
     if (why.category() == beast_ws::make_error_code(beast_ws::error::upgrade_declined).category()) {
         auto const status = response.result_int();
@@ -256,6 +275,8 @@ task<void> web_socket::parts::ask(std::string const& host_field, std::string con
     } else if (why == beast_http::make_error_code(beast_http::error::header_limit) ||
                why == beast_http::make_error_code(beast_http::error::buffer_overflow)) {
         done = errc::http_too_large;
+    } else if (why == no_memory()) {
+        done = make_error_code(std::errc::not_enough_memory);
     } else {
         done = errc::http_malformed;
     }
@@ -265,11 +286,13 @@ task<void> web_socket::parts::ask(std::string const& host_field, std::string con
 task<void> web_socket::parts::read(result<std::optional<web_socket_message>>& out) {
     web_socket_message message;
     std::size_t filled = 0;
+    handler_place place;
     do {
         if (filled == message.bytes.size())
             message.bytes.resize(std::max(first_room, std::min(2 * filled, limits.message_bytes + 1)));
         boost::asio::mutable_buffer const room{message.bytes.data() + filled, message.bytes.size() - filled};
-        auto const [why, count] = co_await frames.async_read_some(room, no_throw);
+        auto const [why, count] =
+            co_await surely(place, [&](auto handler) { frames.async_read_some(room, std::move(handler)); });
         filled += count;
         if (why) {
             orderly = orderly || why == beast_ws::make_error_code(beast_ws::error::closed) || (closing && !ended);
@@ -284,18 +307,23 @@ task<void> web_socket::parts::read(result<std::optional<web_socket_message>>& ou
 
 task<void> web_socket::parts::write(byte_view run, bool text) {
     frames.text(text);
-    auto const [why, count] = co_await frames.async_write(boost::asio::const_buffer{run.data(), run.size()}, no_throw);
+    handler_place place;
+    boost::asio::const_buffer const whole{run.data(), run.size()};
+    auto const [why, count] =
+        co_await surely(place, [&](auto handler) { frames.async_write(whole, std::move(handler)); });
     if (why) end(reason(why));
 }
 
 task<void> web_socket::parts::ping() {
-    auto const [why] = co_await frames.async_ping({}, no_throw);
+    handler_place place;
+    auto const [why, none] = co_await surely(place, [&](auto handler) { frames.async_ping({}, std::move(handler)); });
     if (why && !ended) ended = reason(why);
 }
 
 task<void> web_socket::parts::say_farewell(close_reason why) {
     beast_ws::close_reason given{static_cast<beast_ws::close_code>(why)};
-    co_await frames.async_close(given, no_throw);
+    handler_place place;
+    co_await surely(place, [&](auto handler) { frames.async_close(given, std::move(handler)); });
 }
 
 /// Pings a silent peer and ends the connection with a dead one; returns when told that something was received.

@@ -123,7 +123,12 @@ result<std::optional<file_status>> disk_files::status(file_number file) {
     if (!below && below.error() == errc::missing_file) return std::nullopt;
     if (!below) return failed(file, below.error());
     for (auto const is_part : {settings_.writable, !settings_.writable}) {
-        auto const opened = open_below(below.value()->number(), is_part ? part_path(file) : final_path(file), O_PATH);
+        auto const path = is_part ? part_path(file) : final_path(file);
+        auto opened = open_below(below.value()->number(), path, O_PATH);
+        if (!opened && opened.error() == errc::too_many_files) {
+            close_some(settings_.open_files_max);
+            opened = open_below(below.value()->number(), path, O_PATH);
+        }
         if (!opened && opened.error() == errc::missing_file) continue;
         if (!opened) return failed(file, opened.error());
         struct stat facts{};

@@ -24,8 +24,12 @@ constexpr std::int64_t growth_lasts = 2 * std::chrono::nanoseconds(sync_interval
 journal::stamp settled(file_status const& status) {
     return {status.size, status.modified, status.modified};
 }
-journal::stamp growing(file_status const& status, std::int64_t now) {
-    return {status.size, status.modified, std::max(now, status.modified) + growth_lasts};
+/// `least`: what the disk has at least, if it was written to meanwhile.
+journal::stamp growing(file_status const& least, std::int64_t now) {
+    return {least.size, least.modified, std::max(now, least.modified) + growth_lasts};
+}
+file_status lesser(file_status const& a, file_status const& b) {
+    return {std::min(a.size, b.size), std::min(a.modified, b.modified)};
 }
 bool same_content(file_status const& a, file_status const& b) {
     return a.size == b.size && a.modified == b.modified;
@@ -37,7 +41,7 @@ result<void> store_state::announce(file_number file) {
     if (stamps[file]) {
         SHOAL_TRY(auto const status, files->status(file));
         if (status && stamps[file]->covers(status->size, status->modified))
-            return record({}, {{file, growing(*status, files->now())}});
+            return record({}, {{file, growing({stamps[file]->size, stamps[file]->modified}, files->now())}});
         // It is not what the journal is about any more: nothing that was recorded may be believed of what comes.
         stamps[file].reset();
         files->drop_cache(file);
@@ -90,21 +94,41 @@ result<void> store_state::record(std::vector<piece_index> const& now_durable,
     return success();
 }
 
-std::vector<journal::file_stamp> store_state::stamps_of(std::vector<file_number> const& synced) {
+result<void> store_state::claim(std::vector<file_number> const& named) {
+    if (!files->has_journal()) return success();
+    std::lock_guard const journal_lock(journaling);
+    std::vector<journal::file_stamp> ours;
+    for (auto const file : named) {
+        if (!is_real(file) || stamps[file]) continue;
+        SHOAL_TRY(auto const status, files->status(file));
+        if (!status || !status->is_part) continue;
+        std::lock_guard const lock(mutex);
+        auto const least = lesser(file_states[file].least.value_or(*status), *status);
+        ours.push_back({file, growing({0, least.modified}, files->now())});  // its bytes were not synced yet
+    }
+    return ours.empty() ? result<void>(success()) : record({}, ours);
+}
+
+std::vector<journal::file_stamp> store_state::stamps_of(std::vector<synced_file> const& synced) {
     std::vector<journal::file_stamp> found;
-    for (auto const file : synced) {
-        bool is_final;
-        std::optional<file_status> seen;
+    for (auto const [file, is_final] : synced) {
+        std::optional<file_status> seen, least;
         {
-            // Asked first: a file that is final by then does not change any more.
             std::lock_guard const lock(mutex);
-            is_final = !settings.writable || (file_states[file].missing == 0 && has_final_name(file));
             seen = file_states[file].seen;
+            least = file_states[file].least;
         }
         auto const status = files->status(file);
         if (status && status.value() && (!seen || same_content(*seen, *status.value()))) {
             auto const& now = *status.value();
-            found.push_back({file, is_final || seen ? settled(now) : growing(now, files->now())});
+            if (is_final || seen) {
+                found.push_back({file, settled(now)});
+            } else {
+                // Somebody may have written while it was synced: how it looks now may not be on disk.
+                found.push_back({file, growing(lesser(least.value_or(now), now), files->now())});
+                std::lock_guard const lock(mutex);
+                file_states[file].least = now;
+            }
             continue;
         }
         files->drop_cache(file);
@@ -158,13 +182,18 @@ result<void> store_state::sync() {
     if (auto const checked = recheck_suspects(); !checked) return failed(checked.error());
     std::vector<piece_index> batch;
     std::vector<file_number> dirty;
+    std::vector<synced_file> synced;
     std::uint64_t bytes;
     bool withdrawn;
     {
         std::lock_guard const lock(mutex);
         batch = std::exchange(unsynced, {});
-        for (file_number file = 0; file < file_states.size(); ++file)
-            if (std::exchange(file_states[file].dirty, false)) dirty.push_back(file);
+        for (file_number file = 0; file < file_states.size(); ++file) {
+            auto& known = file_states[file];
+            if (!std::exchange(known.dirty, false)) continue;
+            dirty.push_back(file);
+            synced.push_back({file, !settings.writable || (known.missing == 0 && has_final_name(file))});
+        }
         bytes = unsynced_bytes.exchange(0);
         withdrawn = claims_withdrawn;
     }
@@ -175,7 +204,7 @@ result<void> store_state::sync() {
         unsynced_bytes += bytes;
     };
     if (!dirty.empty() && !is_planted("claimed_before_sync")) {
-        if (auto const synced = files->sync(dirty); !synced && !is_planted("sync_error_ignored")) {
+        if (auto const done = files->sync(dirty); !done && !is_planted("sync_error_ignored")) {
             // The system may have marked the pages clean: what a read shows now proves nothing about the disk.
             std::lock_guard const lock(mutex);
             put_back();
@@ -183,14 +212,14 @@ result<void> store_state::sync() {
             // And what was finished meanwhile: it was written before the failure.
             for (auto const piece : std::exchange(unsynced, {})) suspect(piece);
             for (auto const& [piece, receiving] : progress) receiving->suspect = true;
-            return failed(synced.error());
+            return failed(done.error());
         }
         sync_failures = 0;
         disk_failing = false;
     }
     // From the look at the files to the record: a writer that announces itself between would be overwritten.
     std::lock_guard const journal_lock(journaling);
-    auto const seen = stamps_of(dirty);
+    auto const seen = stamps_of(synced);
     {
         std::lock_guard const lock(mutex);
         std::erase_if(batch, [&](piece_index piece) { return !held.test(piece); });
@@ -342,6 +371,7 @@ result<void> chunk_store::complete_file(file_number file) {
 
 result<void> chunk_store::complete(std::vector<file_number> files) {
     auto& state = *state_;
+    SHOAL_TRY(state.claim(files));
     result<void> outcome = success();
     for (auto const file : files) {
         auto const done = state.files->complete(file, state.torrent->content().files()[file].size);
@@ -373,7 +403,7 @@ result<void> chunk_store::close(closing how) {
     state.closed = true;
     for (file_number file = 0; file < state.stamps.size(); ++file) {
         auto& stamp = state.stamps[file];
-        if (!stamp || stamp->is_settled()) continue;
+        if (!stamp || stamp->is_settled() || !state.is_durable(file)) continue;
         auto const status = state.files->status(file);
         if (status && status.value() && stamp->covers(status.value()->size, status.value()->modified))
             stamp = settled(*status.value());

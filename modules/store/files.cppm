@@ -220,7 +220,7 @@ public:
     void fail(std::uint64_t n, int error_number, std::uint64_t count = 1);
     void set_capacity(std::uint64_t bytes);
     /// Power is lost: of what was not synced, each 512-byte sector of each write is kept or dropped by chance.
-    /// Locks are gone; objects that were open fail with EIO from now on.
+    /// So is the time of modification. Locks are gone; objects that were open fail with EIO from now on.
     void crash();
     /// Calls that touched the disk so far: a run can be repeated with a failure at each of them.
     std::uint64_t calls() const;
@@ -242,7 +242,8 @@ private:
         byte_vector durable;          // as of the last sync
         std::vector<write> unsynced;  // since then, in order
         std::int64_t modified = 0;
-        bool is_durable = false;  // it existed at the last sync
+        std::int64_t durable_modified = 0;  // as of the last sync, or its beginning
+        bool is_durable = false;            // it existed at the last sync
     };
     result<void> touch(std::uint64_t epoch);  // counts a call, fails it where asked; under mutex_
     std::uint64_t used() const;

@@ -70,6 +70,8 @@ void simulated_disk::crash() {
                               byte_view{bytes}.subspan(begin, std::min(sector_size, bytes.size() - begin)));
         file.now = file.durable = std::move(after);
         file.unsynced.clear();
+        if (random_() % 2 == 0) file.modified = file.durable_modified;
+        file.durable_modified = file.modified;
         file.is_durable = true;
         ++at;
     }
@@ -89,7 +91,8 @@ std::optional<byte_vector> simulated_disk::content(std::string const& name) cons
 
 void simulated_disk::put(std::string const& name, byte_vector content) {
     std::lock_guard const lock(mutex_);
-    files_[name] = {content, content, {}, ++clock_, true};
+    ++clock_;
+    files_[name] = {content, content, {}, clock_, clock_, true};
 }
 
 void simulated_disk::remove(std::string const& name) {
@@ -128,6 +131,7 @@ void simulated_disk::make_durable(file& what) {
     for (auto const& [offset, bytes] : what.unsynced) put_bytes(what.durable, offset, bytes);
     what.durable.resize(what.now.size());
     what.unsynced.clear();
+    what.durable_modified = what.modified;
     what.is_durable = true;
 }
 
@@ -193,7 +197,8 @@ result<void> simulated_files::open_for_writing(file_number file, adopting adopt,
             node.key() = part_name(file);
             files.insert(std::move(node));
         } else {
-            files[part_name(file)].modified = ++disk_->clock_;
+            auto& made = files[part_name(file)];
+            made.modified = made.durable_modified = ++disk_->clock_;
         }
     }
     auto& found = files[part_name(file)];
@@ -242,7 +247,8 @@ result<void> simulated_files::complete(file_number file, std::uint64_t size) {
         if (whole != files.end())
             return whole->second.now.size() == size ? result<void>(success()) : errc::foreign_file;
         if (size != 0) return errc::missing_file;
-        files[final_name(file)].modified = ++disk_->clock_;
+        auto& made = files[final_name(file)];
+        made.modified = made.durable_modified = ++disk_->clock_;
         return success();
     }
     if (whole != files.end()) return errc::foreign_file;
@@ -300,7 +306,8 @@ result<void> simulated_files::replace_journal(byte_view bytes) {
     SHOAL_TRY(disk_->touch(epoch_));
     if (disk_->used() + bytes.size() > disk_->capacity_) return errc::no_space;
     byte_vector const whole(bytes.begin(), bytes.end());
-    disk_->files_[journal_name] = {whole, whole, {}, ++disk_->clock_, true};
+    auto const now = ++disk_->clock_;
+    disk_->files_[journal_name] = {whole, whole, {}, now, now, true};
     return success();
 }
 

@@ -68,7 +68,14 @@ struct file_state {
     // Written to only until then: later, a crash would make the journal's stamp look like somebody else's change.
     std::int64_t writable_until = std::numeric_limits<std::int64_t>::max();
     std::optional<file_status> seen;   // before its pieces were checked; nothing once it was written to
+    std::optional<file_status> least;  // after a crash it is no smaller and no older than this
     std::optional<file_status> wrong;  // as `seen`, when a piece was last found wrong; a missing file looks like none
+};
+
+/// A file whose bytes a sync brings to the disk.
+struct synced_file {
+    file_number file = 0;
+    bool is_final = false;  // nothing was written to it since, nor will be
 };
 
 /// A part of a piece that is mapped for receiving.
@@ -156,6 +163,7 @@ struct store_state {
     void suspect(piece_index piece);  // nobody is given it until it was read again
     void mark_dirty(block_ref written);
     bool has_final_name(file_number file) const;
+    bool is_durable(file_number file) const;  // all that is held of it
 
     /// Reads any range of a piece; pad bytes are zeros.
     result<void> read(block_ref block, mutable_byte_view into);
@@ -169,7 +177,10 @@ struct store_state {
     result<void> record(std::vector<piece_index> const& now_durable, std::vector<journal::file_stamp> const& seen);
     /// Looks at files that were synced; gives up those that are gone or that somebody else changed. Under
     /// journaling.
-    std::vector<journal::file_stamp> stamps_of(std::vector<file_number> const& synced);
+    std::vector<journal::file_stamp> stamps_of(std::vector<synced_file> const& synced);
+    /// Says in the journal that these files are ours, before they get names under which a stranger's file would be left
+    /// alone: a power cut may keep the name and take the bytes.
+    result<void> claim(std::vector<file_number> const& files);
     result<void> recheck_suspects();
     void drop_cache_of(piece_index piece);  // what is read of it next comes from the disk
     result<void> sync();                    // under syncing

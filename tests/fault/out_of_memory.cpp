@@ -11,7 +11,9 @@
 
 #include "scenario.hpp"
 
-// One allocation fails, the n-th, for every n until none does: class M3, figure T-OOM.
+// One allocation fails, the n-th, for every n until none does: class M3, figure T-OOM. Out of reach is what Asio takes
+// for its operations with `aligned_alloc`, not `new`: in front of that are its own recycled blocks, and where a post or
+// the wait of a socket finds none the exception still leaves the loop.
 namespace {
 using namespace fault;
 
@@ -45,9 +47,7 @@ verdict with_failure_at(named_scenario const& which, std::size_t n) {
 }
 }  // namespace
 
-// Not run by default, for it does not pass: at some places an exception leaves the event loop, and a task is lost with
-// it.
-TEST_CASE("whatever there is no memory for, all goes on, nothing is lost and nothing leaks", "[.][fault]") {
+TEST_CASE("whatever there is no memory for, all goes on, nothing is lost and nothing leaks", "[fault]") {
     failing_heap::state::on_strike = [] { struck_at.depth = backtrace(struck_at.frames.data(), 60); };
     auto const which = GENERATE(range(std::size_t{0}, scenarios().size()));
     auto const& what = scenarios()[which];

@@ -184,6 +184,42 @@ TEST_CASE("a lost session is taken up again without telling all anew", "[hub]") 
     CHECK(table::of<session::welcome>(late).at(0).torrents.empty());
 }
 
+TEST_CASE("whose last piece was counted is not counted again after the session broke", "[hub]") {
+    table hub;
+    auto const completions = [&] {
+        return std::ranges::count_if(hub.nodes.take_presences(), &hub::presence::has_completed);
+    };
+    session::status got, lost;
+    got.torrent = lost.torrent = torrent;
+    got.gained = lost.lost = {piece_index{1}};
+    auto peer = hub.call("192.0.2.1:5000", 'a', 6881);
+    hub.say(peer, session::join{torrent, 100, pieces_of(2, {0}), 0, 0});
+    hub.say(peer, got);
+    CHECK(completions() == 1);
+    hub.nodes.disconnected(peer.number, hub.now);
+    hub.pass(10s);
+    CHECK(completions() == 0);
+    auto back = hub.call("192.0.2.1:5001", 'a', 6881, table::of<session::welcome>(peer).at(0).resume);
+    REQUIRE(table::of<session::welcome>(back).at(0).torrents.size() == 1);
+    hub.say(back, lost);
+    hub.say(back, got);
+    CHECK(completions() == 0);
+    hub.say(back, session::join{torrent, 100, pieces_of(2, {0}), 0, 0});
+    hub.say(back, got);
+    CHECK(completions() == 0);
+}
+
+TEST_CASE("who comes back before his old session was given up has not left in between", "[hub]") {
+    table hub;
+    auto peer = hub.call("192.0.2.1:5000", 'a', 6881);
+    hub.say(peer, session::join{torrent, 100, pieces_of(2, {0}), 0, 0});
+    (void)hub.nodes.take_presences();
+    hub.call("192.0.2.1:5001", 'a', 6881, table::of<session::welcome>(peer).at(0).resume);
+    auto const told = hub.nodes.take_presences();
+    CHECK(std::ranges::none_of(told, &hub::presence::has_left));
+    CHECK(told.size() == 1);
+}
+
 TEST_CASE("nodes over the limit wait in line and are let in one after the other", "[hub]") {
     table hub{{.sessions_max = 2, .waiting_max = 2}};
     auto first = hub.call("192.0.2.1:5000", 'a', 1);

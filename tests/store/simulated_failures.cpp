@@ -78,6 +78,67 @@ TEST_CASE("after a power cut at any moment no piece is claimed that the disk lac
         }
 }
 
+TEST_CASE("a file that a power cut emptied under its final name is received again", "[store]") {
+    auto const content = small_sample();
+    auto const is_synced_midway = GENERATE(false, true);
+    auto const preallocate = GENERATE(false, true);
+    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+        INFO("seed " << seed);
+        auto const disk = std::make_shared<store::simulated_disk>(seed);
+        {
+            auto const into = open_on(disk, content, preallocate);
+            REQUIRE(into->load());
+            for (std::uint32_t piece = 0; piece < content.count(); ++piece) {
+                REQUIRE(receive(*into, content, piece).value());
+                if (piece == 1 && is_synced_midway) REQUIRE(into->sync());
+                REQUIRE(into->complete_files());
+            }
+            if (seed % 2 == 1) REQUIRE(into->close(store::closing::quick));
+            disk->crash();
+        }
+        REQUIRE(run(*open_on(disk, content, preallocate), content));
+        CHECK(is_on(*disk, content));
+        disk->crash();
+        CHECK(open_on(disk, content)->load().value().all());
+    }
+}
+
+TEST_CASE("what a sync takes to the disk while it is written to stays ours after a power cut", "[store]") {
+    /// Lets something happen once a sync is over, and before anybody looks at the files.
+    struct busy_files : store::simulated_files {
+        using simulated_files::simulated_files;
+        result<void> sync(std::span<store::file_number const> files) override {
+            auto done = simulated_files::sync(files);
+            if (meanwhile) std::exchange(meanwhile, nullptr)();
+            return done;
+        }
+        std::function<void()> meanwhile;
+    };
+    auto const content = small_sample();
+    auto const is_finished = GENERATE(false, true);
+    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+        INFO("seed " << seed);
+        auto const disk = std::make_shared<store::simulated_disk>(seed);
+        {
+            auto const files = std::make_shared<busy_files>(disk);
+            store::store_settings settings;
+            settings.preallocate = false;
+            auto const into = store::chunk_store::open(content.torrent, settings, files).value();
+            REQUIRE(into->load());
+            REQUIRE(receive(*into, content, 0).value());
+            files->meanwhile = [&] {
+                for (std::uint32_t piece = 1; piece < (is_finished ? content.count() : 2); ++piece)
+                    REQUIRE(receive(*into, content, piece).value());
+                REQUIRE(into->complete_files());
+            };
+            REQUIRE(into->sync());
+            disk->crash();
+        }
+        REQUIRE(run(*open_on(disk, content), content));
+        CHECK(is_on(*disk, content));
+    }
+}
+
 TEST_CASE("one failing call costs at most the call, whichever it is and whatever it says", "[store]") {
     auto const content = small_sample();
     auto const measured = std::make_shared<store::simulated_disk>(0);
