@@ -167,9 +167,6 @@ bool swarm::has_all(peer const& who) const {
 
 /// Whoever passes for a liar for what its disk did may be left without anybody who talks to it.
 bool swarm::is_excused(peer const& who) const {
-    // Known, and being mended: a file that lost all its pieces under its final name is taken for somebody else's.
-    if (is_drawn(fault::power_cut) && who.transfer && who.transfer->status().error == store::errc::foreign_file)
-        return true;
     if (!who.has_rot) return false;
     return !who.banned.empty() ||
            std::ranges::any_of(peers_, [&](auto const& each) { return each.banned.contains(who.address); });
