@@ -45,7 +45,8 @@ int status_of(char const* part) {
 }
 
 /// A page of a file that was cut behind its back.
-std::byte volatile* dead_page(temporary_folder const& folder) {
+std::byte volatile* dead_page() {
+    temporary_folder const folder;
     write_file(folder.path() / "file", byte_vector(4096));
     auto const file = open((folder.path() / "file").c_str(), O_RDWR | O_CLOEXEC);
     auto* const page = mmap(nullptr, 4096, PROT_READ, MAP_SHARED, file, 0);
@@ -66,8 +67,7 @@ void play(std::string_view part) {
     REQUIRE(sigaction(SIGBUS, &before, nullptr) == 0);
     store::install_bus_guard();
     if (part == "loads") {
-        temporary_folder const folder;
-        (void)*dead_page(folder);
+        (void)*dead_page();
         return;
     }
     raise(SIGBUS);
