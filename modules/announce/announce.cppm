@@ -447,7 +447,6 @@ public:
     /// When to ask again; `time_point::max()` when nothing will be due.
     time_point deadline() const noexcept;
 
-    std::size_t size() const noexcept { return ours_.size(); }  ///< Torrents.
     endpoint const& group() const noexcept { return group_; }
 
 private:

@@ -46,9 +46,8 @@ std::string_view name_of(event what) noexcept {
         case event::paused:
             return "paused";
         case event::none:
-            break;
+            return "";
     }
-    return "";
 }
 event event_of(std::string_view name) noexcept {
     for (auto const what : {event::started, event::stopped, event::completed, event::paused})
@@ -245,7 +244,7 @@ std::string announce_target(std::string_view announce_url, announce_request cons
     append_parameter(url, "left", std::to_string(std::min(request.left, left_unknown)));
     append_parameter(url, "compact", request.is_compact ? "1" : "0");
     if (request.no_peer_id) append_parameter(url, "no_peer_id", "1");
-    if (request.what != event::none) append_parameter(url, "event", name_of(request.what));
+    if (auto const name = name_of(request.what); !name.empty()) append_parameter(url, "event", name);
     if (request.peers_wanted) append_parameter(url, "numwant", std::to_string(*request.peers_wanted));
     std::array<std::byte, 4> key{};
     store_be(mutable_byte_view{key}, request.key);

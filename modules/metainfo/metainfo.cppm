@@ -54,7 +54,6 @@ public:
     /// `seed` should depend on the torrent, so that nobody can choose names that hash alike; it changes no answer.
     explicit unique_paths(std::uint64_t seed);
     ~unique_paths();
-    unique_paths(unique_paths&&) noexcept;
     unique_paths& operator=(unique_paths&&) noexcept;
 
     /// Takes the place `path` (sanitised, not empty), renaming elements to `name (1).ext`, `name (2).ext`... where it

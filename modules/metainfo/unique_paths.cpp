@@ -160,7 +160,6 @@ unique_paths::unique_paths(std::uint64_t seed) : places_(std::make_unique<places
     places_->root = mixed(seed);
 }
 unique_paths::~unique_paths() = default;
-unique_paths::unique_paths(unique_paths&&) noexcept = default;
 unique_paths& unique_paths::operator=(unique_paths&&) noexcept = default;
 
 void unique_paths::claim(std::vector<std::string>& path) {

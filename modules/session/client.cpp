@@ -109,7 +109,7 @@ std::optional<byte_vector> client::encode_order(order const& next) {
             return encode(peer_message{hello{version, settings_.id, settings_.port, settings_.name, token_}});
         case request::join: {
             auto const at = torrents_.find(next.torrent);
-            if (at == torrents_.end()) return std::nullopt;
+            if (at == torrents_.end()) break;
             auto& of = at->second;
             of.is_told = true;
             of.changes.clear();
@@ -126,13 +126,13 @@ std::optional<byte_vector> client::encode_order(order const& next) {
             return encode(peer_message{session::ask_peers{next.torrent}});
         case request::publish: {
             auto const at = published_.find(next.torrent);
-            if (at == published_.end()) return std::nullopt;
+            if (at == published_.end()) break;
             return encode(peer_message{session::publish{next.torrent, *at->second}});
         }
         case request::unpublish:
             return encode(peer_message{session::unpublish{next.torrent}});
         case request::status:
-            break;  // made from what has changed
+            break;  // no order: it is made from what has changed
     }
     return std::nullopt;
 }

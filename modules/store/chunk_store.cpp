@@ -259,7 +259,4 @@ std::uint64_t chunk_store::unsynced_bytes() const noexcept {
 std::string chunk_store::last_failed_path() const {
     return state_->files->last_failed_path();
 }
-metainfo::torrent const& chunk_store::torrent() const noexcept {
-    return *state_->torrent;
-}
 }  // namespace shoal::store

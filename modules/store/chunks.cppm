@@ -64,8 +64,6 @@ public:
     piece_writer(piece_writer const&) = delete;
     piece_writer& operator=(piece_writer const&) = delete;
 
-    piece_index piece() const noexcept;
-
     /// Writes these blocks, consecutive ones by one system call, and hashes what continues the hashed part, the rest
     /// when the gap before it is closed. A block that was written before is ignored: the first copy counts.
     /// `bytes` may be reused when the call returns. After an error some blocks are written; calling again with the same
@@ -198,7 +196,6 @@ public:
     /// Bytes written since the last `sync`: what a crash may cost, and the dirty pages this store causes.
     std::uint64_t unsynced_bytes() const noexcept;
     std::string last_failed_path() const;
-    metainfo::torrent const& torrent() const noexcept;
 
 private:
     explicit chunk_store(std::unique_ptr<store_state> state);

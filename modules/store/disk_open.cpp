@@ -223,14 +223,14 @@ result<void> disk_files::reserve(int number, std::uint64_t offset, std::uint64_t
     struct stat before{};
     if (::fstat(number, &before) != 0) return error_of(errno);
     while (::fallocate(number, 0, static_cast<off_t>(offset), static_cast<off_t>(size)) != 0) {
-        auto const why = errno;
+        auto why = errno;
         if (why == EINTR) continue;
         // Nothing was reserved: what is longer now was written meanwhile.
         if (why == EOPNOTSUPP) return make_error_code(std::errc::operation_not_supported);
         // What was reserved is given back, so that a full disk does not stay fuller for the attempt.
         struct stat after{};
-        if (::fstat(number, &after) == 0 && after.st_size > before.st_size && ::ftruncate(number, before.st_size) != 0)
-            return error_of(errno);
+        bool const is_longer = ::fstat(number, &after) == 0 && after.st_size > before.st_size;
+        if (is_longer && ::ftruncate(number, before.st_size) != 0) why = errno;
         return error_of(why);
     }
     return success();

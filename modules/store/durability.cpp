@@ -348,13 +348,11 @@ bool chunk_store::have_wrong_files_changed() {
 result<void> chunk_store::complete_files() {
     auto& state = *state_;
     if (state.closed) return errc::closed;
-    std::vector<file_number> todo;
-    {
-        std::lock_guard const lock(state.mutex);
-        if (!state.settings.writable) return success();
-        std::erase_if(state.completable, [&](file_number file) { return state.file_states[file].missing > 0; });
-        todo = state.completable;
-    }
+    if (!state.settings.writable) return success();
+    std::unique_lock lock(state.mutex);
+    std::erase_if(state.completable, [&](file_number file) { return state.file_states[file].missing > 0; });
+    auto todo = state.completable;
+    lock.unlock();
     return complete(std::move(todo));
 }
 

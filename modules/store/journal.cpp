@@ -96,9 +96,9 @@ bool apply(claims& to, kind what, byte_view payload) {
                 to.held = std::move(*held);
                 return true;
             }
-            return false;
+            break;
     }
-    return false;
+    return false;  // or of a kind that nobody knows
 }
 
 bool all_zero(byte_view bytes) {

@@ -86,16 +86,14 @@ result<mapped_bytes> mapped_windows::map(int descriptor, file_number file, std::
 }
 
 void mapped_windows::populate(file_number file, std::uint64_t offset, std::size_t size) {
-    std::shared_ptr<mapping> map;
     auto const begin = offset % window_size / unit_size;
     auto const end = (offset % window_size + size + unit_size - 1) / unit_size;
-    {
-        std::lock_guard const lock(mutex_);
-        auto const at = windows_.find(key(file, offset));
-        if (at == windows_.end()) return;
-        map = at->second.map;
-        for (auto i = begin; i < std::min(end, at->second.units.size()); ++i) at->second.units[i].checked = 0;
-    }
+    std::unique_lock lock(mutex_);
+    auto const at = windows_.find(key(file, offset));
+    if (at == windows_.end()) return;
+    auto const map = at->second.map;
+    for (auto i = begin; i < std::min(end, at->second.units.size()); ++i) at->second.units[i].checked = 0;
+    lock.unlock();
     auto const bytes = map->bytes();
     if (begin * unit_size >= bytes.size()) return;
     // Fails where the file is shorter: whoever asks for those bytes is told by the read.

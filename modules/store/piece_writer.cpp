@@ -136,10 +136,6 @@ piece_writer::~piece_writer() {
     if (at != store_.progress.end() && at->second == progress_) store_.progress.erase(at);
 }
 
-piece_index piece_writer::piece() const noexcept {
-    return progress_->piece;
-}
-
 result<void> piece_writer::write(std::span<block_data const> blocks) {
     if (store_.closed) return errc::closed;
     if (!store_.settings.writable) return errc::read_only;

@@ -143,7 +143,7 @@ result<void> connection::on_message(byte_view payload, time_point now) {
             if (!idle_messages_.take(now)) return errc::flood;
             SHOAL_TRY(auto const piece, piece_in(payload));
             emit(event::suggested{piece});
-            return success();
+            break;
         }
         case message::allowed_fast:
             return on_allowed_fast(payload, now);
@@ -151,7 +151,7 @@ result<void> connection::on_message(byte_view payload, time_point now) {
             if (!idle_messages_.take(now)) return errc::flood;
             auto const number = load_be<std::uint16_t>(payload);
             if (number != 0) emit(event::port{number});
-            return success();
+            break;
         }
         case message::extended:
             return on_extended(payload, now);

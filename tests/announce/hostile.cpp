@@ -3,7 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -12,6 +14,7 @@ import shoal.core;
 
 using namespace shoal;
 using namespace shoal::announce;
+using namespace std::string_view_literals;
 
 namespace {
 /// Changes of one input: bytes replaced, cut out, repeated.
@@ -120,4 +123,15 @@ TEST_CASE("whatever comes instead of a packet is read within the limits or refus
                 REQUIRE(are_within_limits(announced->reply));
         (void)parse_udp_reply(change.of(reply), udp_family::v6);
     }
+}
+
+TEST_CASE("each refusal of the tracker protocol has a sentence of its own, and only silence passes", "[announce]") {
+    std::set<std::string> sentences;
+    for (int i = 1; i <= static_cast<int>(errc::bad_announce); ++i) {
+        auto const code = make_error_code(static_cast<errc>(i));
+        CHECK(code == (code == errc::timed_out ? condition::transient : condition::peer_fault));
+        CHECK(sentences.insert(code.message()).second);
+    }
+    CHECK(make_error_code(errc::truncated).category().name() == "shoal.announce"sv);
+    CHECK_FALSE(sentences.contains(make_error_code(static_cast<errc>(99)).message()));
 }

@@ -331,6 +331,27 @@ TEST_CASE("a flood from one neighbour or from many is read at a bounded rate", "
     CHECK(full.hear({torrent(1)}, "10.0.0.1:1").size() == 1);
 }
 
+TEST_CASE("with all neighbours remembered that may be a new one is answered when others were silent for long",
+          "[announce]") {
+    neighbourhood here;
+    here.ours.add(torrent(1), here.now);
+    auto const is_answered = [&](char const* who) {
+        here.now += local_interval;
+        (void)here.sent();  // the next is due in five minutes, if nobody is answered
+        here.now += 2min;
+        here.hear({torrent(1)}, who);
+        return here.ours.deadline() < here.now + local_answer_within;
+    };
+    CHECK(is_answered("10.0.0.1:1"));
+    for (std::size_t i = 0; i < local_neighbours_max; ++i) {
+        here.now += 50ms;
+        here.hear({torrent(1)}, "10.0.0.2:1", static_cast<std::uint16_t>(1 + i));
+    }
+    CHECK_FALSE(is_answered("10.0.0.3:1"));
+    here.now += local_memory;
+    CHECK(is_answered("10.0.0.4:1"));
+}
+
 TEST_CASE("a peer that takes no connections only listens for others", "[announce]") {
     local_discovery listener{local_group_v4(), 0, 9};
     time_point const now{1000h};

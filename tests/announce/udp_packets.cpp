@@ -72,6 +72,11 @@ TEST_CASE("an announce packet is read as it was written, with its URL", "[announ
         CHECK_FALSE(read.request.ip);
         CHECK(read.url_data == sent.url_data);
     }
+    auto elsewhere = sent;
+    elsewhere.request.ip = ip_address::v4({198, 51, 100, 7});
+    CHECK(std::get<udp_announce>(parse_udp_request(bytes_of(elsewhere)).value()).request.ip == elsewhere.request.ip);
+    elsewhere.request.ip = ip_address::parse("2001:db8::1");  // has no place in it
+    CHECK_FALSE(std::get<udp_announce>(parse_udp_request(bytes_of(elsewhere)).value()).request.ip);
     sent.url_data = std::string(url_data_max + 1, 'u');
     CHECK(std::get<udp_announce>(parse_udp_request(bytes_of(sent)).value()).url_data.size() == url_data_max);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 import shoal.core;
+import shoal.hash;
 import shoal.metainfo;
 
 using namespace shoal;
@@ -227,4 +228,26 @@ TEST_CASE("any text is read as a magnet link or refused, and what is read is sta
             REQUIRE(again.value() == read.value());
         }
     }
+}
+
+TEST_CASE("an info dictionary becomes the torrent that its link names, with the link's trackers and seeds",
+          "[metainfo]") {
+    auto const info = as_bytes("d6:lengthi1e4:name1:a12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae");
+    magnet link;
+    link.info_hash_v1 = hash::sha1_of(info);
+    link.trackers = {"http://t.example/announce", "udp://u.example:80/"};
+    link.web_seeds = {"https://seed.example/a", "https://other.example/b"};
+    auto const made = metainfo::torrent_of(link, info);
+    REQUIRE(made);
+    CHECK(made.value().name() == "a");
+    CHECK(made.value().trackers() == std::vector<std::vector<std::string>>{{link.trackers[0]}, {link.trackers[1]}});
+    CHECK(made.value().web_seeds() == link.web_seeds);
+
+    auto const refusal = [&] { return metainfo::torrent_of(link, info).error(); };
+    link.info_hash_v2.emplace();
+    CHECK(refusal() == errc::hybrid_mismatch);  // one half is right
+    link.info_hash_v1.reset();
+    CHECK(refusal() == errc::other_torrent);
+    link.info_hash_v1.emplace();
+    CHECK(refusal() == errc::other_torrent);
 }

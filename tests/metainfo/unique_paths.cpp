@@ -94,6 +94,8 @@ TEST_CASE("paths that collide are renamed, others are not", "[metainfo]") {
              row{{"d/\u00c4.x", "d/\u00e4.x"}, {"d/\u00c4.x", "d/\u00e4 (1).x"}},
              row{{"\u0416", "\u0436"}, {"\u0416", "\u0436 (1)"}},
              row{{"\u03a3", "\u03c2"}, {"\u03a3", "\u03c2 (1)"}},
+             row{{"\u0490", "\u0491"}, {"\u0490", "\u0491 (1)"}},
+             row{{"\u1e9e", "\u1e9f", "\u1ea0", "\u1ea1"}, {"\u1e9e", "\u1e9f", "\u1ea0", "\u1ea1 (1)"}},
              row{{"a", "a (1)", "a"}, {"a", "a (1)", "a (2)"}},
              row{{"a", "a", "a (1)"}, {"a", "a (1)", "a (1) (1)"}},
              row{{"a", "a/b"}, {"a", "a (1)/b"}},

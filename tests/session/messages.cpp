@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -97,7 +98,8 @@ TEST_CASE("pieces that follow each other are told as one range", "[session]") {
 
 TEST_CASE("messages of later versions are told from broken ones", "[session]") {
     CHECK(error_of("d1:t7:somedaye") == errc::unknown_kind);
-    CHECK(error_of("d1:t7:welcomee") == errc::unknown_kind);  // the hub's word, not a peer's
+    CHECK(error_of("d1:t7:welcomee") == errc::unknown_kind);                           // the hub's word, not a peer's
+    CHECK(parse_hub_message(as_bytes("d1:t5:helloe")).error() == errc::unknown_kind);  // nor the other way round
     CHECK(error_of("d6:client1:x2:id20:" + std::string(20, 'i') + "4:porti1e1:t5:hello1:vi2ee") ==
           errc::unsupported_version);
     // A key that this version does not know is passed over.
@@ -174,4 +176,15 @@ TEST_CASE("a message cut anywhere is refused", "[session]") {
     auto const whole = encode(peer_message{some_status()});
     for (std::size_t length = 0; length < whole.size(); ++length)
         CHECK_FALSE(parse_peer_message(byte_view{whole}.first(length)));
+}
+
+TEST_CASE("each refusal of the session protocol has a sentence of its own", "[session]") {
+    std::set<std::string> sentences;
+    for (int i = 1; i <= static_cast<int>(errc::unsupported_version); ++i) {
+        auto const code = make_error_code(static_cast<errc>(i));
+        CHECK(code == condition::peer_fault);
+        CHECK(sentences.insert(code.message()).second);
+    }
+    CHECK(make_error_code(errc::malformed).category().name() == std::string_view{"shoal.session"});
+    CHECK_FALSE(sentences.contains(make_error_code(static_cast<errc>(99)).message()));
 }

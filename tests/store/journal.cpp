@@ -4,6 +4,8 @@
 #include <optional>
 
 #include "fixture.hpp"
+
+import shoal.hash;
 using namespace fixture;
 namespace journal = store::journal;
 
@@ -97,6 +99,32 @@ TEST_CASE("a journal of another torrent, or with trailing bytes, is refused", "[
     auto swapped = made.bytes;  // the last record's piece number, most significant byte last
     std::reverse(swapped.end() - 12, swapped.end() - 8);
     CHECK(journal::parse(swapped, *made.content.torrent).error() == store::errc::bad_journal);
+}
+
+TEST_CASE("a journal with right checksums that says what it cannot is refused", "[store]") {
+    written const made;
+    auto const refuses = [&](byte_view bytes) {
+        auto const read = journal::parse(bytes, *made.content.torrent);
+        return !read && read.error() == store::errc::bad_journal;
+    };
+    journal::checksum last;
+    CHECK(refuses(journal::compose(*made.content.torrent, bitfield(made.content.count() + 8), made.stamps, last)));
+    auto const with_record = [&](std::uint8_t kind, byte_view payload) {
+        byte_vector record;
+        byte_writer{record}.be(static_cast<std::uint32_t>(payload.size())).be(kind).bytes(payload);
+        hash::sha1_hasher hasher;
+        hasher.update(made.last.view());
+        hasher.update(record);
+        auto bytes = made.bytes;
+        byte_writer{bytes}.bytes(record).bytes(byte_view{hasher.finish().bytes}.first(journal::checksum::size()));
+        return bytes;
+    };
+    byte_vector const piece_1{{}, {}, {}, std::byte{1}}, piece_200{{}, {}, {}, std::byte{200}};
+    CHECK_FALSE(refuses(with_record(1, piece_1)));
+    CHECK(refuses(with_record(1, piece_200)));
+    CHECK(refuses(with_record(1, byte_view{piece_1}.first(3))));
+    CHECK(refuses(with_record(2, piece_1)));
+    CHECK(refuses(with_record(4, piece_1)));  // a kind that nobody knows
 }
 
 TEST_CASE("a stamp covers exactly the file it was made of, or its growth for a while", "[store]") {

@@ -99,6 +99,21 @@ TEST_CASE("a reject that fits no request ends the conversation", "[wire]") {
     }
 }
 
+TEST_CASE("a reject is forgiven of a request that was withdrawn and is not remembered any more", "[wire]") {
+    auto with = defaults();
+    with.limits.requests_max = 1;
+    leecher to{with};
+    REQUIRE(to.read(unchoke));
+    for (std::uint32_t i = 0; i < 2; ++i) {
+        REQUIRE(to.request(block_at(i)));
+        to.core.cancel(block_at(i));
+    }
+    REQUIRE(to.read(range_of(16, block_at(1))));
+    REQUIRE(to.read(range_of(16, block_at(0))));
+    CHECK(to.told == lines{"unchoked"});
+    CHECK(error_of(to.read(range_of(16, block_at(1)))) == errc::unasked_reject);
+}
+
 TEST_CASE("blocks nobody asked for are never written and end the conversation", "[wire]") {
     leecher to;
     REQUIRE(to.read(unchoke));
@@ -275,4 +290,19 @@ TEST_CASE("received bytes that cannot be read any more are a local fault", "[wir
     REQUIRE(to.request(block_at(0)));
     auto const answer = to.read(joined({message_of(4, {1}), piece(0)}));
     CHECK(error_of(answer) == errc::dead_destination);
+}
+
+TEST_CASE("a block that came into another's place, and cannot be read there any more, is a local fault", "[wire]") {
+    auto with = defaults();
+    with.copy = [](std::byte* to, std::byte const* from, std::size_t count) {
+        return count > 1000 ? false : plain_copy(to, from, count);
+    };
+    // Alone it is to be moved to its place; before the other one it is to be moved out of the way first.
+    for (auto const& sent : {piece(1), joined({piece(1), piece(0)})}) {
+        leecher to{with};
+        REQUIRE(to.read(unchoke));
+        for (std::uint32_t i = 0; i < 2; ++i) REQUIRE(to.request(block_at(i)));
+        CHECK(error_of(to.read(sent)) == errc::dead_destination);
+        CHECK(to.told == lines{"unchoked"});
+    }
 }

@@ -1,0 +1,42 @@
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include "played.hpp"
+
+using namespace shoal;
+using namespace shoal::session;
+using namespace values;
+using namespace played_client;
+using namespace std::chrono_literals;
+
+TEST_CASE("what was left or withdrawn before it was told is not told", "[session]") {
+    played p;
+    p.open();
+    REQUIRE(p.client.join(hash_of('a'), 1000, pieces_of(4, {}), {}));
+    p.client.leave(hash_of('a'), true);
+    REQUIRE(p.client.publish(hash_of('b'), std::make_shared<byte_vector const>(100)));
+    p.client.unpublish(hash_of('b'));
+    for (auto const& each : p.said()) {
+        CHECK_FALSE(std::holds_alternative<join>(each));
+        CHECK_FALSE(std::holds_alternative<publish>(each));
+    }
+}
+
+TEST_CASE("pieces that come and go for ever are told anew as a whole, and kept in bounded memory", "[session]") {
+    played p;
+    p.open();
+    REQUIRE(p.client.join(hash_of('a'), 1000, pieces_of(8, {0}), {}));
+    (void)p.only<join>();
+    for (int i = 0; i < 100; ++i) {
+        p.client.gained(hash_of('a'), piece_index{3});
+        p.client.lost(hash_of('a'), piece_index{3});
+    }
+    p.client.gained(hash_of('a'), piece_index{5});
+    CHECK(p.only<join>().have == pieces_of(8, {0, 5}));
+    p.now += 1s;
+    p.client.gained(hash_of('a'), piece_index{6});
+    CHECK(p.only<status>().gained == pieces({6}));
+}

@@ -1,0 +1,144 @@
+#include <catch2/catch.hpp>
+
+#include <cerrno>
+#include <functional>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "fixture.hpp"
+using namespace fixture;
+
+// What the store makes of odd moments, on a simulated disk.
+namespace {
+/// Fails a sync as where pages stay dirty, and lets something happen before the next read.
+struct odd_files : store::simulated_files {
+    using simulated_files::simulated_files;
+    result<void> sync(std::span<store::file_number const> files) override {
+        if (std::exchange(sync_fails, false)) return store::errc::sync_failed;
+        return simulated_files::sync(files);
+    }
+    result<void> read(store::file_number file, std::uint64_t offset, mutable_byte_view into) override {
+        if (before_read) std::exchange(before_read, nullptr)();
+        return simulated_files::read(file, offset, into);
+    }
+    bool sync_fails = false;
+    std::function<void()> before_read;
+};
+
+/// A torrent of one file and its store.
+struct held_up {
+    std::shared_ptr<store::simulated_disk> disk = std::make_shared<store::simulated_disk>(1);
+    std::shared_ptr<odd_files> files = std::make_shared<odd_files>(disk);
+    sample content = make_sample({{"a", 60'000}}, metainfo::format::v1, 16384);
+    std::unique_ptr<store::chunk_store> into = open();
+
+    std::unique_ptr<store::chunk_store> open() {
+        store::store_settings settings;
+        settings.preallocate = false;
+        return store::chunk_store::open(content.torrent, settings, files).value();
+    }
+    /// Closed, and opened again with what the journal says.
+    bitfield again() {
+        CHECK(into->close());
+        into.reset();
+        files = std::make_shared<odd_files>(disk);
+        into = open();
+        return into->load().value();
+    }
+};
+}  // namespace
+
+TEST_CASE("a piece whose doubt could not be settled for a failing disk is finished later", "[store]") {
+    held_up with;
+    REQUIRE(with.into->load());
+    auto const writer = with.into->begin(piece_index{0});
+    REQUIRE(writer->write(blocks_of(with.content, piece_index{0})));
+    with.files->sync_fails = true;
+    CHECK_FALSE(with.into->sync());
+    with.disk->fail(1, EIO);
+    CHECK(writer->finish().error() == std::errc::io_error);
+    CHECK_FALSE(with.into->is_held(piece_index{0}));
+    CHECK(writer->finish().value());  // still in doubt, read again, and right
+    CHECK(with.into->is_held(piece_index{0}));
+    REQUIRE(with.into->sync());
+    with.disk->crash();
+    with.into.reset();
+    with.files = std::make_shared<odd_files>(with.disk);
+    with.into = with.open();
+    CHECK(with.into->load().value().test(piece_index{0}));
+}
+
+TEST_CASE("a sync that fails while a piece is read again leaves it in doubt", "[store]") {
+    held_up with;
+    REQUIRE(with.into->load());
+    auto const writer = with.into->begin(piece_index{0});
+    REQUIRE(writer->write(blocks_of(with.content, piece_index{0})));
+    with.files->sync_fails = true;
+    CHECK_FALSE(with.into->sync());
+    with.files->before_read = [&] {
+        with.files->sync_fails = true;
+        CHECK(with.into->sync().error() == store::errc::sync_failed);
+    };
+    CHECK(writer->finish().value());
+    CHECK(with.into->is_held(piece_index{0}));
+    CHECK(with.into->is_doubtful(piece_index{0}));
+    byte_vector place(16384);
+    CHECK(with.into->read({piece_index{0}, 0, 16384}, place).error() == store::errc::doubtful_piece);
+    REQUIRE(with.into->sync());
+    CHECK_FALSE(with.into->is_doubtful(piece_index{0}));
+    CHECK(with.into->take_lost().empty());
+}
+
+TEST_CASE("a file that somebody changed since the start loses its pieces when it is written to", "[store]") {
+    held_up with;
+    REQUIRE(with.into->load());
+    for (std::uint32_t piece = 0; piece < 2; ++piece) REQUIRE(receive(*with.into, with.content, piece).value());
+    REQUIRE(with.again().count() == 2);
+    with.disk->put("0.part", random_bytes(40'000, 9));
+    REQUIRE(receive(*with.into, with.content, 2).value());
+    CHECK_FALSE(with.into->is_held(piece_index{0}));
+    CHECK(with.into->take_lost().size() == 2);
+    CHECK(with.again().count() == 1);  // nor does the journal claim them
+}
+
+TEST_CASE("a back end that does not map lends no windows, and takes buffers", "[store]") {
+    held_up with;
+    auto const writer = with.into->begin(piece_index{0});
+    REQUIRE(with.into->prepare(piece_index{0}));
+    CHECK_FALSE(with.into->window({piece_index{0}, 0, 16384}));
+    CHECK_FALSE(with.into->window({piece_index{0}, 16384, 16384}));  // no block of the piece
+    CHECK_FALSE(with.into->window({piece_index{0}, 0, 100}));
+    CHECK(with.into->last_failed_path().empty());
+    REQUIRE(writer->write(blocks_of(with.content, piece_index{0})));
+    CHECK(writer->finish().value());
+}
+
+TEST_CASE("on a simulated disk too a damaged journal is set aside", "[store]") {
+    held_up with;
+    REQUIRE(with.into->load());
+    REQUIRE(receive(*with.into, with.content, 0).value());
+    REQUIRE(with.into->close());
+    auto const damaged = random_bytes(100, 3);
+    with.disk->put("journal", damaged);
+    with.into.reset();
+    with.files = std::make_shared<odd_files>(with.disk);
+    with.into = with.open();
+    CHECK(with.into->load().value().none());
+    CHECK(with.disk->content("journal.bad") == damaged);
+    CHECK_FALSE(with.disk->content("journal"));
+}
+
+TEST_CASE("on a simulated disk too an incomplete file that is longer than the torrent says is cut", "[store]") {
+    held_up with;
+    auto longer = with.content.linear;
+    longer.resize(70'000);
+    with.disk->put("0.part", longer);
+    for (std::uint32_t piece = 0; piece < with.content.count(); ++piece)
+        REQUIRE(with.into->check_piece(piece_index{piece}).value());
+    REQUIRE(with.into->complete_files());
+    CHECK(with.disk->content("0") == with.content.linear);
+    REQUIRE(with.into->sync());
+    with.disk->crash();
+    CHECK(with.disk->content("0") == with.content.linear);
+}
