@@ -251,3 +251,11 @@ TEST_CASE("another URL of the same tracker takes the passkey over", "[announce]"
     CHECK(with_passkey_of("http://hub/announce?passkey=a", "/api?limit=1") == "/api?limit=1&passkey=a");
     CHECK(with_passkey_of("http://hub/announce", "/api") == "/api");
 }
+
+TEST_CASE("a URL looks like a tracker's by its path alone, and a passkey takes nothing from it", "[announce]") {
+    for (auto const* const url : {"http://10.0.0.1/announce", "http://10.0.0.1/a/announce?passkey=x"})
+        CHECK(looks_like_tracker(url));
+    for (auto const* const url : {"http://10.0.0.1/", "http://10.0.0.1/announce?reboot=1", "http://10.0.0.1/?/announce",
+                                  "http://10.0.0.1/announce/x", ""})
+        CHECK_FALSE(looks_like_tracker(url));
+}

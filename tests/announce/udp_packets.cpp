@@ -192,3 +192,12 @@ TEST_CASE("replies that are cut or of no known kind are refused", "[announce]") 
     CHECK(read.peers.size() == reply_peers_max);
     CHECK(read.interval == interval_min);
 }
+
+TEST_CASE("a UDP tracker is told of every event but the pause, for which there is no number", "[announce]") {
+    for (auto const what : {event::none, event::started, event::completed, event::stopped, event::paused}) {
+        udp_announce sent{1, 2, {}, {}};
+        sent.request.what = what;
+        auto const read = std::get<udp_announce>(parse_udp_request(bytes_of(sent)).value()).request.what;
+        CHECK(read == (what == event::paused ? event::none : what));
+    }
+}

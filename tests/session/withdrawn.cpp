@@ -40,3 +40,13 @@ TEST_CASE("pieces that come and go for ever are told anew as a whole, and kept i
     p.client.gained(hash_of('a'), piece_index{6});
     CHECK(p.only<status>().gained == pieces({6}));
 }
+
+TEST_CASE("the peer set is asked for once the session is there, and not before", "[session]") {
+    played p;
+    REQUIRE(p.client.join(hash_of('a'), 1000, pieces_of(4, {}), {}));
+    p.client.ask_peers(hash_of('a'));
+    p.open();
+    (void)p.only<join>();
+    p.client.ask_peers(hash_of('a'));
+    CHECK(p.only<ask_peers>().torrent == hash_of('a'));
+}

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "fixture.hpp"
 using namespace fixture;
@@ -141,4 +142,25 @@ TEST_CASE("on a simulated disk too an incomplete file that is longer than the to
     REQUIRE(with.into->sync());
     with.disk->crash();
     CHECK(with.disk->content("0") == with.content.linear);
+}
+
+TEST_CASE("doubts are settled without a sync when somebody asks, and what the disk lost is told", "[store]") {
+    held_up with;
+    REQUIRE(with.into->load());
+    for (std::uint32_t piece = 0; piece < 2; ++piece) REQUIRE(receive(*with.into, with.content, piece).value());
+    with.files->sync_fails = true;
+    CHECK_FALSE(with.into->sync());
+    CHECK(with.into->has_doubts());
+    with.disk->fail(1, EIO);
+    CHECK_FALSE(with.into->settle_doubts());
+    CHECK(with.into->has_doubts());  // as before
+    auto spoilt = *with.disk->content("0.part");
+    spoilt[0] ^= std::byte{1};
+    with.disk->put("0.part", spoilt);
+    REQUIRE(with.into->settle_doubts());
+    CHECK_FALSE(with.into->has_doubts());
+    CHECK(with.into->take_lost() == std::vector{piece_index{0}});
+    CHECK(with.into->is_held(piece_index{1}));
+    REQUIRE(with.into->close());
+    CHECK(with.into->settle_doubts().error() == store::errc::closed);
 }

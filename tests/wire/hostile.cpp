@@ -275,3 +275,9 @@ TEST_CASE("an error of the peer is a fault of the peer", "[wire]") {
         CHECK(shoal::is(code, expected));
     }
 }
+
+TEST_CASE("whether a peer is interested is told when it changes", "[wire]") {
+    leecher to;
+    REQUIRE(to.read(joined({message_of(3), message_of(2), message_of(2), message_of(3), message_of(3)})));
+    CHECK(to.told == lines{"interested", "not interested"});
+}
