@@ -263,11 +263,12 @@ void peer_session::ask_for_more() {
     chosen.clear();
     swarm_.picker.pick(slot, room, is_fast, chosen);
     for (auto const block : chosen) {
-        lent_buffer buffer{swarm_.node.receiving};
-        if (buffer && core.request(block, buffer.bytes().first(block.length), now))
-            pending_.push_back({block, std::move(buffer)});
-        else
-            swarm_.picker.returned(slot, block);
+        // Held before the wire knows the place: when memory runs out between, it must not write where nobody lent.
+        pending_.push_back({block, lent_buffer{swarm_.node.receiving}});
+        auto const& buffer = pending_.back().buffer;
+        if (buffer && core.request(block, buffer.bytes().first(block.length), now)) continue;
+        pending_.pop_back();
+        swarm_.picker.returned(slot, block);
     }
     if (!chosen.empty()) flush();
 }

@@ -78,7 +78,7 @@ void swarm::happened(peer& who, engine::transfer_event const& what) {
 /// Whoever is honest and has a good disk gives nothing away that it has not verified.
 void swarm::look_at_bytes(peer& who, store::file_number file, std::uint64_t offset, byte_view bytes) {
     auto const right = byte_view{content_.files[file]}.subspan(offset, bytes.size());
-    if (std::memcmp(bytes.data(), right.data(), bytes.size()) == 0) return;
+    if (equal(bytes, right)) return;
     auto const [is, should_be] = std::ranges::mismatch(bytes, right);
     auto const difference = std::to_integer<std::size_t>(*is ^ *should_be);
     if (difference >= 0x80 && difference - 0x80 < peers_.size() && peers_[difference - 0x80].has_rot) {
@@ -96,7 +96,7 @@ void swarm::look_at_bytes(peer& who, store::file_number file, std::uint64_t offs
 
 void swarm::look_at_block(ip_address const& of, block_ref block, byte_view bytes) {
     auto const right = content_.block(block);
-    if (bytes.size() == right.size() && std::memcmp(bytes.data(), right.data(), bytes.size()) == 0) return;
+    if (equal(bytes, right)) return;
     for (auto const& each : peers_)
         if (at(each.host).address == of && each.has_rot) return;
     complain(of.to_string() + " gave a block away that it has not verified");
@@ -144,8 +144,7 @@ std::optional<std::size_t> swarm::wrong_file(peer const& who) const {
         if (files[i].pad) continue;
         auto const there = who.disk->content(std::to_string(i));
         auto const& right = content_.files[i];
-        if (!there || there->size() != right.size() || std::memcmp(there->data(), right.data(), right.size()) != 0)
-            return i;
+        if (!there || !equal(*there, right)) return i;
     }
     return std::nullopt;
 }
