@@ -53,7 +53,7 @@ struct held_up {
 TEST_CASE("a piece whose doubt could not be settled for a failing disk is finished later", "[store]") {
     held_up with;
     REQUIRE(with.into->load());
-    auto const writer = with.into->begin(piece_index{0});
+    auto writer = with.into->begin(piece_index{0});
     REQUIRE(writer->write(blocks_of(with.content, piece_index{0})));
     with.files->sync_fails = true;
     CHECK_FALSE(with.into->sync());
@@ -63,6 +63,7 @@ TEST_CASE("a piece whose doubt could not be settled for a failing disk is finish
     CHECK(writer->finish().value());  // still in doubt, read again, and right
     CHECK(with.into->is_held(piece_index{0}));
     REQUIRE(with.into->sync());
+    writer.reset();
     with.disk->crash();
     with.into.reset();
     with.files = std::make_shared<odd_files>(with.disk);
