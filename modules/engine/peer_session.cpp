@@ -263,7 +263,10 @@ void peer_session::ask_for_more() {
     chosen.clear();
     swarm_.picker.pick(slot, room, is_fast, chosen);
     for (auto const block : chosen) {
-        // Held before the wire knows the place: when memory runs out between, it must not write where nobody lent.
+        // Held before the wire knows the place, and with room to be retired: when memory runs out, nothing must be
+        // written where nobody lent.
+        if (auto const all = pending_.size() + retired_.size() + 1; all > retired_.capacity())
+            retired_.reserve(2 * all);
         pending_.push_back({block, lent_buffer{swarm_.node.receiving}});
         auto const& buffer = pending_.back().buffer;
         if (buffer && core.request(block, buffer.bytes().first(block.length), now)) continue;
@@ -281,8 +284,8 @@ std::optional<peer_session::pending> peer_session::take_pending(block_ref block)
     return taken;
 }
 
-/// Gives a buffer back, after the read under way where that may still write to it.
-void peer_session::retire(pending entry) {
+/// Gives a buffer back, after the read under way where that may still write to it. Takes no memory.
+void peer_session::retire(pending entry) noexcept {
     if (entry.is_aimed) retired_.push_back(std::move(entry.buffer));
 }
 

@@ -276,7 +276,7 @@ private:
     void upload_begins(piece_index piece);
     void upload_goes_on(block_ref const& sent);
     std::optional<pending> take_pending(block_ref block);
-    void retire(pending entry);
+    void retire(pending entry) noexcept;
     void ask_again(time_point now);
 
     swarm& swarm_;
