@@ -34,6 +34,11 @@ file_status lesser(file_status const& a, file_status const& b) {
 bool same_content(file_status const& a, file_status const& b) {
     return a.size == b.size && a.modified == b.modified;
 }
+/// Whether a file could not be looked at, for want of descriptors or memory or for a failing disk: that tells nothing
+/// of it.
+bool is_unknown(result<std::optional<file_status>> const& status) {
+    return !status && status.error() != errc::symbolic_link && status.error() != errc::not_a_file;
+}
 }  // namespace
 
 result<void> store_state::announce(file_number file) {
@@ -129,6 +134,11 @@ std::vector<journal::file_stamp> store_state::stamps_of(std::vector<synced_file>
                 std::lock_guard const lock(mutex);
                 file_states[file].least = now;
             }
+            continue;
+        }
+        if (is_unknown(status)) {
+            std::lock_guard const lock(mutex);
+            file_states[file].dirty = true;  // the next sync says it
             continue;
         }
         files->drop_cache(file);
@@ -311,6 +321,7 @@ result<void> chunk_store::check_files() {
         auto& stamp = state.stamps[file];
         if (!stamp || !stamp->is_settled()) continue;
         auto const status = state.files->status(file);
+        if (is_unknown(status)) continue;
         if (status && status.value() && stamp->covers(status.value()->size, status.value()->modified)) continue;
         {
             std::lock_guard const lock(state.mutex);

@@ -68,7 +68,12 @@ result<void> write_run(store_state& store, piece_progress& progress, std::uint32
         }
         if (!outcome || !store.is_real(range.file)) return;
         outcome = store.make_writable(range.file);
-        if (outcome) outcome = store.files->write(range.file, range.offset, progress.gather);
+        if (!outcome) return;
+        outcome = store.files->write(range.file, range.offset, progress.gather);
+        if (!outcome) {  // some of it may stand there: the change is ours
+            std::lock_guard const lock(store.mutex);
+            store.file_states[range.file].dirty = true;
+        }
         if (!outcome && outcome.error() == errc::no_space && is_planted("no_space_ignored")) outcome = success();
         if (!outcome && is_planted("short_write_taken_as_whole")) outcome = success();
     });

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -23,7 +24,12 @@ struct odd_files : store::simulated_files {
         if (before_read) std::exchange(before_read, nullptr)();
         return simulated_files::read(file, offset, into);
     }
+    result<std::optional<store::file_status>> status(store::file_number file) override {
+        if (has_no_descriptor) return store::errc::too_many_files;
+        return simulated_files::status(file);
+    }
     bool sync_fails = false;
+    bool has_no_descriptor = false;
     std::function<void()> before_read;
 };
 
@@ -164,4 +170,27 @@ TEST_CASE("doubts are settled without a sync when somebody asks, and what the di
     CHECK(with.into->is_held(piece_index{1}));
     REQUIRE(with.into->close());
     CHECK(with.into->settle_doubts().error() == store::errc::closed);
+}
+
+TEST_CASE("a file that cannot be looked at for a while is no file that somebody changed", "[store]") {
+    held_up with;
+    REQUIRE(with.into->load());
+    receive_all(*with.into, with.content);
+    REQUIRE(with.into->complete_files());
+    SECTION("when it is looked at again") {
+        REQUIRE(with.into->sync());
+        with.files->has_no_descriptor = true;
+        REQUIRE(with.into->check_files());
+    }
+    SECTION("when it was synced") {
+        with.files->has_no_descriptor = true;
+        REQUIRE(with.into->sync());
+    }
+    CHECK(with.into->held().all());
+    CHECK(with.into->take_lost().empty());
+    with.files->has_no_descriptor = false;
+    REQUIRE(with.into->sync());
+    REQUIRE(with.into->check_files());
+    CHECK(with.into->held().all());
+    CHECK(with.again().all());
 }
