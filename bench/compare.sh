@@ -6,8 +6,5 @@
 # Root or user namespaces are needed: everything runs in a network of its own. Nothing else should run meanwhile.
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. cmake/bootstrap.sh
-mkdir -p build
-{ [ -e build/release/build.ninja ] || cmake --preset release; cmake --build --preset release -j 2 --target peer tracker; } >build/bench-build.log 2>&1 ||
-    { tail -n 40 build/bench-build.log; exit 1; }
+. bench/build.sh
 exec /usr/bin/python3 bench/compare.py build/release/bin/peer build/release/bin/tracker "$@"

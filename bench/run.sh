@@ -7,11 +7,7 @@
 # Nothing else should run meanwhile. bench/compare.sh measures other clients and trackers beside it.
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. cmake/bootstrap.sh
-mkdir -p build
-{ [ -e build/release/build.ninja ] || cmake --preset release; cmake --build --preset release -j 2 --target peer tracker; } >build/bench-build.log 2>&1 ||
-    { tail -n 40 build/bench-build.log; exit 1; }
-
+. bench/build.sh
 build/release/bin/peer bench --json --size "${SHOAL_BENCH_SIZE:-256MiB}" | tee build/bench.json >/dev/null
 build/release/bin/tracker bench --json | tee -a build/bench.json >/dev/null
 python3 bench/table.py build/bench.json

@@ -140,11 +140,6 @@ child::end child::wait(seconds within) {
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, measure::of(used.ru_utime) + measure::of(used.ru_stime)};
 }
 
-child::end child::stop(seconds within) {
-    if (process_ > 0) ::kill(process_, SIGTERM);
-    return wait(within);
-}
-
 work_folder::work_folder(std::filesystem::path const& place) {
     auto name = ((place.empty() ? std::filesystem::temp_directory_path() : place) / "shoal-bench-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) fail(errno, name.c_str());

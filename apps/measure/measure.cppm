@@ -43,8 +43,6 @@ public:
     };
     /// Waits for its end, and kills it after so long.
     end wait(seconds within);
-    /// SIGTERM, then `wait`.
-    end stop(seconds within);
 
 private:
     explicit child(pid_t process, int printed) noexcept : process_(process), printed_(printed) {}

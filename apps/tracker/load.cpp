@@ -1,6 +1,13 @@
-#include "load.hpp"
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "load.hpp"
 
 namespace load {
 announce::announce_request population::request_of(std::uint32_t peer, announce::event what) const {
@@ -38,6 +45,35 @@ turns::turn turns::next(measure::seconds now) noexcept {
 
 bool turns::is_over(measure::seconds now) const noexcept {
     return how_.is_fill ? given_ >= who_.peers : now >= how_.lasts;
+}
+
+void fail(char const* what) {
+    throw std::system_error(errno, std::system_category(), what);
+}
+
+int connected_socket(endpoint const& tracker, int type) {
+    sockaddr_storage to{};
+    socklen_t size = 0;
+    if (tracker.address.is_v4()) {
+        auto& v4 = reinterpret_cast<sockaddr_in&>(to);
+        v4.sin_family = AF_INET;
+        v4.sin_port = htons(tracker.port);
+        ::inet_pton(AF_INET, tracker.address.to_string().c_str(), &v4.sin_addr);
+        size = sizeof v4;
+    } else {
+        auto& v6 = reinterpret_cast<sockaddr_in6&>(to);
+        v6.sin6_family = AF_INET6;
+        v6.sin6_port = htons(tracker.port);
+        ::inet_pton(AF_INET6, tracker.address.to_string().c_str(), &v6.sin6_addr);
+        size = sizeof v6;
+    }
+    auto const made = ::socket(to.ss_family, type | SOCK_CLOEXEC, 0);
+    if (made < 0) fail("socket");
+    if (::connect(made, reinterpret_cast<sockaddr*>(&to), size) == 0) return made;
+    auto const why = errno;
+    ::close(made);
+    errno = why;
+    fail("the tracker cannot be reached");
 }
 
 figures run(endpoint const& tracker, population const& who, plan const& how) {

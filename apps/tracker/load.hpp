@@ -80,7 +80,14 @@ private:
     std::uint64_t given_ = 0, state_ = 1;
 };
 
+/// What is not answered in so long is lost.
+inline constexpr measure::seconds lost_after{1};
+/// Throws what `errno` says.
+[[noreturn]] void fail(char const* what);
+/// A socket (SOCK_STREAM or SOCK_DGRAM) that is connected to the tracker. Throws `std::system_error`.
+int connected_socket(endpoint const& tracker, int type);
+
 /// A tracker that does not look at what it is asked and gives everybody the same answer, of so many peers: the limit.
-/// Serves at `at`, by UDP and HTTP, until it is killed.
+/// Serves on a bound UDP and a listening TCP socket until it is killed.
 int serve_blindly(int udp, int tcp, std::uint32_t peers);
 }  // namespace load

@@ -1,10 +1,10 @@
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -13,7 +13,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -22,12 +21,6 @@
 
 namespace load {
 namespace {
-constexpr measure::seconds lost_after{1};
-
-[[noreturn]] void fail(char const* what) {
-    throw std::system_error(errno, std::system_category(), what);
-}
-
 /// The body of the reply that `text` begins with, once it is whole; bytes of head and body together.
 struct whole_reply {
     std::string_view body;
@@ -102,25 +95,7 @@ private:
 
     /// Blocks until the tracker has taken it, which is at once on a machine's own network.
     void connect(connection& with) {
-        sockaddr_storage to{};
-        socklen_t size = 0;
-        bool const is_v4 = tracker_.address.is_v4();
-        if (is_v4) {
-            auto& v4 = reinterpret_cast<sockaddr_in&>(to);
-            v4.sin_family = AF_INET;
-            v4.sin_port = htons(tracker_.port);
-            ::inet_pton(AF_INET, tracker_.address.to_string().c_str(), &v4.sin_addr);
-            size = sizeof v4;
-        } else {
-            auto& v6 = reinterpret_cast<sockaddr_in6&>(to);
-            v6.sin6_family = AF_INET6;
-            v6.sin6_port = htons(tracker_.port);
-            ::inet_pton(AF_INET6, tracker_.address.to_string().c_str(), &v6.sin6_addr);
-            size = sizeof v6;
-        }
-        with.socket = ::socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (with.socket < 0 || ::connect(with.socket, reinterpret_cast<sockaddr*>(&to), size) != 0)
-            fail("the tracker cannot be reached");
+        with.socket = connected_socket(tracker_, SOCK_STREAM);
         int const on = 1;
         ::setsockopt(with.socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         epoll_event event{};

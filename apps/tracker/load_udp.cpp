@@ -1,5 +1,3 @@
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,7 +16,6 @@
 namespace load {
 namespace {
 constexpr std::size_t batch = 64;
-constexpr measure::seconds lost_after{1};
 constexpr measure::seconds new_id_after{50};  // a tracker honours an id for two minutes, a client uses it for one
 
 class udp_run {
@@ -30,13 +27,9 @@ public:
           open_(how.window),
           turns_(who, how) {
         for (std::uint32_t i = how.window; i > 0; --i) free_.push_back(i - 1);
-        socket_ = ::socket(tracker.address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (socket_ < 0) fail("socket");
+        socket_ = connected_socket(tracker, SOCK_DGRAM);
         int const room = 4 << 20;
         ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-        sockaddr_storage to{};
-        auto const size = to_sockaddr(tracker, to);
-        if (::connect(socket_, reinterpret_cast<sockaddr*>(&to), size) != 0) fail("connect");
         for (std::size_t i = 0; i < batch; ++i) places_[i].resize(4096);
     }
     ~udp_run() { ::close(socket_); }
@@ -62,21 +55,6 @@ private:
         double since = 0, sent = 0;
     };
 
-    [[noreturn]] static void fail(char const* what) { throw std::system_error(errno, std::system_category(), what); }
-    static socklen_t to_sockaddr(endpoint const& at, sockaddr_storage& out) {
-        if (at.address.is_v4()) {
-            auto& v4 = reinterpret_cast<sockaddr_in&>(out);
-            v4.sin_family = AF_INET;
-            v4.sin_port = htons(at.port);
-            ::inet_pton(AF_INET, at.address.to_string().c_str(), &v4.sin_addr);
-            return sizeof v4;
-        }
-        auto& v6 = reinterpret_cast<sockaddr_in6&>(out);
-        v6.sin6_family = AF_INET6;
-        v6.sin6_port = htons(at.port);
-        ::inet_pton(AF_INET6, at.address.to_string().c_str(), &v6.sin6_addr);
-        return sizeof v6;
-    }
     measure::seconds now() const { return time_.elapsed(); }
     bool wait(int milliseconds = 1) const {
         pollfd waited{socket_, POLLIN, 0};

@@ -46,8 +46,7 @@ std::vector<std::uint32_t> choker::round(std::span<candidate const> candidates, 
 
     std::vector<candidate> waiting;
     for (auto const& peer : candidates) {
-        bool const had_a_slot = !peer.is_unchoked && peer.last_unchoked != time_point{};
-        if (had_a_slot && is_planted("slot_given_once")) continue;
+        if (is_planted("slot_given_once") && !peer.is_unchoked && peer.last_unchoked != time_point{}) continue;
         if (peer.is_interested && !peer.is_upload_only) waiting.push_back(peer);
     }
     for (auto i = waiting.size(); i > 1; --i) std::swap(waiting[i - 1], waiting[random() % i]);

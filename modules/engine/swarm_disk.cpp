@@ -306,9 +306,9 @@ void swarm::piece_verified(piece_index piece, std::span<picker::received_block c
         if (missing_per_file_[range.file] > 0 && --missing_per_file_[range.file] == 0) finishes_file = true;
     });
     if (finishes_file) files_ready_.notify();
-    with_sessions([piece, now = node.now()](peer_session& each) {
-        bool const is_new = now - each.connected_since < std::chrono::seconds{5};
-        if (!is_new || !is_planted("newcomer_not_told")) each.core.have(piece);
+    with_sessions([this, piece](peer_session& each) {
+        if (!is_planted("newcomer_not_told") || node.now() - each.connected_since >= std::chrono::seconds{5})
+            each.core.have(piece);
         each.flush();
         each.update_interest();
     });

@@ -52,13 +52,6 @@ ssize_t call_with(std::span<View const> runs, Call call) noexcept {
     }
 }
 
-/// Bytes that one call fills at most.
-std::size_t size_of(std::span<mutable_byte_view const> places) noexcept {
-    std::size_t size = 0;
-    for (auto const& each : places.first(std::min(places.size(), buffers_max))) size += each.size();
-    return size;
-}
-
 void set_options(tcp::socket& socket, socket_settings const& settings) {
     boost::system::error_code ignored;  // a socket without them works too
     socket.set_option(tcp::no_delay{true}, ignored);
@@ -74,19 +67,11 @@ public:
 
     task<result<std::size_t>> read_some(std::span<mutable_byte_view const> places) override {
         if (++quick_reads_ > quick_max) co_await yield(quick_reads_);
-        // What did not fill its places was all there was: asking again at once is mostly for nothing.
-        if (std::exchange(is_drained_, false) && socket_.is_open()) {
-            quick_reads_ = 0;
-            if (auto const ec = co_await ready(tcp::socket::wait_read)) co_return ec;
-        }
         for (;;) {
             if (!socket_.is_open()) co_return errc::closed;
             auto const count =
                 call_with(places, [&](msghdr& m) { return ::recvmsg(socket_.native_handle(), &m, MSG_DONTWAIT); });
-            if (count > 0) {
-                is_drained_ = static_cast<std::size_t>(count) < size_of(places);
-                co_return static_cast<std::size_t>(count);
-            }
+            if (count > 0) co_return static_cast<std::size_t>(count);
             if (count == 0) co_return errc::closed;
             if (!would_block(errno)) co_return last_error();
             quick_reads_ = 0;
@@ -134,7 +119,6 @@ private:
     endpoint remote_;
     int quick_reads_ = 0;
     int quick_writes_ = 0;
-    bool is_drained_ = false;  // the last read took all there was
 };
 
 class tcp_listener final : public listener {
