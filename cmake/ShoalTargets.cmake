@@ -50,8 +50,12 @@ function(shoal_test name)
   endif()
   # A name that CTest hands over mangled (a semicolon splits it) would match no case and pass: that is a failure.
   set_property(GLOBAL APPEND PROPERTY SHOAL_TEST_PROGRAMS ${name}_tests)
+  set(timeout 300)
+  if("${SHOAL_SANITIZE}" MATCHES thread)  # ten times as slow
+    set(timeout 900)
+  endif()
   catch_discover_tests(${name}_tests TEST_PREFIX "${name}: " EXTRA_ARGS --warn NoTests
-    PROPERTIES TIMEOUT 300 LABELS ${name})
+    PROPERTIES TIMEOUT ${timeout} LABELS ${name})
 endfunction()
 
 # shoal_bench(NAME SOURCES file.cpp... USES room...)   bench_NAME; CTest runs it briefly, so that it stays alive
