@@ -212,15 +212,20 @@ private:
 /// `count` is not below `range`. One number is taken from each of `count` equal parts of a ring turned at random.
 export template <class Visit>
 void choose(dice& random, std::uint32_t range, std::uint32_t count, Visit&& visit) {
-    if (range == 0) return;
     if (count > range) count = range;
+    if (count == 0) return;
     auto const turn = random.below(range);
-    std::uint32_t begin = 0;
-    for (std::uint32_t part = 1; part <= count; ++part) {
-        auto const end = static_cast<std::uint32_t>(std::uint64_t{range} * part / count);
-        auto const at = std::uint64_t{turn} + begin + random.below(end - begin);
+    auto const least = range / count, longer_parts = range % count;
+    std::uint32_t begin = 0, carry = 0;
+    for (std::uint32_t part = 0; part < count; ++part) {
+        // The longer parts are spread evenly, without a division for each.
+        carry += longer_parts;
+        auto const is_longer = carry >= count;
+        if (is_longer) carry -= count;
+        auto const size = least + (is_longer ? 1 : 0);
+        auto const at = std::uint64_t{turn} + begin + random.below(size);
         visit(static_cast<std::uint32_t>(at < range ? at : at - range));
-        begin = end;
+        begin += size;
     }
 }
 
