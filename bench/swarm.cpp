@@ -102,10 +102,18 @@ int const registered = [] {
     add("32, 3 thieves: runs, least first, the seed too", fair, {.serves = {true, true, false}});
     scene large{.size = 256 * 1024 * 1024, .piece_length = 4 * 1024 * 1024};
     add("12, 256 MiB, pieces of 4 MiB", large, {});
-    scene hundred = thirty;
-    hundred.leechers = 100;
-    add("100 in 3 classes", hundred, {});
-    add("100 in 3 classes: slots 32", hundred, {.seed_slots = 32, .leecher_slots = 32});
+    for (std::uint32_t const count : {10, 100, 1000, 10'000}) {
+        scene of = thirty;
+        of.leechers = count;
+        auto const name = std::to_string(count) + " in 3 classes";
+        auto const variant = [&](std::string const& what, rules const& how) { add(name + (": " + what), of, how); };
+        variant("the rules", {});
+        for (std::size_t const slots : {4, 8, 32})
+            variant("slots " + std::to_string(slots), {.seed_slots = slots, .leecher_slots = slots});
+        variant("blocks in turn", {.serves = {false, false, false}});
+        variant("runs in turn", {.serves = {true, false, false}});
+        variant("leechers too serve who got least", {.seeding_order = true});
+    }
     return 0;
 }();
 }  // namespace

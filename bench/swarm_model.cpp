@@ -30,7 +30,6 @@ public:
             nodes_.emplace_back(picker::picker_settings{where.piece_length, where.size, random_.next(), {}},
                                 choker::choker_settings{slots, random_.next()});
             nodes_[i].up = i == 0 ? where.seed_up : where.leecher_up(i);
-            nodes_[i].links.resize(scene_.leechers + 1);
         }
         auto& first = nodes_[0].blocks;
         for (std::uint32_t piece = 0; piece < first.piece_count(); ++piece) first.set_have(piece_index{piece});
@@ -51,6 +50,8 @@ public:
 
 private:
     struct link {
+        peer_slot slot{};                   // the other side, at my picker
+        std::vector<block_ref> asked;       // of the other side, not yet here
         std::deque<block_ref> asked_of_me;  // by the other side, not yet sent
         block_ref sent_last{};
         bool is_unchoked = false;  // I serve it
@@ -64,7 +65,9 @@ private:
         node(picker::picker_settings const& p, choker::choker_settings const& c) : blocks(p), choice(c) {}
         picker::picker blocks;
         choker::choker choice;
-        std::vector<link> links;
+        std::map<std::uint32_t, link> links;  // by the other's number
+        std::vector<std::uint32_t> by_slot;   // numbers
+        std::vector<peer_slot> free_slots;
         double up = 0;
         bool is_here = false, is_sending = false;
         choker::uplink line;
@@ -86,29 +89,61 @@ private:
     bool is_thief(std::uint32_t i) const { return i != 0 && i <= scene_.thieves; }
     bool is_gone(std::uint32_t i) const { return !nodes_[i].is_here; }
 
+    /// Everybody where there is room for all, else as many as one may have, drawn among those who have room.
     void join(std::uint32_t i) {
         nodes_[i].is_here = true;
-        for (std::uint32_t j = 0; j < nodes_.size(); ++j) {
-            if (j == i || is_gone(j)) continue;
-            for (auto const [me, other] : {std::pair{i, j}, std::pair{j, i}}) {
-                nodes_[me].blocks.add_peer(peer_slot{other});
-                if (!is_thief(other)) nodes_[me].blocks.peer_has(peer_slot{other}, nodes_[other].blocks.have());
-                nodes_[me].links[other] = {};
-                interest_changed(other);
-            }
+        std::vector<std::uint32_t> others;
+        for (std::uint32_t j = 0; j < nodes_.size(); ++j)
+            if (j != i && !is_gone(j) && nodes_[j].links.size() < scene_.connections_max) others.push_back(j);
+        auto const wanted = std::min<std::size_t>(others.size(), std::max<std::size_t>(1, scene_.connections_max / 2));
+        if (nodes_.size() > scene_.connections_max) {
+            for (std::size_t k = 0; k < wanted; ++k)
+                std::swap(others[k], others[k + random_.next() % (others.size() - k)]);
+            others.resize(wanted);
         }
+        for (auto const j : others) connect(i, j);
         hold_round(i);
     }
 
+    void connect(std::uint32_t i, std::uint32_t j) {
+        for (auto const [me, other] : {std::pair{i, j}, std::pair{j, i}}) {
+            auto& mine = nodes_[me];
+            if (mine.free_slots.empty()) {
+                mine.free_slots.push_back(peer_slot{static_cast<std::uint32_t>(mine.by_slot.size())});
+                mine.by_slot.push_back(0);
+            }
+            auto const slot = mine.free_slots.back();
+            mine.free_slots.pop_back();
+            mine.by_slot[to_number(slot)] = other;
+            mine.links[other].slot = slot;
+            mine.blocks.add_peer(slot);
+            if (!is_thief(other)) mine.blocks.peer_has(slot, nodes_[other].blocks.have());
+        }
+        interest_changed(i);
+        interest_changed(j);
+    }
+
     void leave(std::uint32_t i) {
+        auto const left = std::exchange(nodes_[i].links, {});
         nodes_[i].is_here = false;
-        for (std::uint32_t j = 0; j < nodes_.size(); ++j) {
-            if (j == i || is_gone(j)) continue;
-            nodes_[j].blocks.remove_peer(peer_slot{i});
-            nodes_[j].links[i] = {};
+        for (auto const& [j, none] : left) {
+            auto& theirs = nodes_[j];
+            auto const at = theirs.links.find(i);
+            theirs.blocks.remove_peer(at->second.slot);
+            theirs.free_slots.push_back(at->second.slot);
+            theirs.links.erase(at);
             interest_changed(j);
         }
-        for (std::uint32_t j = 0; j < nodes_.size(); ++j) refill_all(j);
+        for (auto const& [j, none] : left) refill_all(j);
+    }
+
+    link* between(std::uint32_t me, std::uint32_t other) {
+        auto const at = nodes_[me].links.find(other);
+        return at == nodes_[me].links.end() ? nullptr : &at->second;
+    }
+    bool is_interested(std::uint32_t who, std::uint32_t in) {
+        auto* const l = between(who, in);
+        return l != nullptr && nodes_[who].blocks.is_interesting(l->slot);
     }
 
     // Choking.
@@ -129,12 +164,10 @@ private:
     void hold_round(std::uint32_t i) {
         auto& me = nodes_[i];
         std::vector<choker::candidate> candidates;
-        for (std::uint32_t j = 0; j < nodes_.size(); ++j) {
-            if (j == i || is_gone(j)) continue;
-            fade(me.links[j]);
-            auto const& l = me.links[j];
+        for (auto& [j, l] : me.links) {
+            fade(l);
             candidates.push_back({.id = j,
-                                  .is_interested = nodes_[j].blocks.is_interesting(peer_slot{i}),
+                                  .is_interested = is_interested(j, i),
                                   .is_unchoked = l.is_unchoked,
                                   .download_rate = static_cast<std::uint64_t>(l.rate_in),
                                   .upload_rate = static_cast<std::uint64_t>(l.rate_out),
@@ -157,47 +190,39 @@ private:
     }
 
     void choke_told(std::uint32_t me, std::uint32_t by, bool is_served) {
-        if (is_gone(me) || is_gone(by)) return;
-        nodes_[me].links[by].serves_me = is_served;
+        auto* const l = between(me, by);
+        if (l == nullptr) return;
+        l->serves_me = is_served;
         if (!is_served) {
-            give_back_all(me, by);
+            for (auto const& block : std::exchange(l->asked, {})) nodes_[me].blocks.returned(l->slot, block);
+            refill_all(me);
         }
         refill(me, by);
     }
 
-    void give_back_all(std::uint32_t me, std::uint32_t by) {
-        auto& mine = asked_[key(me, by)];
-        for (auto const& block : mine) nodes_[me].blocks.returned(peer_slot{by}, block);
-        mine.clear();
-        refill_all(me);
-    }
-
     // Asking.
 
-    std::size_t key(std::uint32_t me, std::uint32_t of) const { return me * nodes_.size() + of; }
-
     void refill_all(std::uint32_t me) {
-        if (is_gone(me)) return;
-        for (std::uint32_t j = 0; j < nodes_.size(); ++j) {
-            if (j != me && !is_gone(j)) refill(me, j);
-        }
+        for (auto const& [j, none] : nodes_[me].links) refill(me, j);
     }
 
     void refill(std::uint32_t me, std::uint32_t of) {
-        auto& l = nodes_[me].links[of];
-        if (!l.serves_me) return;
+        auto* const found = between(me, of);
+        if (found == nullptr || !found->serves_me) return;
+        auto& l = *found;
         fade(l);
         auto depth =
             std::max(rules_.depth_min, static_cast<std::size_t>(l.rate_in * rules_.depth_seconds / block_length));
-        auto const outstanding = nodes_[me].blocks.outstanding(peer_slot{of});
+        auto const outstanding = nodes_[me].blocks.outstanding(l.slot);
         if (outstanding >= depth) return;
         std::vector<block_ref> blocks;
-        nodes_[me].blocks.pick(peer_slot{of}, depth - outstanding, rules_.fast, blocks);
+        nodes_[me].blocks.pick(l.slot, depth - outstanding, rules_.fast, blocks);
         for (auto const& block : blocks) {
-            asked_[key(me, of)].push_back(block);
+            l.asked.push_back(block);
             later([this, me, of, block] {
-                if (is_gone(me) || is_gone(of) || !nodes_[of].links[me].is_unchoked) return;
-                nodes_[of].links[me].asked_of_me.push_back(block);
+                auto* const theirs = between(of, me);
+                if (theirs == nullptr || !theirs->is_unchoked) return;
+                theirs->asked_of_me.push_back(block);
                 send_next(of);
             });
         }
@@ -228,62 +253,60 @@ private:
         auto& me = nodes_[i];
         auto const how = rules_.serves;
         std::vector<choker::waiting_peer> waiting;
-        for (std::uint32_t j = 0; j < nodes_.size(); ++j) {
-            auto const& l = me.links[j];
-            if (j == i || is_gone(j) || l.asked_of_me.empty()) continue;
+        for (auto const& [j, l] : me.links) {
+            if (l.asked_of_me.empty()) continue;
             auto const& next = l.asked_of_me.front();
             auto const follows =
                 next.piece == l.sent_last.piece && next.begin == l.sent_last.begin + l.sent_last.length;
-            waiting.push_back({.id = j, .progress = progress(i, j), .is_in_run = how.whole_runs && follows});
+            waiting.push_back({.id = j, .progress = progress(j, l), .is_in_run = how.whole_runs && follows});
         }
         return me.line.next(waiting, how.by_role ? me.blocks.complete() : !how.least_first);
     }
 
     std::uint32_t announced(std::uint32_t i) const { return is_thief(i) ? 0 : nodes_[i].blocks.have().count(); }
 
-    std::uint64_t progress(std::uint32_t i, std::uint32_t of) const {
-        return std::max(std::uint64_t{announced(of)} * scene_.piece_length, nodes_[i].links[of].given);
+    std::uint64_t progress(std::uint32_t of, link const& l) const {
+        return std::max(std::uint64_t{announced(of)} * scene_.piece_length, l.given);
     }
 
     void arrived(std::uint32_t me, std::uint32_t from, block_ref block) {
-        if (is_gone(me)) return;
+        auto* const l = between(me, from);
+        if (l == nullptr) return;  // one of the two has left: it counts as lost
         auto& blocks = nodes_[me].blocks;
-        if (!is_gone(from)) {
-            auto& l = nodes_[me].links[from];
-            count(l.rate_in, l.got, l, block.length);
-        }
-        std::erase(asked_[key(me, from)], block);
+        count(l->rate_in, l->got, *l, block.length);
+        std::erase(l->asked, block);
         std::vector<peer_slot> also;
-        auto const arrival = blocks.received(peer_slot{from}, block, also);
+        auto const arrival = blocks.received(l->slot, block, also);
         if (!arrival.wanted) ++wasted_;
+        std::vector<std::uint32_t> asked_too;
         for (auto const slot : also) {
-            auto const other = to_number(slot);
-            std::erase(asked_[key(me, other)], block);
+            auto const other = asked_too.emplace_back(nodes_[me].by_slot[to_number(slot)]);
+            std::erase(between(me, other)->asked, block);
             later([this, me, other, block] {
-                if (!is_gone(other)) std::erase(nodes_[other].links[me].asked_of_me, block);
+                if (auto* const theirs = between(other, me)) std::erase(theirs->asked_of_me, block);
             });
         }
         if (arrival.piece_complete) have(me, block.piece);
-        if (is_gone(me)) return;
-        if (!is_gone(from)) refill(me, from);
-        for (auto const slot : also) refill(me, to_number(slot));
+        refill(me, from);
+        for (auto const other : asked_too) refill(me, other);
     }
 
     void have(std::uint32_t me, piece_index piece) {
         nodes_[me].blocks.set_have(piece);
-        for (std::uint32_t j = 0; j < nodes_.size(); ++j) {
-            if (j == me || is_gone(j) || is_thief(me)) continue;
-            later([this, me, j, piece] {
-                if (is_gone(j) || is_gone(me)) return;
-                auto const was_interesting = nodes_[j].blocks.is_interesting(peer_slot{me});
-                nodes_[j].blocks.peer_has(peer_slot{me}, piece);
-                if (!was_interesting && nodes_[j].blocks.is_interesting(peer_slot{me})) interest_changed(me);
-                refill(j, me);
-            });
-        }
+        if (!is_thief(me)) later([this, me, piece] { told_of(me, piece); });
         if (!nodes_[me].blocks.complete()) return;
         (is_thief(me) ? thieves_done_ : done_).push_back(now_);
         if (scene_.leaves(me)) leave(me);
+    }
+
+    void told_of(std::uint32_t who, piece_index piece) {
+        for (auto const& [j, none] : nodes_[who].links) {
+            auto const slot = between(j, who)->slot;
+            auto const was_interesting = nodes_[j].blocks.is_interesting(slot);
+            nodes_[j].blocks.peer_has(slot, piece);
+            if (!was_interesting && nodes_[j].blocks.is_interesting(slot)) interest_changed(who);
+            refill(j, who);
+        }
     }
 
     // Rates fade with a time constant of three seconds.
@@ -326,7 +349,6 @@ private:
     picker::random_sequence random_;
     std::vector<node> nodes_;
     std::vector<double> done_, thieves_done_;
-    std::map<std::size_t, std::vector<block_ref>> asked_;  // what `me` waits for of `of`
     std::priority_queue<event> events_;
     double now_ = 0;
     std::uint64_t order_ = 0;

@@ -37,6 +37,7 @@ struct scene {
     std::uint32_t piece_length = 256 * 1024;
     std::uint32_t thieves = 0;  // the first so many give nothing and announce nothing
     double latency = 0.002;
+    std::size_t connections_max = 64;  // of one peer; whoever joins takes half as many, others come to it
 };
 
 struct outcome {
