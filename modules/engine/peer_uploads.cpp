@@ -37,7 +37,7 @@ import :swarm;
 /// What goes out to a connected peer: the loop that writes, and the blocks that it asked for.
 namespace shoal::engine {
 net::task<std::error_code> peer_session::write() {
-    std::array<byte_view, 2 * blocks_per_send + 2> runs;
+    std::array<byte_view, 2 * blocks_per_send> runs;
     for (;;) {
         send_metadata();
         co_await load_uploads();

@@ -275,6 +275,17 @@ void swarm::fill_all() {
     for (auto* session : open) session->fill();
 }
 
+/// Padding is zeros and never on disk. Whatever a peer sends for it must not count: what is read back for a hash would
+/// be right, and an honest peer would pass for a liar where the two are compared.
+void swarm::blank_padding(block_ref block, mutable_byte_view bytes) const {
+    auto const& layout = content->content();
+    layout.for_each_range(content->pieces().offset_of(block), block.length, [&](metainfo::file_range const& range) {
+        auto const here = bytes.first(range.length);
+        if (layout.files()[range.file].pad) std::ranges::fill(here, std::byte{0});
+        bytes = bytes.subspan(range.length);
+    });
+}
+
 void swarm::block_arrived(peer_session& from, block_ref block, lent_buffer buffer) {
     if (is_stopping_) return;  // nobody would write it
     // All memory first: what the picker counts as received must not get lost.
@@ -294,6 +305,7 @@ void swarm::block_arrived(peer_session& from, block_ref block, lent_buffer buffe
         throw;
     }
     if (is_wanted) {
+        blank_padding(block, buffer.bytes().first(block.length));
         work.arrived.push_back({block, std::move(buffer), from.identity()});
         if (!std::exchange(work.has_news, true)) work_with_news_.push_back(block.piece);
         fetch_heard(from, block.piece);

@@ -441,8 +441,11 @@ private:
     net::task<void> check_on_pool(std::shared_ptr<check_state> state);
     net::task<void> write_piece(piece_index piece, piece_work& work);
     net::task<bool> receive_piece(piece_index piece, piece_work& work);
-    net::task<void> write_batch(store::piece_writer& writer, std::span<store::block_data const> batch,
-                                std::span<picker::received_block> received);
+    void blank_padding(block_ref block, mutable_byte_view bytes) const;
+    net::task<void> write_batch(piece_index piece, store::piece_writer& writer,
+                                std::span<store::block_data const> batch, std::span<picker::received_block> received);
+    void take_prints(piece_index piece, std::span<store::block_data const> batch,
+                     std::span<picker::received_block> received);
     net::task<void> keep_files();
     net::task<void> look_after_content();
     net::task<void> scrub();

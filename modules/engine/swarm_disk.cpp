@@ -112,7 +112,11 @@ net::task<result<void>> swarm::open_and_check() {
 /// What the journal proves is had at once; the rest is read and hashed by all threads of the pool.
 net::task<result<void>> swarm::check_pieces() {
     result<bitfield> proven = bitfield{};
-    co_await net::on_pool(workers, [&] { proven = store->load(); });
+    bitfield absent;
+    co_await net::on_pool(workers, [&] {
+        proven = store->load();
+        if (proven) absent = store->absent_pieces();
+    });
     if (!proven) co_return proven.error();
     state_ = transfer_state::checking;  // again, perhaps
     checking_ = std::make_shared<check_state>();
@@ -121,7 +125,7 @@ net::task<result<void>> swarm::check_pieces() {
     for (std::uint32_t i = 0; i < count; ++i) {
         if (i < proven.value().size() && proven.value().test(piece_index{i}))
             picker.set_have(piece_index{i});
-        else
+        else if (!absent.test(piece_index{i}))
             checking_->pieces.push_back(piece_index{i});
     }
     checking_->verdicts.resize(checking_->pieces.size());
@@ -203,6 +207,8 @@ net::task<bool> swarm::receive_piece(piece_index piece, piece_work& work) {
         auto const writer = store->begin(piece);
         std::vector<store::block_data> batch;
         std::vector<picker::received_block> received(total);
+        bool is_compared = blame_.remembers(piece);  // of what one peer sent alone nobody asks for prints
+        picker::sender last_by;
         for (std::uint32_t written = 0; written < total;) {
             if (work.arrived.empty()) {
                 co_await work.ready.wait();
@@ -213,8 +219,11 @@ net::task<bool> swarm::receive_piece(piece_index piece, piece_work& work) {
             for (auto const& [block, buffer, by] : arrived) {
                 batch.push_back({block.begin, buffer.bytes().first(block.length), false});
                 received[block.begin / block_length].by = by;
+                is_compared = is_compared || by != arrived.front().by || (written > 0 && by != last_by);
+                last_by = by;
             }
-            co_await write_batch(*writer, batch, received);
+            auto const printed = is_compared ? std::span{received} : std::span<picker::received_block>{};
+            co_await write_batch(piece, *writer, batch, printed);
             written += static_cast<std::uint32_t>(batch.size() * (is_planted("block_counted_twice") ? 2 : 1));
         }
         result<bool> right = false;
@@ -243,16 +252,16 @@ net::task<bool> swarm::receive_piece(piece_index piece, piece_work& work) {
     co_return true;
 }
 
-/// Writes and hashes blocks on the pool; when the disk fails, again and again until it takes them. Their prints are
-/// taken while they are in the cache.
-net::task<void> swarm::write_batch(store::piece_writer& writer, std::span<store::block_data const> batch,
+/// Writes and hashes blocks on the pool; when the disk fails, again and again until it takes them. `received` are the
+/// blocks of the piece that need prints, none where nobody will compare them.
+net::task<void> swarm::write_batch(piece_index piece, store::piece_writer& writer,
+                                   std::span<store::block_data const> batch,
                                    std::span<picker::received_block> received) {
     for (;;) {
         result<void> wrote = success();
         co_await net::on_pool(workers, [&] {
             wrote = writer.write(batch);
-            if (!wrote) return;
-            for (auto const& each : batch) received[each.begin / block_length].print = node.prints.of(each.bytes);
+            if (wrote && !received.empty()) take_prints(piece, batch, received);
         });
         if (wrote) break;
         storage_failed(wrote.error());
@@ -261,6 +270,21 @@ net::task<void> swarm::write_batch(store::piece_writer& writer, std::span<store:
     storage_recovered();
     if (std::exchange(node.is_starved, false))
         for (auto& [hash, other] : node.swarms) other->retry_peers();
+}
+
+/// Of the blocks of `batch`, which are in memory, and of those before it, which must be read again. Where that fails
+/// nobody is blamed for them. [pool]
+void swarm::take_prints(piece_index piece, std::span<store::block_data const> batch,
+                        std::span<picker::received_block> received) {
+    for (auto const& each : batch) received[each.begin / block_length].print = node.prints.of(each.bytes);
+    byte_vector buffer;
+    for (std::uint32_t i = 0; i < received.size(); ++i) {
+        auto& each = received[i];
+        if (each.by == picker::sender{} || each.print != picker::block_print{}) continue;
+        auto const block = content->pieces().block_at(piece, i);
+        buffer.resize(block.length);
+        if (store->read(block, buffer)) each.print = node.prints.of(buffer);
+    }
 }
 
 void swarm::storage_failed(std::error_code why) {

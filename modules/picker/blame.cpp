@@ -60,12 +60,17 @@ std::vector<sender> blame::passed(piece_index piece, std::span<received_block co
         if (failure.piece != piece) continue;
         for (std::size_t i = 0; i < std::min(blocks.size(), failure.blocks.size()); ++i) {
             auto const& sent = failure.blocks[i];
-            bool const differs = sent.print != blocks[i].print || is_planted("all_contributors_banned");
+            bool const is_known = sent.print != block_print{} && blocks[i].print != block_print{};
+            bool const differs = (is_known && sent.print != blocks[i].print) || is_planted("all_contributors_banned");
             if (differs && std::ranges::find(culprits, sent.by) == culprits.end()) culprits.push_back(sent.by);
         }
         block_count_ -= failure.blocks.size();
     }
     std::erase_if(failures_, [piece](auto const& each) { return each.piece == piece; });
     return culprits;
+}
+
+bool blame::remembers(piece_index piece) const noexcept {
+    return std::ranges::any_of(failures_, [piece](auto const& each) { return each.piece == piece; });
 }
 }  // namespace shoal::picker

@@ -19,11 +19,11 @@ struct sender {
     friend bool operator==(sender const&, sender const&) = default;
 };
 
-/// What is kept of a block that was received: see `block_prints`.
+/// What is kept of a block that was received: see `block_prints`. All zeros: none was taken.
 using block_print = std::array<std::uint64_t, 2>;
 
 /// Tells blocks apart. Two that differ have the same print once in 2^64 cases, for whoever does not know the secret:
-/// nobody can choose them. It costs a tenth of SHA-1, since it is taken of every block and hardly ever used.
+/// nobody can choose them. It costs a tenth of SHA-1.
 ///
 /// Source: Black, Halevi, Krawczyk, Krovetz, Rogaway, "UMAC: Fast and Secure Message Authentication" (the hash NH).
 class block_prints {
@@ -41,7 +41,8 @@ private:
     secret secret_;
 };
 
-/// A block of a piece, as it was received.
+/// A block of a piece, as it was received. Its print is needed where several peers sent the piece, or where one that
+/// failed is to be compared with it.
 struct received_block {
     sender by;
     block_print print{};
@@ -54,13 +55,16 @@ inline constexpr std::size_t blamed_blocks_max = 1u << 16;
 /// Finds out who sent the wrong blocks of pieces that failed their hash, and never names anybody else: when such a
 /// piece is right at last, whoever sent a block before that is not as it is now has lied.
 ///
-/// Only what was received counts; nobody is blamed for what a disk did to it. Give each piece's blocks in order.
+/// Only what was received counts; nobody is blamed for what a disk did to it, nor for a block without a print. Give
+/// each piece's blocks in order.
 class blame {
 public:
     /// The hash was wrong. The culprit, where all blocks came from one.
     std::optional<sender> failed(piece_index piece, std::span<received_block const> blocks);
     /// The hash was right. The culprits of all failures of the piece since it was last right, once each.
     std::vector<sender> passed(piece_index piece, std::span<received_block const> blocks);
+    /// Whether `passed` will compare this piece: take the prints of its blocks.
+    bool remembers(piece_index piece) const noexcept;
     /// Blocks that are remembered.
     std::size_t block_count() const noexcept { return block_count_; }
 

@@ -143,6 +143,31 @@ result<void> chunk_store::read(block_ref block, mutable_byte_view into) {
     return success();
 }
 
+bitfield chunk_store::absent_pieces() {
+    auto const& layout = state_->torrent->content();
+    auto const count = state_->torrent->pieces().piece_count();
+    bitfield absent(count);
+    if (state_->closed) return absent;
+    std::vector<bool> is_absent(layout.files().size());
+    for (file_number file = 0; file < is_absent.size(); ++file) {
+        if (!state_->is_real(file)) continue;
+        auto const status = state_->files->status(file);
+        is_absent[file] = status && !status.value();  // one that cannot be looked at may be there
+    }
+    std::lock_guard const lock(state_->mutex);
+    for (piece_index piece{0}; to_number(piece) < count; piece = piece_index{to_number(piece) + 1}) {
+        bool is_nowhere = false, is_somewhere = false;
+        state_->for_each_range(state_->whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
+            if (!state_->is_real(range.file)) return;
+            (is_absent[range.file] ? is_nowhere : is_somewhere) = true;
+        });
+        if (!is_nowhere || is_somewhere) continue;
+        absent.set(piece);
+        state_->note_wrong(piece);
+    }
+    return absent;
+}
+
 result<bool> chunk_store::check_piece(piece_index piece) {
     if (state_->closed) return errc::closed;
     SHOAL_TRY(auto const right, state_->is_right_on_disk(piece));

@@ -109,6 +109,9 @@ public:
     /// it once, first: a store that does not load replaces the journal when it first writes. Fails when the journal or
     /// the files cannot be looked at; it may be called again then. [pool]
     result<bitfield> load();
+    /// The pieces that `check_piece` need not look at, since none of their files is there. They count as looked at, and
+    /// as wrong: one look at each file instead of one for each piece. Call it before the first `check_piece`. [pool]
+    bitfield absent_pieces();
     /// Reads and hashes one piece; when it is right the store holds it. False also where a file is missing or too
     /// short. [pool], any number in parallel. Fails with `no_hash`, or when the disk does.
     result<bool> check_piece(piece_index piece);

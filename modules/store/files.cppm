@@ -5,12 +5,14 @@ module;
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <random>
 #include <span>
 #include <string>
 #include <system_error>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 export module shoal.store:files;
@@ -53,19 +55,24 @@ struct std::is_error_code_enum<shoal::store::errc> : std::true_type {};
 
 export namespace shoal::store {
 /// Memory for one block, aligned to a page. Empty when default-made, moved from, or the pool's budget is used up.
+/// Belongs to the pool, and must not be used when that is gone.
 class block_buffer {
 public:
     block_buffer() = default;
+    block_buffer(block_buffer&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)) {}
+    block_buffer& operator=(block_buffer&& other) noexcept {
+        memory_ = std::exchange(other.memory_, nullptr);
+        return *this;
+    }
     explicit operator bool() const noexcept { return memory_ != nullptr; }
     /// `block_length` bytes, or none when empty.
-    mutable_byte_view bytes() const noexcept { return {memory_.get(), memory_ ? block_length : 0U}; }
+    mutable_byte_view bytes() const noexcept { return {memory_, memory_ ? block_length : 0U}; }
 
 private:
     friend class block_pool;
-    struct release {
-        void operator()(std::byte* memory) const noexcept;
-    };
-    std::unique_ptr<std::byte, release> memory_;
+    explicit block_buffer(std::byte* memory) noexcept : memory_(memory) {}
+
+    std::byte* memory_ = nullptr;
 };
 
 /// Lends block buffers within a byte budget, and keeps returned ones for the next. Not thread-safe: one home each.
@@ -73,6 +80,9 @@ class block_pool {
 public:
     /// Lends at most `budget` bytes, rounded down to whole blocks.
     explicit block_pool(std::size_t budget) noexcept;
+    ~block_pool();
+    block_pool(block_pool const&) = delete;
+    block_pool& operator=(block_pool const&) = delete;
 
     /// An empty buffer when the budget is used up: stop receiving until one comes back.
     block_buffer take();
@@ -81,7 +91,16 @@ public:
     std::size_t lent_bytes() const noexcept { return lent_ * block_length; }
 
 private:
-    std::size_t lent_max_;
+    struct slab_release {
+        std::size_t size;
+        std::align_val_t alignment;
+        void operator()(std::byte* memory) const noexcept;
+    };
+    void grow();
+
+    std::vector<std::unique_ptr<std::byte, slab_release>> slabs_;
+    std::size_t block_max_;
+    std::size_t block_count_ = 0;  // in all slabs
     std::size_t lent_ = 0;
     std::vector<block_buffer> free_;  // last in, first out: the warmest memory first
 };

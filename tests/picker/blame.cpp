@@ -22,7 +22,7 @@ auto const a = at(1), b = at(2), c = at(3);
 /// Block `i` is sent by `who[i]`; what it is like is `like[i]`, 0 being right.
 std::vector<received_block> piece_of(std::vector<sender> const& who, std::vector<std::uint64_t> const& like) {
     std::vector<received_block> blocks;
-    for (std::size_t i = 0; i < who.size(); ++i) blocks.push_back({who[i], {i, like[i]}});
+    for (std::size_t i = 0; i < who.size(); ++i) blocks.push_back({who[i], {i + 1, like[i]}});
     return blocks;
 }
 std::vector<received_block> right_piece(std::vector<sender> const& who) {
@@ -77,6 +77,18 @@ TEST_CASE("nobody is blamed for a piece that failed although all blocks were as 
     CHECK(found.passed(piece, right_piece({a, c})).empty());
 }
 
+TEST_CASE("nobody is blamed for a block whose print was not taken", "[picker]") {
+    blame found;
+    auto sent = piece_of({a, b, c}, {0, 5, 6});
+    sent[1].print = {};
+    CHECK_FALSE(found.remembers(piece));
+    CHECK_FALSE(found.failed(piece, sent));
+    CHECK(found.remembers(piece));
+    CHECK_FALSE(found.remembers(other_piece));
+    CHECK(found.passed(piece, right_piece({a, a, a})) == std::vector{c});
+    CHECK_FALSE(found.remembers(piece));
+}
+
 TEST_CASE("whoever has the same address or the same id as a liar is not taken for him", "[picker]") {
     auto const liar = at(1, 'l'), neighbour = at(1, 'n'), namesake = at(2, 'l');
     blame found;
@@ -89,7 +101,7 @@ TEST_CASE("failures are remembered up to a limit, the last ones", "[picker]") {
     constexpr auto kept = static_cast<std::uint32_t>(blamed_blocks_max / blocks);
     std::vector<sender> const who(blocks, a);
     auto wrong = right_piece(who);
-    wrong.back() = {b, {0, 1}};
+    wrong.back() = {b, {1, 9}};
     blame found;
     for (std::uint32_t i = 0; i < kept; ++i) CHECK_FALSE(found.failed(piece_index{i}, wrong));
     CHECK(found.block_count() == blamed_blocks_max);

@@ -256,7 +256,9 @@ TEST_CASE("a small torrent need not wait until a large one is checked", "[simula
     std::string order;
     auto const add = [&](testing::content const& what, std::string name) {
         engine::transfer_options options;
-        options.files = std::make_shared<store::simulated_files>(std::make_shared<store::simulated_disk>(1));
+        auto const disk = std::make_shared<store::simulated_disk>(1);
+        disk->put("0", what.files[0]);
+        options.files = std::make_shared<store::simulated_files>(disk);
         options.on_event = [&order, name](engine::transfer_event const& happened) {
             if (std::holds_alternative<engine::event::checked>(happened)) order += name;
         };

@@ -89,7 +89,11 @@ public:
     net::task<void> answer() {
         static byte_vector const wrong(block_length);
         auto const right = content_.block(asked.front());
-        core->send_block(asked.front(), is_liar ? byte_view{wrong}.first(right.size()) : right);
+        byte_vector padded;
+        if (spoils_padding) padded = with_spoilt_padding(asked.front(), right);
+        core->send_block(asked.front(), is_liar          ? byte_view{wrong}.first(right.size())
+                                        : spoils_padding ? byte_view{padded}
+                                                         : right);
         asked.pop_front();
         co_await send();
     }
@@ -125,9 +129,21 @@ public:
     std::deque<block_ref> asked;
     std::size_t rejected = 0;
     bool is_liar = false;
+    bool spoils_padding = false;
     std::optional<wire::connection> core;
 
 private:
+    byte_vector with_spoilt_padding(block_ref block, byte_view right) const {
+        byte_vector bytes(right.begin(), right.end());
+        auto const& layout = content_.torrent->content();
+        std::size_t done = 0;
+        layout.for_each_range(content_.torrent->pieces().offset_of(block), block.length,
+                              [&](metainfo::file_range const& range) {
+                                  if (layout.files()[range.file].pad) bytes[done] = std::byte{'x'};
+                                  done += range.length;
+                              });
+        return bytes;
+    }
     void begin(bool fast) {
         wire::settings settings;
         settings.piece_length = content_.torrent->pieces().piece_length();

@@ -55,6 +55,17 @@ TEST_CASE("after a clean stop the journal proves what was there, without reading
     CHECK(proven(content, settings).all());
 }
 
+TEST_CASE("where no file of a piece is there, it need not be looked at", "[store]") {
+    auto const content =
+        make_sample({{"a", 100'000}, {"b", 50'000}}, metainfo::format::v1, 16384);  // 6.1 and 3.05 pieces
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    CHECK(open_store(content, settings)->absent_pieces().all());
+    write_file(content.root(settings.directory) / "a", random_bytes(10, 1));
+    auto const absent = open_store(content, settings)->absent_pieces();
+    for (std::uint32_t i = 0; i < content.count(); ++i) CHECK(absent.test(piece_index{i}) == (i > 6));
+}
+
 TEST_CASE("what was not synced is not believed after a stop without close", "[store]") {
     auto const content = mixed_sample();
     temporary_folder folder;
