@@ -23,8 +23,8 @@ announce::announce_request population::request_of(std::uint32_t peer, announce::
 
 bool population::is_right(std::uint32_t peer, announce::announce_reply const& reply) const {
     if (reply.peers.size() > wanted || reply.seeders.value_or(0) + reply.leechers.value_or(0) == 0) return false;
-    return std::ranges::all_of(reply.peers, [&](announce::peer_address const& other) {
-        auto const found = std::uint64_t{other.at.port - 1u};
+    return std::ranges::all_of(reply.peers, [&](endpoint const& other) {
+        auto const found = std::uint64_t{other.port - 1u};
         auto const number = has_own_ports() ? found : found * torrents + torrent_of(peer);
         return number < peers && number % torrents == torrent_of(peer);
     });

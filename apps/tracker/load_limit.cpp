@@ -24,7 +24,7 @@ public:
         reply.seeders = 1;
         reply.leechers = peers;
         for (std::uint32_t i = 0; i < peers; ++i)
-            reply.peers.push_back({{ip_address::v4({127, 0, 0, 1}), static_cast<std::uint16_t>(1 + i)}, {}});
+            reply.peers.push_back({ip_address::v4({127, 0, 0, 1}), static_cast<std::uint16_t>(1 + i)});
         auto const body = announce::encode_http_reply(reply, {});
         http_ = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) +
                 "\r\n\r\n" + body;

@@ -90,13 +90,6 @@ struct announce_request {
     std::string tracker_id;        ///< As the last reply gave it.
 };
 
-/// One peer that a tracker names.
-struct peer_address {
-    endpoint at;
-    std::optional<peer_id> id;
-    friend bool operator==(peer_address const&, peer_address const&) = default;
-};
-
 /// What a tracker answers. Numbers are absent where the tracker does not say.
 struct announce_reply {
     std::chrono::seconds interval = interval_default;  ///< When to announce again.
@@ -104,8 +97,9 @@ struct announce_reply {
     std::optional<std::uint32_t> seeders;
     std::optional<std::uint32_t> leechers;
     std::optional<std::uint32_t> downloaded;  ///< How often the torrent was completed.
-    std::vector<peer_address> peers;
-    std::string warning;  ///< Remote text: escape it for display.
+    std::vector<endpoint> peers;
+    std::vector<std::optional<peer_id>> ids;  ///< Of `peers`, one for each; empty where none is known.
+    std::string warning;                      ///< Remote text: escape it for display.
     std::string tracker_id;
     std::optional<ip_address> external_ip;  ///< How the tracker sees us. Source: BEP 24.
     std::string session;  ///< Where a Shoal hub takes sessions; empty elsewhere. docs/hub-protocol.md.
@@ -265,7 +259,7 @@ void encode_udp_error(byte_vector& out, std::uint32_t transaction, std::string_v
 
 namespace shoal::announce {
 /// The peers of one family as BEP 23 and BEP 7 have them, address and port one after the other; the first `most`.
-void append_compact(byte_vector& out, std::span<peer_address const> peers, udp_family family, std::size_t most);
+void append_compact(byte_vector& out, std::span<endpoint const> peers, udp_family family, std::size_t most);
 }  // namespace shoal::announce
 
 export namespace shoal::announce {

@@ -43,12 +43,14 @@ std::optional<std::chrono::seconds> seconds_of(bencode::value of, std::string_vi
     return std::chrono::seconds{std::clamp<std::int64_t>(*number, interval_min.count(), interval_max.count())};
 }
 
-void add(std::vector<peer_address>& peers, endpoint at, std::optional<peer_id> id = std::nullopt) {
-    if (peers.size() < reply_peers_max && at.port != 0 && !at.address.is_unspecified() && !at.address.is_multicast())
-        peers.push_back({at, id});
+bool add(std::vector<endpoint>& peers, endpoint at) {
+    if (peers.size() == reply_peers_max || at.port == 0 || at.address.is_unspecified() || at.address.is_multicast())
+        return false;
+    peers.push_back(at);
+    return true;
 }
 
-result<void> add_compact(std::vector<peer_address>& peers, byte_view list, std::size_t entry_size) {
+result<void> add_compact(std::vector<endpoint>& peers, byte_view list, std::size_t entry_size) {
     if (list.size() % entry_size != 0) return errc::bad_peers;
     for (; !list.empty() && peers.size() < reply_peers_max; list = list.subspan(entry_size)) {
         auto const address = ip_address::from(list.first(entry_size - 2));
@@ -57,23 +59,23 @@ result<void> add_compact(std::vector<peer_address>& peers, byte_view list, std::
     return success();
 }
 
-void add_dictionary(std::vector<peer_address>& peers, bencode::value peer) {
+void add_dictionary(announce_reply& reply, bencode::value peer) {
     auto const address = ip_address::parse(peer.find_text("ip").value_or(""));
     auto const port = peer.find_integer("port").value_or(0);
     if (!address || port < 1 || port > 65'535) return;
-    add(peers, {*address, static_cast<std::uint16_t>(port)},
-        peer_id::from(peer.find_bytes("peer id").value_or(byte_view{})));
+    if (add(reply.peers, {*address, static_cast<std::uint16_t>(port)}))
+        reply.ids.push_back(peer_id::from(peer.find_bytes("peer id").value_or(byte_view{})));
 }
 
-result<std::vector<peer_address>> parse_peers(bencode::value root) {
-    std::vector<peer_address> peers;
+result<void> parse_peers(announce_reply& reply, bencode::value root) {
+    auto& peers = reply.peers;
     if (auto const list = root.find("peers")) {
         if (auto const compact = list->bytes()) {
             SHOAL_TRY(add_compact(peers, *compact, v4_size));
         } else if (list->is_list()) {
             for (auto const peer : list->items()) {
                 if (peers.size() == reply_peers_max) break;
-                add_dictionary(peers, peer);
+                add_dictionary(reply, peer);
             }
         } else {
             return errc::bad_peers;
@@ -82,8 +84,9 @@ result<std::vector<peer_address>> parse_peers(bencode::value root) {
     if (auto const list = root.find("peers6")) {
         if (!list->bytes()) return errc::bad_peers;
         SHOAL_TRY(add_compact(peers, *list->bytes(), v6_size));
+        if (!reply.ids.empty()) reply.ids.resize(peers.size());
     }
-    return peers;
+    return success();
 }
 
 /// Nothing when the tracker did not refuse.
@@ -129,7 +132,7 @@ result<std::variant<announce_reply, failure>> parse_http_reply(byte_view body) {
     reply.seeders = count_of(root, "complete");
     reply.leechers = count_of(root, "incomplete");
     reply.downloaded = count_of(root, "downloaded");
-    SHOAL_TRY(reply.peers, parse_peers(root));
+    SHOAL_TRY(parse_peers(reply, root));
     reply.warning = text_of(root, "warning message");
     if (auto const id = root.find_text("tracker id"); id && id->size() <= tracker_id_max) reply.tracker_id = *id;
     if (auto const path = root.find_text("shoal session"); path && path->size() <= session_path_max)
@@ -176,10 +179,11 @@ std::string encode_http_reply(announce_reply const& reply, announce_request cons
         if (!v6.empty()) out.entry("peers6", byte_view{v6});
     } else {
         out.key("peers").list();
-        for (auto const& peer : reply.peers) {
-            out.dictionary().entry("ip", peer.at.address.to_string());
-            if (peer.id && !asked.no_peer_id) out.entry("peer id", peer.id->view());
-            out.entry("port", std::int64_t{peer.at.port}).end();
+        for (std::size_t i = 0; i < reply.peers.size(); ++i) {
+            auto const& peer = reply.peers[i];
+            out.dictionary().entry("ip", peer.address.to_string());
+            if (i < reply.ids.size() && reply.ids[i] && !asked.no_peer_id) out.entry("peer id", reply.ids[i]->view());
+            out.entry("port", std::int64_t{peer.port}).end();
         }
         out.end();
     }

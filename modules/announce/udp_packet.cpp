@@ -183,8 +183,7 @@ result<udp_reply> parse_announced(std::uint32_t transaction, byte_reader in, udp
     if (peers.size() % size != 0) return errc::bad_peers;
     for (; !peers.empty() && reply.peers.size() < reply_peers_max; peers = peers.subspan(size)) {
         endpoint const at{*ip_address::from(peers.first(size - 2)), load_be<std::uint16_t>(peers.subspan(size - 2))};
-        if (at.port != 0 && !at.address.is_unspecified() && !at.address.is_multicast())
-            reply.peers.push_back({at, std::nullopt});
+        if (at.port != 0 && !at.address.is_unspecified() && !at.address.is_multicast()) reply.peers.push_back(at);
     }
     return announced;
 }

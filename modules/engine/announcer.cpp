@@ -82,7 +82,7 @@ net::task<void> announcer::run() {
             std::rotate(urls_.begin(), urls_.begin() + static_cast<std::ptrdiff_t>(i),
                         urls_.begin() + static_cast<std::ptrdiff_t>(i) + 1);  // the one that works first (BEP 12)
             std::vector<endpoint> peers;
-            for (auto const& each : reply.value().peers) peers.push_back(each.at);
+            for (auto const& each : reply.value().peers) peers.push_back(each);
             owner_.add_peers(peers);
             owner_.tell(event::announced{url, peers.size(), reply.value().warning, reply.value().session});
             auto const least = duration{reply.value().min_interval.value_or(announce::interval_min)};
@@ -148,8 +148,8 @@ net::task<result<announce::announce_reply>> announcer::announce(std::string url,
     if (!reply.value().tracker_id.empty()) tracker_ids_[url] = reply.value().tracker_id;
     // The user's own tracker may stand outside of a network whose members announce from within.
     auto const teller = [&](ip_address const& told) { return is_given(url) ? told : asked_; };
-    std::erase_if(reply.value().peers,
-                  [&](auto const& each) { return !may_tell_of(teller(each.at.address), each.at); });
+    reply.value().ids.clear();
+    std::erase_if(reply.value().peers, [&](endpoint const& each) { return !may_tell_of(teller(each.address), each); });
     co_return reply;
 }
 

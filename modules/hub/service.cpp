@@ -76,13 +76,13 @@ announce::announce_reply service::announce(announce::announce_request const& req
     // Only somebody on this machine may speak for another address (class I2).
     if (request.ip && from.address.is_loopback()) peer.address = *request.ip;
     auto const wanted = std::min(request.peers_wanted.value_or(how_.peers_default), how_.peers_max);
-    auto const outcome = peers_.announce({.torrent = request.torrent,
-                                          .peer = peer,
-                                          .is_complete = request.left == 0,
-                                          .what = event_of(request.what),
-                                          .peers_wanted = wanted,
-                                          .usable = usable},
-                                         now);
+    auto outcome = peers_.announce({.torrent = request.torrent,
+                                    .peer = peer,
+                                    .is_complete = request.left == 0,
+                                    .what = event_of(request.what),
+                                    .peers_wanted = wanted,
+                                    .usable = usable},
+                                   now);
     if (on_announce) on_announce(request, peer, now);
     announce::announce_reply reply;
     reply.interval = how_.interval;
@@ -90,8 +90,7 @@ announce::announce_reply service::announce(announce::announce_request const& req
     reply.seeders = outcome.counts.seeders;
     reply.leechers = outcome.counts.leechers;
     reply.downloaded = downloads_of(request.torrent, outcome.counts.downloaded);
-    reply.peers.reserve(outcome.peers.size());
-    for (auto const& at : outcome.peers) reply.peers.push_back({at, {}});
+    reply.peers = std::move(outcome.peers);
     reply.external_ip = from.address;
     return reply;
 }

@@ -24,10 +24,11 @@ export enum class back_end { mapped, plain };
 export struct store_settings {
     std::filesystem::path directory;  ///< The user's: content is `directory/<torrent name>/...`, or the single file.
     back_end kind = back_end::mapped;
-    bool writable = true;              ///< False: files are opened for reading, and nothing is created but the journal.
-    bool preallocate = true;           ///< Reserves a file's whole size with its first write.
-    std::vector<bool> wanted_files;    ///< One for each file; empty: all. What is not wanted is not reserved.
-    std::filesystem::path journal;     ///< A file, with a `.lock` beside it; empty: none.
+    bool writable = true;            ///< False: files are opened for reading, and nothing is created but the journal.
+    bool preallocate = true;         ///< Reserves a file's whole size with its first write.
+    std::vector<bool> wanted_files;  ///< One for each file; empty: all. What is not wanted is not reserved.
+    std::filesystem::path journal;   ///< A file, with a `.lock` beside it; empty: none. Where another store has it this
+                                     ///< one is refused (`in_use`), or reads everything, if it may not write.
     std::size_t open_files_max = 128;  ///< Descriptors that this store keeps open.
     content_names names;               ///< Where files are that are not under the torrent's names; not if `writable`.
 };

@@ -89,8 +89,10 @@ disk_files::disk_files(std::shared_ptr<metainfo::torrent const> torrent, disk_se
 }
 
 result<void> disk_files::lock() {
-    if (journal_) {
-        SHOAL_TRY(journal_->lock());
+    if (auto const locked = journal_ ? journal_->lock() : success(); !locked) {
+        if (locked.error() != errc::in_use || settings_.writable) return locked;
+        journal_.reset();  // whoever only reads can read all of it instead
+        settings_.journal.clear();
     }
     auto const found = root(false);
     if (!found) return found.error() == errc::missing_file ? result<void>(success()) : found.error();

@@ -56,7 +56,7 @@ private:
 
 bool are_within_limits(announce_reply const& reply) {
     for (auto const& peer : reply.peers)
-        if (peer.at.port == 0) return false;
+        if (peer.port == 0) return false;
     return reply.peers.size() <= reply_peers_max && reply.interval >= interval_min && reply.interval <= interval_max;
 }
 }  // namespace
@@ -83,8 +83,9 @@ TEST_CASE("whatever comes instead of a query is read within the limits or refuse
 
 TEST_CASE("whatever comes instead of a reply is read within the limits or refused", "[announce]") {
     announce_reply reply;
-    for (std::uint8_t i = 1; i < 20; ++i) reply.peers.push_back({{ip_address::v4({10, 0, 0, i}), i}, peer_id{}});
-    reply.peers.push_back({*endpoint::parse("[2001:db8::1]:80"), peer_id{}});
+    for (std::uint8_t i = 1; i < 20; ++i) reply.peers.push_back({ip_address::v4({10, 0, 0, i}), i});
+    reply.peers.push_back(*endpoint::parse("[2001:db8::1]:80"));
+    reply.ids.assign(reply.peers.size(), peer_id{});
     reply.external_ip = ip_address::parse("10.0.0.1");
     reply.warning = "w";
     announce_request asked;
@@ -109,7 +110,7 @@ TEST_CASE("whatever comes instead of a packet is read within the limits or refus
     encode(request, udp_announce{1, 2, {}, "/announce?x=y"});
     byte_vector reply;
     announce_reply peers;
-    for (std::uint8_t i = 1; i < 20; ++i) peers.peers.push_back({{ip_address::v4({10, 0, 0, i}), i}, {}});
+    for (std::uint8_t i = 1; i < 20; ++i) peers.peers.push_back({ip_address::v4({10, 0, 0, i}), i});
     encode_udp_announced(reply, 1, peers, udp_family::v4, 1400);
     mutations change{3};
     for (int i = 0; i < 20'000; ++i) {

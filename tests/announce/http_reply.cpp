@@ -40,7 +40,7 @@ TEST_CASE("a reply is read as it was written, compact or not", "[announce]") {
     reply.seeders = 3;
     reply.leechers = 4;
     reply.downloaded = 5;
-    reply.peers = {{at("10.1.2.3:6881"), std::nullopt}, {at("[2001:db8::1]:80"), std::nullopt}};
+    reply.peers = {at("10.1.2.3:6881"), at("[2001:db8::1]:80")};
     reply.warning = "careful";
     reply.tracker_id = std::string("t\0x", 3);
     reply.external_ip = ip_address::parse("192.0.2.9");
@@ -64,12 +64,13 @@ TEST_CASE("a reply is read as it was written, compact or not", "[announce]") {
 
 TEST_CASE("peer ids are given where they are known and wanted", "[announce]") {
     announce_reply reply;
-    reply.peers = {{at("10.1.2.3:6881"), peer_id{}}};
+    reply.peers = {at("10.1.2.3:6881"), at("10.1.2.4:6881")};
+    reply.ids = {std::nullopt, peer_id{}};
     announce_request asked;
     asked.is_compact = false;
-    CHECK(reply_of(encode_http_reply(reply, asked)).peers[0].id == peer_id{});
+    CHECK(reply_of(encode_http_reply(reply, asked)).ids == reply.ids);
     asked.no_peer_id = true;
-    CHECK_FALSE(reply_of(encode_http_reply(reply, asked)).peers[0].id);
+    CHECK(reply_of(encode_http_reply(reply, asked)).ids == std::vector<std::optional<peer_id>>(2));
 }
 
 TEST_CASE("an answer without peers still has a list of them", "[announce]") {
@@ -99,8 +100,7 @@ TEST_CASE("intervals are clamped", "[announce]") {
 TEST_CASE("peers that nobody can connect to are dropped", "[announce]") {
     std::string const compact = std::string("\x0a\0\0\1\0\0", 6) + std::string("\x0a\0\0\2\x1a\xe1", 6) +
                                 std::string("\0\0\0\0\x1a\xe1", 6) + std::string("\xe0\0\0\1\x1a\xe1", 6);
-    CHECK(reply_of("d5:peers" + string_of(compact) + "e").peers ==
-          std::vector<peer_address>{{at("10.0.0.2:6881"), std::nullopt}});
+    CHECK(reply_of("d5:peers" + string_of(compact) + "e").peers == std::vector{at("10.0.0.2:6881")});
     auto const listed = reply_of(
         "d5:peersl"
         "d2:ip8:10.0.0.34:porti0ee"
@@ -115,10 +115,10 @@ TEST_CASE("peers that nobody can connect to are dropped", "[announce]") {
         "d2:ip8:10.0.0.37:peer id3:abc4:porti80ee"
         "d2:ip3:::17:peer id20:abcdefghijklmnopqrst4:porti81ee"
         "ee");
-    REQUIRE(listed.peers.size() == 2);
-    CHECK(listed.peers[0] == peer_address{at("10.0.0.3:80"), std::nullopt});
-    CHECK(listed.peers[1].at == at("[::1]:81"));
-    CHECK(listed.peers[1].id);
+    CHECK(listed.peers == std::vector{at("10.0.0.3:80"), at("[::1]:81")});
+    REQUIRE(listed.ids.size() == 2);
+    CHECK_FALSE(listed.ids[0]);
+    CHECK(listed.ids[1]);
 }
 
 TEST_CASE("replies that are not understood are refused", "[announce]") {

@@ -37,7 +37,7 @@ struct conversation {
     void announced(std::uint32_t transaction) {
         byte_vector out;
         announce_reply reply;
-        reply.peers = {{*endpoint::parse("10.0.0.1:80"), std::nullopt}};
+        reply.peers = {*endpoint::parse("10.0.0.1:80")};
         encode_udp_announced(out, transaction, reply, udp_family::v4, 1400);
         client.receive(out, now);
     }

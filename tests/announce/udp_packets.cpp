@@ -148,8 +148,8 @@ TEST_CASE("an announce reply holds the peers of its family that fit", "[announce
     reply.interval = 1800s;
     reply.seeders = 1;
     reply.leechers = 2;
-    for (std::uint8_t i = 1; i <= 10; ++i) reply.peers.push_back({{ip_address::v4({10, 0, 0, i}), 80}, std::nullopt});
-    auto const six = peer_address{*endpoint::parse("[2001:db8::1]:80"), std::nullopt};
+    for (std::uint8_t i = 1; i <= 10; ++i) reply.peers.push_back({ip_address::v4({10, 0, 0, i}), 80});
+    auto const six = *endpoint::parse("[2001:db8::1]:80");
     reply.peers.push_back(six);
     auto const encoded = [&](udp_family family, std::size_t bytes_max) {
         byte_vector out;
@@ -164,7 +164,7 @@ TEST_CASE("an announce reply holds the peers of its family that fit", "[announce
     CHECK(read.reply.seeders == 1U);
     CHECK(read.reply.leechers == 2U);
     CHECK(read.reply.peers.size() == 10);
-    CHECK(read.reply.peers[2].at == *endpoint::parse("10.0.0.3:80"));
+    CHECK(read.reply.peers[2] == *endpoint::parse("10.0.0.3:80"));
     auto const v6 = encoded(udp_family::v6, 1400);
     CHECK(std::get<udp_announced>(parse_udp_reply(v6, udp_family::v6).value()).reply.peers == std::vector{six});
     CHECK(encoded(udp_family::v4, 20 + 6 * 4 - 1).size() == 20 + 6 * 3);

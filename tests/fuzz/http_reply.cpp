@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
     if (!read) return 0;
     auto const* reply = std::get_if<announce::announce_reply>(&read.value());
     if (reply == nullptr) return 0;
-    for (auto const& peer : reply->peers) fuzz::require(peer.at.port != 0, "a peer has a port");
+    for (auto const& peer : reply->peers) fuzz::require(peer.port != 0, "a peer has a port");
     fuzz::require(reply->interval >= announce::interval_min, "nobody has us announce all the time");
     return 0;
 }

@@ -53,7 +53,7 @@ TEST_CASE("peers that announce by HTTP are introduced to each other", "[hub]") {
     CHECK(at.announce(request_of(1)).peers.empty());
     auto const reply = at.announce(request_of(2, 0), "192.0.2.2:5000");
     REQUIRE(reply.peers.size() == 1);
-    CHECK(reply.peers[0].at == *endpoint::parse("192.0.2.1:1"));
+    CHECK(reply.peers[0] == *endpoint::parse("192.0.2.1:1"));
     CHECK(reply.interval == 600s);
     CHECK(reply.min_interval == 120s);
     CHECK(reply.seeders == 1U);
@@ -69,8 +69,8 @@ TEST_CASE("an HTTP announce over IPv6 is given peers of both families", "[hub]")
     at.announce(request_of(2), "[2001:db8::1]:5000");
     auto const peers = at.announce(request_of(3), "[2001:db8:1::1]:5000").peers;
     REQUIRE(peers.size() == 2);
-    CHECK(peers[1].at == *endpoint::parse("[2001:db8::1]:2"));
-    CHECK(peers[0].at == *endpoint::parse("192.0.2.1:1"));
+    CHECK(peers[1] == *endpoint::parse("[2001:db8::1]:2"));
+    CHECK(peers[0] == *endpoint::parse("192.0.2.1:1"));
 }
 
 TEST_CASE("nobody but this machine may announce for another address", "[hub]") {
@@ -82,7 +82,7 @@ TEST_CASE("nobody but this machine may announce for another address", "[hub]") {
     at.get(target, "192.0.2.2:5000");
     auto const peers = at.announce(request_of(3), "192.0.2.3:5000").peers;
     CHECK(peers.size() == 2);
-    for (auto const& peer : peers) CHECK(peer.at.address != *claim.ip);
+    for (auto const& peer : peers) CHECK(peer.address != *claim.ip);
     at.announce(claim, "127.0.0.1:5000");
     CHECK(at.announce(request_of(3), "192.0.2.3:5000").peers.size() == 3);
 }

@@ -119,7 +119,7 @@ TEST_CASE("an announce and a scrape by UDP go to the port number of HTTP", "[hub
             client.announce(request, "", outside.clock.now());
             auto const second = co_await drive(outside, *socket, client, at);
             REQUIRE(std::get<announce::announce_reply>(second).peers.size() == 1);
-            CHECK(std::get<announce::announce_reply>(second).peers[0].at == endpoint{any.address, 6881});
+            CHECK(std::get<announce::announce_reply>(second).peers[0] == endpoint{any.address, 6881});
             client.scrape({request.torrent}, outside.clock.now());
             auto const third = co_await drive(outside, *socket, client, at);
             CHECK(std::get<announce::scrape_reply>(third).torrents ==

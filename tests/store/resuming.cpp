@@ -251,6 +251,10 @@ TEST_CASE("a second user of journal or content is told so", "[store]") {
     reader.journal.clear();
     auto const one = open_store(content, elsewhere);
     auto const two = open_store(content, reader);  // any number may read
+    auto const three = open_store(content, elsewhere);
+    CHECK(three->load().value().none());  // the journal is another's
+    CHECK(three->check_piece(piece_index{0}).value());
+    CHECK(three->close());
     CHECK(store::chunk_store::open(content.torrent, settings).error() == store::errc::in_use);
 }
 
