@@ -276,7 +276,7 @@ engine::hub_session& mover::hold_session(std::string const& url, std::shared_ptr
     auto& hub = hubs_[url];
     if (!hub) {
         hub = make_session(url);
-        sessions_.spawn("hub session", hub->run());
+        sessions_.spawn_lasting("hub session", outside().clock, [&session = *hub] { return session.run(); });
     }
     if (which && !hub->has_joined(which->content().swarm_hash()))
         sessions_.spawn("join", join_when_checked(*hub, std::move(which)));

@@ -49,7 +49,13 @@ hub_session::hub_session(net::environment& outside, asio::any_io_executor home, 
 
 hub_session::~hub_session() = default;
 
+void hub_session::lose_connection() {
+    client_.disconnected(now());
+    take_events();
+}
+
 net::task<void> hub_session::run() {
+    if (std::exchange(is_begun_, true)) lose_connection();
     net::web_socket_limits limits;
     limits.message_bytes = session::message_max;
     limits.ping = hub_ping_after;
@@ -71,8 +77,7 @@ net::task<void> hub_session::run() {
             unreachable_ = opened.error();
             open_.notify();
         }
-        client_.disconnected(now());
-        take_events();
+        lose_connection();
     }
 }
 

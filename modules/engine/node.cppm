@@ -117,7 +117,8 @@ public:
     /// The local address to connect from; as `node_settings::outgoing_from`. Set it before `run`.
     std::optional<ip_address> connect_from;
 
-    /// Connects, and comes back when the connection is lost, until cancelled.
+    /// Connects, and comes back when the connection is lost, until cancelled. Where there is no memory it throws; begun
+    /// again (`net::task_group::spawn_lasting`), it goes on as after a lost connection.
     net::task<void> run();
 
     /// From now on the hub hears of this transfer, which has been checked. Its peers of the hub's set are tried while
@@ -160,6 +161,7 @@ private:
     net::task<void> converse(net::web_socket& with);
     net::task<void> receive(net::web_socket& with);
     net::task<void> send(net::web_socket& with);
+    void lose_connection();
     net::task<result<void>> wait_for(session::request what, info_hash torrent);
     void look_at_transfers();
     void look_at(transfer& which);
@@ -172,8 +174,9 @@ private:
     asio::any_io_executor home_;
     std::string url_;
     session::client client_;
-    net::signal news_;  // something is to be sent
-    net::signal open_;  // the session is there, or `place_` or why it is not has changed
+    bool is_begun_ = false;  // `run` was called
+    net::signal news_;       // something is to be sent
+    net::signal open_;       // the session is there, or `place_` or why it is not has changed
     std::map<info_hash, std::shared_ptr<transfer>> transfers_;
     std::map<info_hash, bitfield> told_;
     std::list<question> questions_;

@@ -230,6 +230,7 @@ net::task<void> hub_parts::keep_time() {
         co_await outside.clock.sleep(expiry_step);
         auto const at = now();
         core.expire(at);
+        forget_ended();
         nodes.tick(at);
         settle();
         if (at - watched_at < monitor_step) continue;

@@ -83,13 +83,7 @@ struct held_session {
     }
     held_session(held_session const&) = delete;
     held_session& operator=(held_session const&) = delete;
-    ~held_session() {
-        of.sessions.erase(which);
-        try {
-            of.nodes.disconnected(which, of.now());
-            of.settle();
-        } catch (std::bad_alloc const&) {}  // he is silent from now on, and given up for that
-    }
+    ~held_session() { of.end_session(which); }
 
     net::task<void> read();
     net::task<void> write();
@@ -111,6 +105,25 @@ net::task<void> hub_parts::hold_session(net::web_socket& with, member_card card)
     if (!core.entrance.is_still_in(card)) co_return co_await with.close(net::close_reason::policy);
     held_session here{*this, with, std::move(card), co_await asio::this_coro::executor};
     co_await net::until_one_ends(here.read(), here.write());
+}
+
+void hub_parts::end_session(session_id which) noexcept {
+    sessions.at(which) = nullptr;
+    try {
+        forget_ended();
+        settle();
+    } catch (std::bad_alloc const&) {}
+}
+
+void hub_parts::forget_ended() {
+    for (auto at = sessions.begin(); at != sessions.end();) {
+        if (at->second == nullptr) {
+            nodes.disconnected(at->first, now());
+            at = sessions.erase(at);
+        } else {
+            ++at;
+        }
+    }
 }
 
 net::task<void> held_session::read() {
@@ -153,7 +166,8 @@ void hub_parts::settle() {
     auto const at = now();
     for (auto const& each : nodes.take_presences()) core.present(each, at);
     for (auto const which : nodes.take_ready())
-        if (auto const found = sessions.find(which); found != sessions.end()) found->second->ready.notify();
+        if (auto const found = sessions.find(which); found != sessions.end() && found->second != nullptr)
+            found->second->ready.notify();
     if (tasks == nullptr || is_publishing) return;
     if (auto order = nodes.take_publication()) {
         tasks->spawn("publish", publish(std::move(*order)));  // it has not begun yet
@@ -169,7 +183,7 @@ net::task<result<void>> hub_parts::read_members() {
     if (read.value() == core.entrance.members()) co_return success();
     core.entrance.let_in(std::move(read).value());
     for (auto const& [which, each] : sessions) {
-        if (core.entrance.is_still_in(each->card)) continue;
+        if (each == nullptr || core.entrance.is_still_in(each->card)) continue;
         each->ending = net::close_reason::policy;
         nodes.disconnected(which, now());  // at once: saying farewell takes as long as he likes
         each->ready.notify();

@@ -108,6 +108,9 @@ struct hub_parts {
 
     // Sessions and publishing: hub_sessions.cpp.
     net::task<void> hold_session(net::web_socket& with, member_card card);
+    /// Takes it out of the roster; where there is no memory for that, with the next one, or the next tick.
+    void end_session(session_id which) noexcept;
+    void forget_ended();
     /// Reads the members anew; the sessions of those who are none any more are ended.
     net::task<result<void>> read_members();
     net::task<void> keep_members();
@@ -134,9 +137,9 @@ struct hub_parts {
     net::task_group* tasks = nullptr;  // while `run` runs
     net::signal* failed = nullptr;     // the same
     std::error_code failure;
-    std::map<session_id, held_session*> sessions;
-    std::list<net::signal*> listeners;  // pages that wait for news
-    bool is_publishing = false;         // one at a time: what waits is in the roster, which bounds it
-    std::uint64_t told = 0;             // the last event that they were woken for
+    std::map<session_id, held_session*> sessions;  // null: it has ended, and the roster has not heard of it
+    std::list<net::signal*> listeners;             // pages that wait for news
+    bool is_publishing = false;                    // one at a time: what waits is in the roster, which bounds it
+    std::uint64_t told = 0;                        // the last event that they were woken for
 };
 }  // namespace shoal::hub

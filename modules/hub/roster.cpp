@@ -145,14 +145,18 @@ void roster::replace_older(session_id which, time_point now) {
 void roster::admit(session_id which, std::optional<session::token> const& resume, time_point now) {
     auto& state = sessions_.at(which);
     endpoint const at{state.from.address, state.port};
+    std::set<info_hash> counted;
     ++admitted_;  // before an older one leaves, whose place is not given to somebody in line then
     if (auto const other = by_address_.find(at); other != by_address_.end() && at.port != 0) {
         // An announcing client becomes a session; two sessions cannot listen on one address.
         auto const number = other->second->number;
-        if (auto const older = session_of_.find(number); older != session_of_.end())
+        if (auto const older = session_of_.find(number); older != session_of_.end()) {
             disconnected(older->second, now);
-        else
+        } else {
+            for (auto const& [torrent, part] : other->second->torrents)
+                if (part->is_counted) counted.insert(torrent);
             remove_node(number);
+        }
     }
     try {
         auto const number = add_node(at, state.client, true, now).number;
@@ -165,6 +169,7 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
     }
     auto& added = nodes_.at(state.number);
     added.member_name = state.member;
+    added.counted = std::move(counted);
     state.waits = false;
     session::welcome reply;
     reply.seen_as = state.from.address;
@@ -186,6 +191,7 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
                 added.bytes += kept.bytes;  // counted among all still
                 kept.of = added.number;
                 kept.is_new = true;
+                kept.is_counted = kept.is_counted || added.counted.contains(torrent);
                 kept.seen = now;
                 kept.serving.clear();
                 of.pieces = kept.have.size();
@@ -240,6 +246,7 @@ result<void> roster::handle(session_id from, session::join& said, time_point now
     of.pieces = said.have.size();
     if (of.size == 0) of.size = said.size;
     if (is_new) {
+        joined.is_counted = self.counted.contains(said.torrent);
         ++of.session_members;
         note("joined", state.number, said.torrent, comma(self.at) + " joined");
     }
@@ -296,8 +303,10 @@ result<void> roster::handle(session_id from, session::status const& said, time_p
     self.seen = now;
     touch(said.torrent, number);
     if (completes) {
-        note("completed", number, said.torrent, comma(who.at) + " is complete");
-        present(said.torrent, who, self, now, !std::exchange(self.is_counted, true));
+        // Once: a piece that a disk lost and that is fetched again makes no further download.
+        bool const is_first = !std::exchange(self.is_counted, true);
+        if (is_first) note("completed", number, said.torrent, comma(who.at) + " is complete");
+        present(said.torrent, who, self, now, is_first);
     }
     if (said.is_asked) {
         note("updated", number, said.torrent, "[PEER UPDATE] " + comma(who.at));
@@ -346,6 +355,7 @@ void roster::order(session_id from, session::request what, info_hash const& torr
     publications_.push_back({from, self.number, self.at, self.member_name, torrent, std::move(metainfo)});
 }
 
+/// Where there is no memory it throws, and is called again.
 void roster::disconnected(session_id which, time_point now) {
     auto const found = sessions_.find(which);
     if (found == sessions_.end()) return;
@@ -357,6 +367,7 @@ void roster::disconnected(session_id which, time_point now) {
         auto const at = self.at;
         lost_session kept{state.id, {}, now + limits_.resumable};
         bool const keeps = !self.torrents.empty() && lost_.size() < limits_.sessions_max;
+        std::size_t bytes = 0;
         for (auto const& [torrent, part] : self.torrents) {
             presences_.push_back({torrent, at, false, true});
             if (!keeps) continue;
@@ -364,17 +375,18 @@ void roster::disconnected(session_id which, time_point now) {
             of.serving = {};
             of.gained = {};
             of.bytes = bytes_for(of.have.size());
-            bytes_ += of.bytes;
+            bytes += of.bytes;
         }
-        if (keeps) lost_.emplace(state.proof, std::move(kept));
+        if (keeps && lost_.emplace(state.proof, std::move(kept)).second) bytes_ += bytes;
         note("disconnected", state.number, std::nullopt, "[PEER DISCONNECTED] " + comma(at));
         session_of_.erase(state.number);
         remove_node(state.number);
+        state.number = 0;
         --admitted_;
         note("disconnected", 0, std::nullopt, "[ACTIVE CONNECTIONS] " + std::to_string(admitted_));
     }
-    sessions_.erase(found);
     ready_.push_back(which);  // its writer finds that it is over
+    sessions_.erase(found);
     if (waited) tell_places();
     let_in(now);
 }
@@ -505,7 +517,7 @@ void roster::announced(announce::announce_request const& request, endpoint const
     }
     bool const is_complete = request.left == 0;
     bool const changes = is_complete != self.is_complete;
-    if (is_complete && !self.is_complete && !is_new)
+    if (is_complete && !self.is_complete && !is_new && !std::exchange(self.is_counted, true))
         note("completed", who.number, request.torrent, comma(at) + " is complete");
     self.is_complete = is_complete;
     self.uploaded = request.uploaded;
@@ -566,15 +578,12 @@ void roster::remove_node(node_number number) {
 
 void roster::remove_member(info_hash const& torrent, node_number of) {
     auto& self = nodes_.at(of);
-    if (self.torrents.erase(torrent) == 0) return;
+    if (!self.torrents.contains(torrent)) return;
     auto const found = torrents_.find(torrent);
-    auto const gone = found->second.members.find(of);
-    self.bytes -= gone->second.bytes;
-    bytes_ -= gone->second.bytes;
-    found->second.members.erase(gone);
-    --(self.is_session ? found->second.session_members : announced_members_);
-    found->second.touched.erase(of);
-    if (self.at.port != 0 && found->second.session_members > 0) found->second.gone.push_back(self.at);
+    auto& in = found->second;
+    // What takes memory comes first: where there is none, it is still there, and removed later.
+    bool const is_heard_by_others = in.session_members > (self.is_session ? 1u : 0u);
+    if (self.at.port != 0 && is_heard_by_others) in.gone.push_back(self.at);
     if (self.is_session) {
         touched_.members.emplace(torrent, of);
         touched_.torrents.insert(torrent);
@@ -582,7 +591,14 @@ void roster::remove_member(info_hash const& torrent, node_number of) {
     } else {
         touched_.announced.emplace(torrent, of);
     }
-    if (found->second.members.empty()) torrents_.erase(found);
+    self.torrents.erase(torrent);
+    auto const gone = in.members.find(of);
+    self.bytes -= gone->second.bytes;
+    bytes_ -= gone->second.bytes;
+    in.members.erase(gone);
+    --(self.is_session ? in.session_members : announced_members_);
+    in.touched.erase(of);
+    if (in.members.empty()) torrents_.erase(found);
 }
 
 /// Whether what a node tells of a torrent may come to take `bytes`; `had` is what it told before, if anything. Who was

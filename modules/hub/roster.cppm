@@ -55,6 +55,7 @@ struct node {
     time_point since{};
     std::map<info_hash, member*> torrents;  ///< Its members stand in `roster::torrents`.
     std::size_t bytes = 0;                  ///< Of its members, as `roster_limits` count them.
+    std::set<info_hash> counted;            ///< Downloads that were counted while it only announced.
 };
 
 /// A node's part in one torrent.
@@ -73,7 +74,7 @@ struct member {
     // For the next peer_set.
     std::vector<piece_index> gained;
     bool is_new = true;
-    bool is_counted = false;  ///< The registry was told that it has got its last piece.
+    bool is_counted = false;  ///< That it has got its last piece was told to the registry, or by an announce.
 };
 
 /// The nodes of a torrent.

@@ -7,6 +7,7 @@ module;
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -112,6 +113,7 @@ std::optional<byte_vector> client::encode_order(order const& next) {
             if (at == torrents_.end()) break;
             auto& of = at->second;
             of.is_told = true;
+            ++of.joins_asked;
             of.changes.clear();
             of.told = 0;
             of.has_news = false;
@@ -127,7 +129,8 @@ std::optional<byte_vector> client::encode_order(order const& next) {
         case request::publish: {
             auto const at = published_.find(next.torrent);
             if (at == published_.end()) break;
-            return encode(peer_message{session::publish{next.torrent, *at->second}});
+            at->second.is_answered = false;
+            return encode(peer_message{session::publish{next.torrent, *at->second.metainfo}});
         }
         case request::unpublish:
             return encode(peer_message{session::unpublish{next.torrent}});
@@ -226,13 +229,16 @@ void client::leave(info_hash const& torrent, bool quits) {
 result<void> client::publish(info_hash const& torrent, std::shared_ptr<byte_vector const> metainfo) {
     if (metainfo->size() > metainfo_max || (published_.size() >= torrents_max && !published_.contains(torrent)))
         return errc::too_large;
-    published_[torrent] = std::move(metainfo);
+    published_[torrent] = {std::move(metainfo)};
+    withdrawn_.erase(torrent);
     say(request::publish, torrent);
     return success();
 }
 
 void client::unpublish(info_hash const& torrent) {
-    if (published_.erase(torrent) > 0) say(request::unpublish, torrent);
+    if (published_.erase(torrent) == 0) return;
+    if (withdrawn_.size() < torrents_max) withdrawn_.insert(torrent);
+    say(request::unpublish, torrent);
 }
 
 std::map<endpoint, set_member> const& client::peers(info_hash const& torrent) const {
@@ -268,7 +274,9 @@ void client::on(welcome& said, time_point) {
         auto const at = known.find(torrent);
         of.is_urgent = true;
         of.has_serving_news = true;
-        if (at != known.end() && of.is_told && at->second <= of.changes.size()) {
+        // Of a join that was lost with the connection the hub knows nothing: it speaks of the one before.
+        bool const is_heard = std::exchange(of.joins_asked, 0) == 0;
+        if (at != known.end() && of.is_told && is_heard && at->second <= of.changes.size()) {
             of.told = static_cast<std::size_t>(at->second);
             of.has_news = true;
             say(request::peers, torrent);
@@ -277,8 +285,9 @@ void client::on(welcome& said, time_point) {
             say(request::join, torrent);
         }
     }
-    for (auto const& [torrent, metainfo] : published_)
-        if (!known.contains(torrent)) say(request::publish, torrent);
+    for (auto const& torrent : withdrawn_) say(request::unpublish, torrent);
+    for (auto const& [torrent, of] : published_)
+        if (!known.contains(torrent) || !of.is_answered) say(request::publish, torrent);
 }
 
 void client::on(wait& said, time_point) {
@@ -286,11 +295,23 @@ void client::on(wait& said, time_point) {
     events_.emplace_back(client_event::waiting{said.place, said.length});
 }
 
+/// The hub has heard what it answers, whatever the answer is.
+void client::answered(request what, info_hash const& torrent) {
+    auto const joined = torrents_.find(torrent);
+    if (what == request::join && joined != torrents_.end() && joined->second.joins_asked > 0)
+        --joined->second.joins_asked;
+    auto const published = published_.find(torrent);
+    if (what == request::publish && published != published_.end()) published->second.is_answered = true;
+    if (what == request::unpublish) withdrawn_.erase(torrent);
+}
+
 void client::on(done& said, time_point) {
+    answered(said.what, said.torrent);
     if (said.what != request::peers) events_.emplace_back(client_event::answered{said.what, said.torrent});
 }
 
 void client::on(refused& said, time_point) {
+    answered(said.what, said.torrent);
     // Who is not let in need not come again soon.
     if (said.what == request::hello) tries_ = std::max(tries_, 10u);
     events_.emplace_back(client_event::refused{said.what, said.torrent, std::move(said.reason)});

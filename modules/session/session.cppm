@@ -10,6 +10,7 @@ module;
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -298,7 +299,7 @@ using any_client_event = std::variant<client_event::welcomed, client_event::wait
 /// when `wants_connection`, hands messages in and takes messages out.
 ///
 /// What the caller says of torrents is kept, so that a new connection is told again: by the hub's memory where it
-/// resumes, by new joins and publications where not.
+/// resumes, by new joins and publications where not. What the hub has not answered is said again either way.
 class client {
 public:
     client(client_settings settings, time_point now);
@@ -359,6 +360,7 @@ private:
         session::traffic traffic;
         std::vector<served> serving;
         bool is_told = false;         // the hub knows of it, in this connection or a resumed one
+        std::size_t joins_asked = 0;  // that the hub has not answered in this connection
         std::vector<change> changes;  // since the last join
         std::size_t told = 0;         // of `changes`
         bool has_news = false;        // in `traffic`
@@ -368,6 +370,10 @@ private:
         time_point told_at{};
         std::map<endpoint, set_member> peers;
         std::size_t bitfield_bytes = 0;
+    };
+    struct publication {
+        std::shared_ptr<byte_vector const> metainfo;
+        bool is_answered = false;
     };
     struct order {  // what to say; the words are made when it is taken
         request what;
@@ -381,6 +387,7 @@ private:
     time_point due_at(joined const& of) const;
     std::optional<byte_vector> encode_order(order const& next);
     byte_vector encode_status(info_hash const& torrent, joined& of, time_point now);
+    void answered(request what, info_hash const& torrent);
     void on(welcome& said, time_point now);
     void on(wait& said, time_point now);
     void on(peer_set& said, time_point now);
@@ -399,7 +406,8 @@ private:
     std::optional<token> token_;
     endpoint self_;  // as the hub tells others: changes come to everybody as they are
     std::map<info_hash, joined> torrents_;
-    std::map<info_hash, std::shared_ptr<byte_vector const>> published_;
+    std::map<info_hash, publication> published_;
+    std::set<info_hash> withdrawn_;  // that the hub may not have heard of; at most `torrents_max`
     std::deque<order> orders_;
     std::deque<any_client_event> events_;
 };

@@ -186,8 +186,12 @@ TEST_CASE("a lost session is taken up again without telling all anew", "[hub]") 
 
 TEST_CASE("whose last piece was counted is not counted again after the session broke", "[hub]") {
     table hub;
+    // For the registry, and for the catalogue, which counts what the log says.
     auto const completions = [&] {
-        return std::ranges::count_if(hub.nodes.take_presences(), &hub::presence::has_completed);
+        auto const told = std::ranges::count_if(hub.nodes.take_presences(), &hub::presence::has_completed);
+        auto const logged = std::ranges::count(hub.nodes.take_happenings(), "completed", &hub::happening::kind);
+        CHECK(told == logged);
+        return told;
     };
     session::status got, lost;
     got.torrent = lost.torrent = torrent;
@@ -207,6 +211,30 @@ TEST_CASE("whose last piece was counted is not counted again after the session b
     hub.say(back, session::join{torrent, 100, pieces_of(2, {0}), 0, 0});
     hub.say(back, got);
     CHECK(completions() == 0);
+}
+
+TEST_CASE("a download that was counted by an announce is not counted again by the session of that node", "[hub]") {
+    table hub;
+    announce::announce_request said;
+    said.torrent = torrent;
+    said.left = 50;
+    auto const where = at("192.0.2.1:6881");
+    hub.nodes.announced(said, where, hub.now);
+    said.left = 0;
+    said.what = announce::event::completed;
+    hub.nodes.announced(said, where, hub.now);
+    auto const logged = [&] {
+        return std::ranges::count(hub.nodes.take_happenings(), "completed", &hub::happening::kind);
+    };
+    CHECK(logged() == 1);
+    session::status got;
+    got.torrent = torrent;
+    got.gained = {piece_index{1}};
+    auto peer = hub.call("192.0.2.1:5000", 'a', 6881);
+    hub.say(peer, session::join{torrent, 100, pieces_of(2, {0}), 0, 0});  // its disk has lost one meanwhile
+    hub.say(peer, got);
+    CHECK(logged() == 0);
+    CHECK(std::ranges::none_of(hub.nodes.take_presences(), &hub::presence::has_completed));
 }
 
 TEST_CASE("who comes back before his old session was given up has not left in between", "[hub]") {

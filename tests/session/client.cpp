@@ -156,6 +156,7 @@ TEST_CASE("a resumed session tells what the hub has not heard, and nothing else"
     REQUIRE(p.client.join(hash_of('a'), 1000, pieces_of(8, {0}), {}));
     REQUIRE(p.client.join(hash_of('b'), 1000, pieces_of(8, {0}), {}));
     (void)p.said();
+    for (auto const each : {'a', 'b'}) REQUIRE(p.hears(done{request::join, hash_of(each)}));
     for (auto const each : {1u, 2u, 3u}) p.client.gained(hash_of('a'), piece_index{each});
     (void)p.said();
     p.lose();

@@ -50,3 +50,67 @@ TEST_CASE("the peer set is asked for once the session is there, and not before",
     p.client.ask_peers(hash_of('a'));
     CHECK(p.only<ask_peers>().torrent == hash_of('a'));
 }
+
+TEST_CASE("what was published or withdrawn is said again until the hub has answered, also where it resumes",
+          "[session]") {
+    played p;
+    p.open();
+    auto const torrent = std::make_shared<byte_vector const>(100);
+    REQUIRE(p.client.join(hash_of('a'), 1000, pieces_of(4, {}), {}));
+    (void)p.only<join>();
+    REQUIRE(p.hears(done{request::join, hash_of('a')}));
+    auto const come_back = [&p] {
+        p.lose();
+        p.now = p.client.deadline();
+        p.open({{hash_of('a'), 0}});
+        auto all = p.said();
+        std::erase_if(all, [](auto const& each) {
+            return std::holds_alternative<status>(each) || std::holds_alternative<ask_peers>(each);
+        });
+        return all;
+    };
+    REQUIRE(p.client.publish(hash_of('a'), torrent));
+    (void)p.only<publish>();
+    auto const again = come_back();
+    REQUIRE(again.size() == 1);
+    CHECK(std::get<publish>(again[0]).torrent == hash_of('a'));
+    REQUIRE(p.hears(done{request::publish, hash_of('a')}));
+    CHECK(come_back().empty());
+
+    p.client.unpublish(hash_of('a'));
+    (void)p.only<unpublish>();
+    auto const withdrawn = come_back();
+    REQUIRE(withdrawn.size() == 1);
+    CHECK(std::get<unpublish>(withdrawn[0]).torrent == hash_of('a'));
+    REQUIRE(p.hears(done{request::unpublish, hash_of('a')}));
+    CHECK(come_back().empty());
+}
+
+TEST_CASE("what is withdrawn while there is no session is told when there is one", "[session]") {
+    played p;
+    p.open();
+    REQUIRE(p.client.publish(hash_of('a'), std::make_shared<byte_vector const>(100)));
+    (void)p.only<publish>();
+    REQUIRE(p.hears(done{request::publish, hash_of('a')}));
+    p.lose();
+    p.client.unpublish(hash_of('a'));
+    p.now = p.client.deadline();
+    p.open();
+    CHECK(p.only<unpublish>().torrent == hash_of('a'));
+}
+
+TEST_CASE("a join that was lost with the connection is said again, though the hub knows of an earlier one",
+          "[session]") {
+    played p;
+    p.open();
+    REQUIRE(p.client.join(hash_of('a'), 1000, pieces_of(4, {}), {}));
+    (void)p.only<join>();
+    REQUIRE(p.hears(done{request::join, hash_of('a')}));
+    p.client.leave(hash_of('a'), false);
+    REQUIRE(p.client.join(hash_of('a'), 1000, pieces_of(4, {0, 1}), {}));
+    (void)p.said();
+    p.lose();
+    p.now = p.client.deadline();
+    p.open({{hash_of('a'), 0}});  // it has not heard of the leaving
+    CHECK(p.only<join>().have == pieces_of(4, {0, 1}));
+}
