@@ -1,0 +1,117 @@
+#include <catch2/catch.hpp>
+
+#include "fixture.hpp"
+using namespace fixture;
+
+namespace {
+/// As a magnet link gives a torrent: its info dictionary, and so no piece layers.
+sample by_link(sample of, std::string const& info) {
+    of.torrent = std::make_shared<metainfo::torrent const>(metainfo::parse_info(as_bytes(info)).value());
+    return of;
+}
+sample by_link(sample of) {
+    std::string const info{as_text(of.torrent->info_bytes())};
+    return by_link(std::move(of), info);
+}
+
+constexpr std::uint32_t piece_length = 32 * 1024;
+/// Three files, one of them of a single piece, whose root stands in the info dictionary.
+sample honest() {
+    return by_link(make_sample({{"a", 5 * piece_length}, {"b", 100}, {"c", 3 * piece_length + 7}},
+                               metainfo::format::hybrid, piece_length));
+}
+/// A hybrid whose v1 half describes one content, and whose v2 half, in its file `a` alone, another.
+sample lie() {
+    auto of = honest();
+    auto info = std::string{as_text(of.torrent->info_bytes())};
+    auto const root = of.torrent->content().files()[of.number_of("a")].pieces_root->view();
+    auto const at = info.find(as_text(root));
+    info[at] = static_cast<char>(info[at] + 1);
+    return by_link(std::move(of), info);
+}
+}  // namespace
+
+TEST_CASE("without piece layers a hybrid is complete when its files have their merkle roots", "[store]") {
+    auto const content = honest();
+    REQUIRE_FALSE(content.torrent->has_piece_roots());
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    {
+        auto const disk = open_store(content, settings);
+        receive_all(*disk, content);
+        REQUIRE(disk->complete_files());
+        REQUIRE(disk->close());
+    }
+    CHECK(content.is_in(settings.directory));
+    auto const disk = open_store(content, settings);
+    CHECK(disk->load().value().all());  // without reading it again
+}
+
+TEST_CASE("without piece layers the last piece of a file is refused where its merkle root is another", "[store]") {
+    auto const kind = GENERATE(store::back_end::mapped, store::back_end::plain);
+    auto const content = lie();
+    auto const pieces = content.torrent->content().pieces_of(content.number_of("a"));
+    temporary_folder folder;
+    auto const disk = open_store(content, settings_in(folder.path(), kind));
+    // In any order: which piece comes last shows it, however often.
+    std::uint32_t const last = pieces.first + 2;
+    for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+        if (piece != last) CHECK(receive(*disk, content, piece).value());
+    CHECK(receive(*disk, content, last).error() == store::errc::hashes_disagree);
+    CHECK(receive(*disk, content, last).error() == store::errc::hashes_disagree);
+    CHECK(disk->check_piece(piece_index{last}).error() == store::errc::hashes_disagree);
+    CHECK_FALSE(disk->is_held(piece_index{last}));
+    REQUIRE(disk->complete_files());
+    CHECK_FALSE(disk->is_complete(content.number_of("a")));
+    CHECK(disk->is_complete(content.number_of("b")));
+    CHECK(disk->is_complete(content.number_of("c")));
+}
+
+TEST_CASE("content that is there already is compared with its merkle roots too", "[store]") {
+    auto const content = lie();
+    temporary_folder folder;
+    auto settings = settings_in(folder.path());
+    settings.writable = false;
+    content.place(settings.directory);
+    auto const pieces = content.torrent->content().pieces_of(content.number_of("a"));
+    auto const last = piece_index{pieces.first + pieces.count - 1};
+    for (auto const is_trusted : {false, true}) {
+        auto const disk = open_store(content, settings);
+        auto const check = [&](piece_index piece) {
+            return is_trusted ? disk->trust_piece(piece) : disk->check_piece(piece);
+        };
+        for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+            if (piece_index{piece} != last) CHECK(check(piece_index{piece}).value());
+        CHECK(check(last).error() == store::errc::hashes_disagree);
+        CHECK_FALSE(disk->is_held(last));
+        CHECK(disk->recheck(piece_index{pieces.first}).value());  // which it held before stays
+    }
+}
+
+TEST_CASE("after a start the pieces of an incomplete file without its layer are read again", "[store]") {
+    auto const content = GENERATE(lie(), honest());
+    bool const is_lie = content.torrent->info_hash_v1() != honest().torrent->info_hash_v1();
+    auto const pieces = content.torrent->content().pieces_of(content.number_of("a"));
+    auto const last = pieces.first + pieces.count - 1;
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    {
+        auto const disk = open_store(content, settings);
+        for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+            if (piece != last) REQUIRE(receive(*disk, content, piece).value());
+        REQUIRE(disk->complete_files());
+        REQUIRE(disk->close());
+    }
+    auto const disk = open_store(content, settings);
+    auto const claimed = disk->load().value();
+    for (std::uint32_t piece = 0; piece < content.count(); ++piece) {
+        bool const is_of_a = piece >= pieces.first && piece <= last;
+        CHECK(claimed.test(piece_index{piece}) == !is_of_a);
+        if (is_of_a && piece != last) CHECK(disk->check_piece(piece_index{piece}).value());
+    }
+    auto const finished = receive(*disk, content, last);
+    REQUIRE(finished.has_value() == !is_lie);
+    if (is_lie) CHECK(finished.error() == store::errc::hashes_disagree);
+    REQUIRE(disk->complete_files());
+    CHECK(disk->is_complete(content.number_of("a")) == !is_lie);
+}
