@@ -17,7 +17,7 @@ import tempfile
 import time
 import unittest
 
-from outside import (CLEAN, DONE, FAILED, INCOMPLETE, MISMATCH, NOT_FOUND, NOT_WRITABLE, USAGE, ProgramTest, bencode,
+from outside import (CLEAN, DONE, FAILED, INCOMPLETE, MISMATCH, NOT_FOUND, NOT_WRITABLE, USAGE, ProgramTest, bdecode, bencode,
                      heed_permissions)
 
 PROGRAM = ""
