@@ -115,3 +115,57 @@ TEST_CASE("after a start the pieces of an incomplete file without its layer are 
     REQUIRE(disk->complete_files());
     CHECK(disk->is_complete(content.number_of("a")) == !is_lie);
 }
+
+TEST_CASE("a piece is judged by both halves of a hybrid, and by the one that a torrent has", "[store]") {
+    auto const changed = [](sample of, std::size_t at, std::byte by = std::byte{1}) {
+        of.linear[at] ^= by;
+        return of;
+    };
+    auto const layered = [](metainfo::format format) {
+        return make_sample({{"a", 2 * piece_length}, {"b", 100}, {"c", 3 * piece_length + 7}}, format, piece_length);
+    };
+    for (auto const format : {metainfo::format::v1, metainfo::format::v2, metainfo::format::hybrid}) {
+        auto const content = layered(format);
+        temporary_folder folder;
+        auto const disk = open_store(content, settings_in(folder.path()));
+        for (std::uint32_t piece = 0; piece < content.count(); ++piece) {
+            auto const& pieces = content.torrent->pieces();
+            auto const begin = pieces.offset_of(piece_index{piece});
+            INFO("format " << static_cast<int>(format) << ", piece " << piece);
+            CHECK_FALSE(receive(*disk, changed(content, begin), piece).value());
+            CHECK_FALSE(disk->is_held(piece_index{piece}));
+            CHECK(receive(*disk, content, piece).value());
+        }
+    }
+    // Pad bytes are of the v1 half alone: who spoils them is a liar, and the torrent is none.
+    auto const content = layered(metainfo::format::hybrid);
+    auto const number = content.number_of("b");
+    auto const piece = content.torrent->content().pieces_of(number).first;
+    temporary_folder folder;
+    auto const disk = open_store(content, settings_in(folder.path()));
+    auto const pad = content.torrent->content().files()[number].offset + 200;
+    CHECK_FALSE(receive(*disk, changed(content, pad), piece).value());
+    CHECK(receive(*disk, content, piece).value());
+}
+
+TEST_CASE("a piece that only one half of a hybrid calls right shows that the torrent contradicts itself", "[store]") {
+    auto const content = honest();
+    std::string const info{as_text(content.torrent->info_bytes())};
+    auto const number = content.number_of("b");  // whose root stands in the info dictionary
+    auto const piece = content.torrent->content().pieces_of(number).first;
+    // The v2 half is another's: of `b`; the v1 half is another's: of a whole piece, the only one of a file.
+    auto v2_wrong = info, v1_wrong = info;
+    v2_wrong[info.find(as_text(content.torrent->content().files()[number].pieces_root->view()))] ^= 1;
+    temporary_folder one, other;
+    {
+        auto const disk = open_store(by_link(content, v2_wrong), settings_in(one.path()));
+        CHECK(receive(*disk, content, piece).error() == store::errc::hashes_disagree);
+        CHECK_FALSE(disk->is_held(piece_index{piece}));
+    }
+    auto const whole = by_link(make_sample({{"a", piece_length}, {"b", 1}}, metainfo::format::hybrid, piece_length));
+    v1_wrong = std::string{as_text(whole.torrent->info_bytes())};
+    v1_wrong[v1_wrong.find(as_text(whole.torrent->piece_hash(piece_index{0}).view()))] ^= 1;
+    auto const disk = open_store(by_link(whole, v1_wrong), settings_in(other.path()));
+    CHECK(receive(*disk, whole, 0).error() == store::errc::hashes_disagree);
+    CHECK_FALSE(disk->is_held(piece_index{0}));
+}
