@@ -181,7 +181,7 @@ announce::announce_request request_of(std::uint32_t peer) {
 announce::announce_reply reply_of_fifty() {
     announce::announce_reply reply;
     reply.seeders = reply.leechers = 25;
-    for (std::uint32_t i = 0; i < 50; ++i) reply.peers.push_back({announcement_of(i).peer, {}});
+    for (std::uint32_t i = 0; i < 50; ++i) reply.peers.push_back(announcement_of(i).peer);
     return reply;
 }
 

@@ -4,7 +4,7 @@
 #   tests/run.sh [format] [instructions] [fuzz] [asan] [tsan] [dev] [interop]     # default: all but tsan
 #
 # format   every C++ source is as clang-format 19 writes it
-# instructions   what the hot paths take, against what is written down (bench/instructions.py)
+# instructions   what the hot paths take, against what is written down (bench/instructions.py), and how release is hardened
 # fuzz     every source of strangers' bytes, 20 s each (tests/fuzz/run.sh)
 # asan     build with address and undefined-behaviour sanitizers, all tests but interop
 # tsan     the same with the thread sanitizer
@@ -68,8 +68,11 @@ build() {
 }
 
 wants format && step format 60 bash -c check_format
-wants instructions && build release 600 --target hot_paths &&
+if wants instructions && build release 600 --target hot_paths; then
     step instructions 300 python3 bench/instructions.py build/release/bin/hot_paths && cat build/instructions.log
+    # It is compiled and linked as the programs are, which would take minutes more.
+    step hardening 60 python3 tests/programs/hardening.py CMakePresets.json --hardened build/release/bin/hot_paths
+fi
 wants fuzz && build fuzz 600 && step fuzz 600 bash tests/fuzz/run.sh 20 && grep '^fuzz ' build/fuzz.log
 twice=(--repeat until-pass:2)
 # second_tries LOG   names the tests that failed at first and not in the end

@@ -67,6 +67,7 @@ private:
         auto const why = right.error();
         if (why == store::errc::symbolic_link || why == store::errc::not_a_file) return state::missing;
         std::lock_guard const lock(mutex_);
+        if (!failure_ && why == store::errc::hashes_disagree) failure_ = failure{exit_status::mismatch, why.message()};
         if (!failure_)
             failure_ = failure{exit_status::failed, escaped(store_.last_failed_path()) + ": " + why.message()};
         stop_.request_stop();

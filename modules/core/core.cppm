@@ -10,6 +10,7 @@ module;
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -247,6 +248,8 @@ public:
     bool is_multicast() const noexcept;
     /// Whom a limit per address means: this address, or the /64 of an IPv6 one, which is the least that a customer has.
     ip_address customer() const noexcept;
+    /// The /48 of an IPv6 address, which is the most that a customer is given as a rule; else the address.
+    ip_address site() const noexcept;
     /// The 4 or 16 bytes in network order; they live as long as this object.
     byte_view bytes() const noexcept;
     std::string to_string() const;
@@ -261,6 +264,23 @@ private:
 constexpr std::size_t customer_length(std::size_t address_length) noexcept {
     return address_length == 4 ? 4 : 8;
 }
+
+/// Customers' shares that the 65,536 customers of an IPv6 site have together, where something is shared out by
+/// customer.
+inline constexpr std::size_t customers_of_site_max = 4;
+
+/// How many each customer has of something that there is little of, and each site.
+class crowd {
+public:
+    /// Whether `who` may have one more, where a customer may have `of_customer_max`.
+    bool has_room_for(ip_address const& who, std::size_t of_customer_max) const;
+    void add(ip_address const& who);
+    void remove(ip_address const& who);  ///< After `add`.
+
+private:
+    std::map<ip_address, std::size_t> of_customer_,
+        of_site_;  // the latter of IPv6 alone; neither has more entries than there are things
+};
 
 /// An address and a TCP or UDP port.
 struct endpoint {

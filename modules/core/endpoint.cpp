@@ -7,6 +7,7 @@ module;
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -78,6 +79,35 @@ ip_address ip_address::customer() const noexcept {
     auto result = *this;
     if (!is_v4()) std::fill(result.octets_.begin() + customer_length(octets_.size()), result.octets_.end(), 0);
     return result;
+}
+
+ip_address ip_address::site() const noexcept {
+    auto result = *this;
+    if (!is_v4()) std::fill(result.octets_.begin() + 6, result.octets_.end(), 0);
+    return result;
+}
+
+bool crowd::has_room_for(ip_address const& who, std::size_t of_customer_max) const {
+    auto const count = [](auto const& in, ip_address const& whose) {
+        auto const found = in.find(whose);
+        return found == in.end() ? 0 : found->second;
+    };
+    return count(of_customer_, who.customer()) < of_customer_max &&
+           count(of_site_, who.site()) < customers_of_site_max * of_customer_max;
+}
+
+void crowd::add(ip_address const& who) {
+    auto& of_customer = of_customer_[who.customer()];
+    if (!who.is_v4()) ++of_site_[who.site()];
+    ++of_customer;
+}
+
+void crowd::remove(ip_address const& who) {
+    auto const less = [](auto& in, ip_address const& whose) {
+        if (auto const found = in.find(whose); found != in.end() && --found->second == 0) in.erase(found);
+    };
+    less(of_customer_, who.customer());
+    less(of_site_, who.site());
 }
 
 byte_view ip_address::bytes() const noexcept {

@@ -43,9 +43,9 @@ duration back_off(unsigned failures) noexcept {
 bool hear_of(peer_book& known, std::vector<endpoint> const& peers, time_point now) {
     if (std::ranges::all_of(peers, [&](endpoint const& each) { return known.contains(each); })) return false;
     std::size_t hearsay = 0;
-    std::map<ip_address, std::size_t> ports_of;
+    crowd ports;
     for (auto const& [at, each] : known)
-        if (each.is_hearsay) ++hearsay, ++ports_of[at.address.customer()];
+        if (each.is_hearsay) ++hearsay, ports.add(at.address);
     // Whoever was tried in vain gives way: it has rested longest whose rest ends first.
     auto const make_room = [&] {
         auto oldest = known.end();
@@ -55,7 +55,7 @@ bool hear_of(peer_book& known, std::vector<endpoint> const& peers, time_point no
             if (gives_way && (oldest == known.end() || peer.try_at < oldest->second.try_at)) oldest = each;
         }
         if (oldest == known.end()) return false;
-        --ports_of[oldest->first.address.customer()];
+        ports.remove(oldest->first.address);
         --hearsay;
         known.erase(oldest);
         return true;
@@ -64,11 +64,10 @@ bool hear_of(peer_book& known, std::vector<endpoint> const& peers, time_point no
     for (auto const& at : peers) {
         if (!can_be_peer(at) || at.port < low_ports_end || known.contains(at)) continue;
         // All that are told of may be one victim (class D5).
-        auto& ports = ports_of[at.address.customer()];
-        if (ports >= hearsay_per_address_max && !at.address.is_loopback()) continue;
+        if (!ports.has_room_for(at.address, hearsay_per_address_max) && !at.address.is_loopback()) continue;
         if ((hearsay >= hearsay_max || known.size() >= known_peers_max) && !make_room()) break;
         known.try_emplace(at, known_peer{.is_hearsay = true});
-        ++hearsay, ++ports;
+        ++hearsay, ports.add(at.address);
         is_any_new = true;
     }
     return is_any_new;

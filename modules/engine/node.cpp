@@ -170,8 +170,9 @@ net::task<void> node_state::greet(std::unique_ptr<net::stream> stranger, std::ui
 }
 
 bool node_state::has_room_for_unnamed(ip_address const& who) const {
-    return unnamed.size() < unnamed_max &&
-           (who.is_loopback() || std::ranges::count(unnamed, who.customer()) < unnamed_per_address_max);
+    crowd there;
+    for (auto const& each : unnamed) there.add(each);
+    return unnamed.size() < unnamed_max && (who.is_loopback() || there.has_room_for(who, unnamed_per_address_max));
 }
 
 net::task<void> node_state::share_upload() {

@@ -39,7 +39,7 @@ struct swarm::check_state {
     enum class verdict : char { none, right, unread };
     std::vector<verdict> verdicts;  // one for each of `pieces`; each element has one writer
     std::atomic<std::size_t> next{0}, done{0};
-    std::atomic<bool> stop{false};
+    std::atomic<bool> stop{false}, contradicts{false};
     std::size_t running = 0;
     std::exception_ptr failure;  // of a thread: not all was looked at
 };
@@ -62,6 +62,7 @@ net::task<void> swarm::start_up() {
         }
         storage_failed(checked.error());
         checked_.notify();
+        if (contradicts_itself()) co_return;
         co_await node.outside.clock.sleep(storage_retry_after);
     }
     begin_work();
@@ -139,6 +140,7 @@ net::task<result<void>> swarm::check_pieces() {
     }
     while (state->running > 0) co_await all_done.wait();
     if (state->failure) std::rethrow_exception(state->failure);
+    if (state->contradicts) co_return store::errc::hashes_disagree;
     for (std::size_t i = 0; i < state->pieces.size(); ++i) {
         auto const found = state->verdicts[i];
         if (found == check_state::verdict::right) picker.set_have(state->pieces[i]);
@@ -172,6 +174,8 @@ net::task<void> swarm::check_on_pool(std::shared_ptr<check_state> state) {
                                                                                     : from.check_piece(state.pieces[i]);
                     if (right)
                         state.verdicts[i] = right.value() ? check_state::verdict::right : check_state::verdict::none;
+                    else if (right.error() == store::errc::hashes_disagree)
+                        state.contradicts = state.stop = true;
                     else if (right.error() != store::errc::no_hash)
                         state.verdicts[i] = check_state::verdict::unread;
                     state.done.fetch_add(1, std::memory_order_relaxed);

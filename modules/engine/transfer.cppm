@@ -70,7 +70,7 @@ inline constexpr auto naming_patience = 5s;
 /// so that the time until we hang up tells nobody what is here (class C13).
 inline constexpr std::size_t unnamed_max = 32;
 /// Of one address; loopback excepted.
-inline constexpr std::ptrdiff_t unnamed_per_address_max = 2;
+inline constexpr std::size_t unnamed_per_address_max = 2;
 /// Addresses that are remembered as named: more than a hub tells a session of.
 inline constexpr std::size_t introduced_max = 12'000;
 /// Who was not named again for so long is a stranger: two of the longest usual announce intervals.

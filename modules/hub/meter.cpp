@@ -11,7 +11,8 @@ namespace shoal::hub {
 namespace {
 constexpr std::size_t bucket_count = 65'536;
 constexpr std::uint32_t burst_seconds = 10;
-constexpr std::uint32_t parts = 1000;  // of a request: one millisecond at one request a second
+constexpr std::size_t site_length = 6;  // bytes of an `ip_address::site` of IPv6
+constexpr std::uint32_t parts = 1000;   // of a request: one millisecond at one request a second
 }  // namespace
 
 meter::meter(std::uint32_t per_second, siphash_key const& secret)
@@ -25,20 +26,25 @@ bool meter::admit(ip_address const& from, time_point now) {
     is_started_ = true;
     auto const since = std::chrono::duration_cast<std::chrono::milliseconds>(now - start_).count();
     auto const at = static_cast<std::uint32_t>(since);
-    auto const customer = from.bytes().first(customer_length(from.bytes().size()));
-    auto const hash = siphash(secret_, customer);
+    auto const bytes = from.bytes();
+    if (!take(bytes.first(customer_length(bytes.size())), parts, at)) return false;
+    return from.is_v4() || take(bytes.first(site_length), parts / customers_of_site_max, at);
+}
+
+/// A refused request costs nothing: who asks too often is served at the rate.
+bool meter::take(byte_view whose, std::uint32_t cost, std::uint32_t now) {
+    auto const hash = siphash(secret_, whose);
     auto& one = buckets_[hash % bucket_count];
     auto& other = buckets_[(hash >> 32) % bucket_count];
-    refill(one, at);
-    refill(other, at);
-    auto const take = [](bucket& from_bucket) {
-        if (from_bucket.left < parts) return false;
-        from_bucket.left -= parts;
+    refill(one, now);
+    refill(other, now);
+    auto const take_from = [cost](bucket& from) {
+        if (from.left < cost) return false;
+        from.left -= cost;
         return true;
     };
-    // A refused request costs nothing: who asks too often is served at the rate.
-    auto const is_within = take(one);
-    return (&other != &one && take(other)) || is_within;
+    auto const is_within = take_from(one);
+    return (&other != &one && take_from(other)) || is_within;
 }
 
 void meter::refill(bucket& of, std::uint32_t now) const noexcept {

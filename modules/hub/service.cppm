@@ -133,8 +133,9 @@ private:
 
 /// Limits requests per address without a list of addresses.
 ///
-/// Each address (an IPv6 address counts as its /64) has two of 65 536 buckets, by a keyed hash, and may go on while one
-/// of them has something left: an address shares both with a busy one only by a rare accident. 512 KiB, no allocation.
+/// Each address (an IPv6 address counts as its /64, and its /48 may have `customers_of_site_max` times the rate) has
+/// two of 65 536 buckets, by a keyed hash, and may go on while one of them has something left: an address shares both
+/// with a busy one only by a rare accident. 512 KiB, no allocation.
 class meter {
 public:
     /// `per_second` 0 lets everything pass.
@@ -148,6 +149,7 @@ private:
         std::uint32_t left;  // requests, times `parts`
         std::uint32_t seen;  // milliseconds since the first call
     };
+    bool take(byte_view whose, std::uint32_t cost, std::uint32_t now);
     void refill(bucket& of, std::uint32_t now) const noexcept;
 
     std::uint32_t per_second_;

@@ -194,15 +194,13 @@ task<void> read_to_end(stream& from) {
     while (co_await from.read_some(ignored)) {}
 }
 
-/// How many there are, in all and of each customer.
+/// How many there are, in all and of whom.
 struct census {
     std::size_t all = 0;
-    std::map<ip_address, std::size_t> of_customer;  // at most as many entries as `all`
+    crowd whose;
 
     bool has_room_for(ip_address const& who, std::size_t max, std::size_t max_of_customer) const {
-        if (all >= max) return false;
-        auto const same = of_customer.find(who);
-        return same == of_customer.end() || same->second < max_of_customer;
+        return all < max && whose.has_room_for(who, max_of_customer);
     }
 };
 
@@ -210,14 +208,14 @@ struct census {
 class counted {
 public:
     counted(census& in, ip_address const& who) : in_(in), who_(who) {
-        ++in_.of_customer[who_];
+        in_.whose.add(who_);
         ++in_.all;
     }
     counted(counted const&) = delete;
     counted& operator=(counted const&) = delete;
     ~counted() {
         --in_.all;
-        if (--in_.of_customer[who_] == 0) in_.of_customer.erase(who_);
+        in_.whose.remove(who_);
     }
 
 private:
@@ -229,7 +227,7 @@ struct connection {
     connection(std::unique_ptr<stream> s, census& c) : bytes(std::move(s)), place(c, who) {}
 
     std::unique_ptr<stream> bytes;  // goes to the web socket, if there will be one
-    ip_address who = bytes->remote().address.customer();
+    ip_address who = bytes->remote().address;
     counted place;
     time_point deadline = time_point::max();
 };
@@ -321,8 +319,7 @@ task<std::error_code> http_server::state::accept(listener& at, task_group& group
             co_return errc::closed;  // nobody would cancel what comes
         if (!accepted) co_return accepted.error();
         auto& bytes = accepted.value();
-        if (!connections.has_room_for(bytes->remote().address.customer(), limits.connections,
-                                      limits.connections_per_address))
+        if (!connections.has_room_for(bytes->remote().address, limits.connections, limits.connections_per_address))
             continue;
         open.emplace_back(std::move(bytes), connections);
         try {

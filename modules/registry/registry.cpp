@@ -353,8 +353,8 @@ void registry::state::drop(shard& in, std::uint32_t place) {
 }
 
 std::array<std::uint16_t, 2> registry::state::maker_of(ip_address const& address) const noexcept {
-    auto const customer = address.customer();
-    auto const mixed = siphash(how_.secret, customer.bytes());
+    auto const site = address.site();
+    auto const mixed = siphash(how_.secret, site.bytes());
     auto const first = (mixed >> 32) % made_.size();
     auto const second = (first + 1 + (mixed & 0xffff'ffff) % (made_.size() - 1)) % made_.size();  // another one
     return {static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(second)};

@@ -194,6 +194,8 @@ result<bool> chunk_store::recheck(piece_index piece) {
 
 result<bool> chunk_store::trust_piece(piece_index piece) {
     if (state_->closed) return errc::closed;
+    auto const file = state_->torrent->content().file_at(state_->torrent->pieces().offset_of(piece));
+    if (state_->file_states[file].by_v1_alone) return check_piece(piece);  // its root is to be known
     if (!may_have(piece)) return false;
     std::lock_guard const lock(state_->mutex);
     state_->mark_dirty(state_->whole(piece));

@@ -74,7 +74,8 @@ public:
 
     /// Whether the piece has its hash: v1, and v2 as well where both are known. True: the store holds it, and it
     /// becomes durable with the next `sync`. False: all blocks are to be received again, by this writer or another.
-    /// Fails with `piece_incomplete`, with `hashes_disagree`, with `doubtful_piece` when the hash was right and a
+    /// Fails with `piece_incomplete`, with `hashes_disagree` (also where the last piece of a file shows it: then the
+    /// torrent had no layer for that file), with `doubtful_piece` when the hash was right and a
     /// failed sync has lost some of the bytes (they are to be received again, and nobody is to blame), or when the disk
     /// does.
     result<bool> finish();
@@ -106,21 +107,22 @@ public:
     // Start-up
 
     /// The pieces that the journal proves: recorded, and every file they touch has the size and time of modification
-    /// that were recorded with them. None when it is missing, damaged (it is then set aside as `.bad`) or stale. Call
-    /// it once, first: a store that does not load replaces the journal when it first writes. Fails when the journal or
-    /// the files cannot be looked at; it may be called again then. [pool]
+    /// that were recorded with them. Of a hybrid's file without its piece layer: all pieces or none. None when it is
+    /// missing, damaged (it is then set aside as `.bad`) or stale. Call it once, first: a store that does not load
+    /// replaces the journal when it first writes. Fails when the journal or the files cannot be looked at; it may be
+    /// called again then. [pool]
     result<bitfield> load();
     /// The pieces that `check_piece` need not look at, since none of their files is there. They count as looked at, and
     /// as wrong: one look at each file instead of one for each piece. Call it before the first `check_piece`. [pool]
     bitfield absent_pieces();
     /// Reads and hashes one piece; when it is right the store holds it. False also where a file is missing or too
-    /// short. [pool], any number in parallel. Fails with `no_hash`, or when the disk does.
+    /// short. [pool], any number in parallel. Fails with `no_hash`, `hashes_disagree`, or when the disk does.
     result<bool> check_piece(piece_index piece);
     /// Reads a held piece again. False: the disk has lost some of it and nobody changed its files; it is given up then,
     /// and may be received again. Where somebody did change them, `take_lost` tells. [pool]
     result<bool> recheck(piece_index piece);
     /// Takes the caller's word for it, who has just hashed these bytes. False where a file is missing or too short.
-    /// [pool]
+    /// Of a hybrid's file without its piece layer nobody has hashed all: `check_piece`. [pool]
     result<bool> trust_piece(piece_index piece);
     /// Somebody may have replaced the files of a piece: they are opened anew, so that `check_piece` judges what stands
     /// there now. [pool]

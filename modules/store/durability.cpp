@@ -279,8 +279,13 @@ result<bitfield> chunk_store::load() {
             if (is_other || !status.value() || !stamp->covers(status.value()->size, status.value()->modified))
                 stamp.reset();
         }
-        if (stamp) continue;
         auto const pieces = state.torrent->content().pieces_of(file);
+        bool is_proven = stamp.has_value();
+        // The last piece was held only when the root of the file was right; what is less has to be read for it.
+        if (is_proven && state.file_states[file].by_v1_alone)
+            for (auto piece = pieces.first; piece < pieces.first + pieces.count; ++piece)
+                is_proven = is_proven && claims.held.test(piece_index{piece});
+        if (is_proven) continue;
         for (auto piece = pieces.first; piece < pieces.first + pieces.count; ++piece)
             claims.held.set(piece_index{piece}, false);
     }

@@ -40,7 +40,8 @@ export enum class errc {
     no_hash,           ///< The torrent has no hash for this piece: a v2 torrent without its piece layer.
     too_many_files,    ///< The process or the machine is out of file descriptors or mappings.
     sync_failed,       ///< The disk did not take what was written; the pieces concerned are read again from it.
-    hashes_disagree,   ///< The v1 and the v2 hash of a piece are of different bytes: nobody can have the torrent.
+    hashes_disagree,   ///< The v1 and the v2 hash of a piece or file are of different bytes: nobody can have the
+                       ///< torrent.
     doubtful_piece,    ///< A sync failed: the piece is read again from the disk before anybody is given it.
     disk_failing,      ///< `sync` failed several times in a row: the store takes no more data.
     bad_journal,       ///< The journal is damaged, or not one of this torrent.

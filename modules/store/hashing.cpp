@@ -20,7 +20,8 @@ piece_hasher::piece_hasher(metainfo::torrent const& torrent, piece_index piece) 
     if (torrent.has_v1()) v1_ = torrent.piece_hash(piece);
     size_ = torrent.pieces().piece_size(piece);
     v2_ = torrent.piece_root(piece);
-    if (!v2_) return;
+    makes_root_ = torrent.has_v2() && can_judge();
+    if (!makes_root_) return;
     auto const& geometry = torrent.pieces();
     auto const& files = torrent.content().files();
     auto const& file = files[torrent.content().file_at(geometry.offset_of(piece))];
@@ -57,7 +58,8 @@ bool piece_hasher::update_mapped(byte_view bytes) noexcept {
 
 auto piece_hasher::judge() -> verdict {
     bool const v1_right = !v1_ || sha1_.finish() == *v1_;
-    bool const v2_right = !v2_ || merkle_.finish(v2_width_) == *v2_;
+    if (makes_root_) root_ = merkle_.finish(v2_width_);
+    bool const v2_right = !v2_ || root_ == *v2_;
     v2_left_ = v2_size_;
     if (v1_right && v2_right) return can_judge() ? verdict::right : verdict::wrong;
     if (!v1_ || !v2_ || v1_right == v2_right) return verdict::wrong;
@@ -67,7 +69,7 @@ auto piece_hasher::judge() -> verdict {
 
 void piece_hasher::restart() {
     if (v1_) sha1_.restart();
-    if (v2_) merkle_.restart();
+    if (makes_root_) merkle_.restart();
     v2_left_ = v2_size_;
 }
 }  // namespace shoal::store

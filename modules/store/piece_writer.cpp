@@ -192,8 +192,10 @@ result<bool> piece_writer::finish() {
         }
         right = there.value();
     }
+    bool const fits = !right || store_.fits_file_root(progress.piece, progress.hasher.root());
+    right = right && fits;
     // What was hashed may have been read back from the disk: a wrong hash blames nobody then.
-    bool const is_lost = was_suspect && !right;
+    bool const is_lost = was_suspect && !right && fits;
     std::lock_guard const lock(store_.mutex);
     if (right) {
         store_.hold(progress.piece);
@@ -206,7 +208,7 @@ result<bool> piece_writer::finish() {
         progress.written_count = 0;
     }
     if (is_lost) return errc::doubtful_piece;
-    if (verdict == piece_hasher::verdict::contradictory) return errc::hashes_disagree;
+    if (verdict == piece_hasher::verdict::contradictory || !fits) return errc::hashes_disagree;
     return right;
 }
 }  // namespace shoal::store

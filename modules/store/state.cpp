@@ -1,5 +1,6 @@
 module;
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +16,7 @@ module;
 module shoal.store;
 import :state;
 import shoal.core;
+import shoal.hash;
 import shoal.metainfo;
 
 namespace shoal::store {
@@ -31,11 +33,17 @@ store_state::store_state(std::shared_ptr<metainfo::torrent const> of, store_sett
     auto const& all = torrent->content().files();
     completable.reserve(all.size());
     for (file_number file = 0; file < all.size(); ++file) {
-        if (is_real(file))
-            file_states[file].missing = torrent->content().pieces_of(file).count;
-        else if (!all[file].pad && !all[file].symlink)
+        if (is_real(file)) {
+            auto& state = file_states[file];
+            state.missing = torrent->content().pieces_of(file).count;
+            state.by_v1_alone = torrent->has_v1() && all[file].pieces_root &&
+                                all[file].size > torrent->pieces().piece_length() && torrent->piece_layer(file).empty();
+            if (state.by_v1_alone) state.unread = state.missing;
+        } else if (!all[file].pad && !all[file].symlink) {
             completable.push_back(file);
+        }
     }
+    if (std::ranges::any_of(file_states, &file_state::by_v1_alone)) roots.resize(torrent->pieces().piece_count());
 }
 
 bool store_state::is_real(file_number file) const {
@@ -190,7 +198,35 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
             begin += static_cast<std::uint32_t>(part.size());
         }
     }
-    return hasher.judge() == piece_hasher::verdict::right;
+    if (hasher.judge() != piece_hasher::verdict::right) return false;
+    if (!fits_file_root(piece, hasher.root())) return errc::hashes_disagree;
+    return true;
+}
+
+bool store_state::fits_file_root(piece_index piece, sha256_digest const& root) {
+    auto const& content = torrent->content();
+    auto const number = content.file_at(torrent->pieces().offset_of(piece));
+    auto& file = file_states[number];
+    if (!file.by_v1_alone) return true;
+    auto& known = roots[to_number(piece)];
+    std::vector<sha256_digest> layer;
+    {
+        std::lock_guard const lock(mutex);
+        if (known == root) return true;  // nothing new
+        if (known.is_zero()) --file.unread;
+        known = root;
+        if (file.unread > 0) return true;
+        auto const pieces = content.pieces_of(number);
+        auto const first = roots.begin() + pieces.first;
+        layer.assign(first, first + pieces.count);
+    }
+    auto const height = std::countr_zero(torrent->pieces().piece_length() / block_length);
+    if (hash::merkle_root(layer, static_cast<std::size_t>(height)) == content.files()[number].pieces_root) return true;
+    // As if it had not been read: whoever tries again gets the same answer.
+    std::lock_guard const lock(mutex);
+    if (!known.is_zero()) ++file.unread;
+    known = {};
+    return false;
 }
 
 result<void> store_state::make_writable(file_number file) {

@@ -19,7 +19,8 @@ import :files;
 // Hashing one piece against what the torrent says of it. Not exported.
 
 namespace shoal::store {
-/// Takes the bytes of one piece in order, pad bytes included, and compares: v1, v2, or both where both are known.
+/// Takes the bytes of one piece in order, pad bytes included, and compares: v1, v2, or both where both are known. Where
+/// the torrent has a v2 half whose hash of this piece is not known, that hash is computed as well.
 class piece_hasher {
 public:
     piece_hasher(metainfo::torrent const& torrent, piece_index piece);
@@ -35,11 +36,15 @@ public:
         contradictory,  ///< One hash says so and the other not, of the same bytes: the torrent describes two contents.
     };
     verdict judge();  ///< After all bytes; as new afterwards.
+    /// Of the bytes judged last, as `torrent::piece_root`; zero where the torrent is v1.
+    sha256_digest const& root() const noexcept { return root_; }
     void restart();
 
 private:
     std::optional<sha1_digest> v1_;
     std::optional<sha256_digest> v2_;
+    bool makes_root_ = false;
+    sha256_digest root_{};
     std::uint64_t size_ = 0;      // of the piece
     std::uint64_t v2_size_ = 0;   // bytes of the file in this piece; pad bytes are no part of the tree
     std::uint64_t v2_width_ = 0;  // leaves; 0: as many as the file needs
@@ -59,6 +64,8 @@ constexpr std::size_t check_read_size = 512 * 1024;
 
 struct file_state {
     std::uint32_t missing = 0;  // pieces not held
+    std::uint32_t unread = 0;   // pieces without a root in `roots`
+    bool by_v1_alone = false;   // of a hybrid, and its piece layer is not known
     bool ready = false;         // opened for writing
     bool dirty = false;         // to be synced and stamped
     bool ours = false;          // as stamped by an earlier run
@@ -134,6 +141,7 @@ struct store_state {
     std::vector<piece_index> suspects;  // held, but a sync failed: to be read again from the disk
     bitfield doubtful;                  // the suspects, until that has been done
     std::vector<file_state> file_states;
+    std::vector<sha256_digest> roots;      // of pieces whose file is `by_v1_alone`, as they were last read; else zero
     std::vector<file_number> completable;  // all pieces held, without their final name
     std::unordered_map<piece_index, std::shared_ptr<piece_progress>> progress;
     std::vector<piece_index> given_up;  // for take_lost
@@ -172,6 +180,10 @@ struct store_state {
     /// Whether the bytes on disk have the piece's hash; an absent or short file is no error.
     result<bool> is_right_on_disk(piece_index piece);
     bool hash_in_place(piece_index piece, piece_hasher& hasher);
+    /// Whether the v2 half of a hybrid knows this piece as well, which is right by v1. Without its layer a file shows
+    /// that when the roots of all its pieces are known, by theirs: so the last piece is not held where it differs, and
+    /// a file of which all is held is right by both halves (class E4).
+    bool fits_file_root(piece_index piece, sha256_digest const& root);
     /// Says in the journal that a file may change from here on. Under journaling.
     result<void> announce(file_number file);
     /// Appends to the journal, or rewrites it with `now_durable` added. Under journaling.

@@ -32,7 +32,6 @@ host::host(host_settings settings)
       clock_offset_(static_cast<std::uint32_t>(random() >> 32U)),
       pool_{.max = settings.buffers_max},
       by_name_(0, hash_),
-      strangers_(0, hash_),
       half_open_by_name_(0, hash_) {}
 
 host::~host() = default;
@@ -237,10 +236,7 @@ std::uint32_t host::add(connection::settings with, name const& as, time_point no
 
 void host::remove(std::uint32_t at) {
     auto& gone = slots_[at];
-    if (!gone.core->is_initiator()) {
-        auto const customer = strangers_.find(gone.core->remote().address.customer());
-        if (--customer->second == 0) strangers_.erase(customer);
-    }
+    if (!gone.core->is_initiator()) strangers_.remove(gone.core->remote().address);
     by_name_.erase({gone.core->remote(), gone.core->receive_id()});
     deadlines_.remove(at);
     gone.core.reset();

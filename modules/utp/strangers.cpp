@@ -74,7 +74,7 @@ bool host::receive_proof(name const& is, packet const& from_peer, time_point now
     with.seq_nr = plus(attempt.seq_nr, is_by_the_book ? 1 : 0);
     with.ack_nr = attempt.syn_nr;
     auto const at = add(with, is, now);
-    ++strangers_[is.remote.address.customer()];
+    strangers_.add(is.remote.address);
     accepted_.push_back(handle_of(at));
     slots_[at].core->receive(from_peer, now);
     settle(at);
@@ -82,9 +82,8 @@ bool host::receive_proof(name const& is, packet const& from_peer, time_point now
 }
 
 bool host::has_room_for(endpoint const& stranger) const noexcept {
-    if (by_name_.size() >= settings_.connections_max) return false;
-    auto const known = strangers_.find(stranger.address.customer());
-    return known == strangers_.end() || known->second < settings_.per_customer_max;
+    return by_name_.size() < settings_.connections_max &&
+           strangers_.has_room_for(stranger.address, settings_.per_customer_max);
 }
 
 void host::forget_half_open(name const& is) {

@@ -167,7 +167,7 @@ private:
     std::vector<slot> slots_;
     std::vector<std::uint32_t> free_;
     std::unordered_map<name, std::uint32_t, keyed_hash> by_name_;
-    std::unordered_map<ip_address, std::size_t, keyed_hash> strangers_;  // connections that strangers began
+    crowd strangers_;  // connections that strangers began
     deadline_queue deadlines_;
     std::deque<std::uint32_t> ready_;  // may have something to send
     unsigned turn_ = 0;                // packets that the first of them sent in a row

@@ -3,11 +3,14 @@ module;
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "core/canary.hpp"
 
 module shoal.wire;
 import shoal.core;
@@ -50,6 +53,10 @@ byte_vector encode(extension_handshake_message const& from) {
     if (from.upload_only) out.entry("upload_only", std::int64_t{*from.upload_only});
     if (from.v) out.entry("v", std::string_view{*from.v});
     if (from.yourip) out.entry("yourip", from.yourip->bytes());
+    if (is_planted("unset_bytes_sent")) {
+        std::unique_ptr<std::byte[]> const fresh{new std::byte[16]};
+        out.entry("z", byte_view{fresh.get(), 16});
+    }
     return out.end().take();
 }
 

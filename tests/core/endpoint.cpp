@@ -192,6 +192,51 @@ TEST_CASE("the customer of an address is the address, or the /64 of an IPv6 one"
     CHECK(of("127.0.0.1").is_loopback());
 }
 
+TEST_CASE("the site of an address is the address, or the /48 of an IPv6 one", "[core]") {
+    auto const of = [](std::string_view text) { return ip_address::parse(text).value().site(); };
+    CHECK(of("192.0.2.1") == ip_address::parse("192.0.2.1"));
+    CHECK(of("::ffff:192.0.2.1") == ip_address::parse("192.0.2.1"));
+    CHECK(of("2001:db8:1:2:3:4:5:6") == ip_address::parse("2001:db8:1::"));
+    CHECK(of("2001:db8:1:ffff::") == of("2001:db8:1::1"));
+    CHECK(of("2001:db8:2::1") != of("2001:db8:1::1"));
+    CHECK(of("2001:db8:1:2::1") == of("2001:db8:1:2::1").site());
+}
+
+TEST_CASE("of a crowd each customer has a share, and all of an IPv6 site four", "[core]") {
+    struct row {
+        char const* address;
+        bool is_let_in;
+    };
+    // Two for each customer.
+    for (auto const& rows : std::vector<std::vector<row>>{
+             {{"192.0.2.1", true}, {"192.0.2.1", true}, {"192.0.2.1", false}, {"192.0.2.2", true}},
+             {{"::ffff:192.0.2.1", true}, {"192.0.2.1", true}, {"::ffff:192.0.2.1", false}},
+             {{"2001:db8:1:1::1", true}, {"2001:db8:1:1:ff::2", true}, {"2001:db8:1:1::3", false}},
+             {{"2001:db8:1:1::", true},
+              {"2001:db8:1:2::", true},
+              {"2001:db8:1:3::", true},
+              {"2001:db8:1:4::", true},
+              {"2001:db8:1:5::", true},
+              {"2001:db8:1:6::", true},
+              {"2001:db8:1:7::", true},
+              {"2001:db8:1:8::", true},
+              {"2001:db8:1:9::", false},
+              {"2001:db8:2:9::", true}}}) {
+        crowd there;
+        std::vector<ip_address> in;
+        for (auto const& [text, is_let_in] : rows) {
+            INFO(text);
+            auto const who = ip_address::parse(text).value();
+            CHECK(there.has_room_for(who, 2) == is_let_in);
+            if (!is_let_in) continue;
+            there.add(who);
+            in.push_back(who);
+        }
+        for (auto const& each : in) there.remove(each);
+        for (auto const& each : in) CHECK(there.has_room_for(each, 1));
+    }
+}
+
 TEST_CASE("endpoints are ordered by address, then port, and differ in both", "[core]") {
     auto const at = [](std::string_view text) { return endpoint::parse(text).value(); };
     CHECK(at("1.2.3.4:80") < at("1.2.3.4:81"));

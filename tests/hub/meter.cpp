@@ -47,6 +47,18 @@ TEST_CASE("the addresses of an IPv6 customer count as one", "[hub]") {
     CHECK(limit.admit(*ip_address::parse("2001:db8:0:1::2"), time_point{}));
 }
 
+TEST_CASE("an IPv6 site has as much as four of its customers", "[hub]") {
+    hub::meter limit{1, {1, 2}};
+    auto const customer = [](unsigned n, unsigned site = 8) {
+        return *ip_address::parse("2001:db8:" + std::to_string(site) + ":" + std::to_string(n) + "::1");
+    };
+    int admitted = 0;
+    for (unsigned n = 0; n < 1000; ++n) admitted += limit.admit(customer(n), time_point{}) ? 1 : 0;
+    CHECK(admitted == 40);  // ten seconds' worth of each
+    CHECK(limit.admit(customer(0, 9), time_point{}));
+    CHECK(limit.admit(customer(2000), time_point{1s}));
+}
+
 TEST_CASE("busy addresses hardly ever hold up others", "[hub]") {
     hub::meter limit{1, {1, 2}};
     for (std::uint32_t i = 0; i < 1000; ++i)

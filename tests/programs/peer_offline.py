@@ -17,7 +17,7 @@ import tempfile
 import time
 import unittest
 
-from outside import (CLEAN, DONE, FAILED, INCOMPLETE, MISMATCH, NOT_FOUND, NOT_WRITABLE, USAGE, ProgramTest, bencode,
+from outside import (CLEAN, DONE, FAILED, INCOMPLETE, MISMATCH, NOT_FOUND, NOT_WRITABLE, USAGE, ProgramTest, bdecode, bencode,
                      heed_permissions)
 
 PROGRAM = ""
@@ -308,6 +308,17 @@ class Verify(Peer):
             text = self.run_peer("verify", self.made[kind], self.folder, expect=MISMATCH)
             self.assertIn("a.bin: bad pieces 1\n", text)
             self.assertIn(f"größe 大.bin: missing pieces {min(missing)}-6\n", text)
+
+    def test_halves_of_a_hybrid_that_disagree_though_no_piece_layer_shows_it(self):
+        data = (self.folder / self.made["hybrid"]).read_bytes()
+        begin = data.index(b"4:info") + 6
+        info, end = bdecode(data, begin)
+        bare = b"d4:info" + data[begin:end] + b"e"
+        (self.folder / "bare.torrent").write_bytes(bare)
+        self.run_peer("verify", "bare.torrent", self.folder)
+        root = info["file tree"]["a.bin"][""]["pieces root"]
+        (self.folder / "lie.torrent").write_bytes(bare.replace(root, root[:-1] + bytes([root[-1] ^ 1])))
+        self.assertEqual(self.run_peer("verify", "lie.torrent", self.folder, expect=MISMATCH), "")  # no piece is bad
 
     def test_notices_missing_empty_files_and_files_that_are_too_long(self):
         (self.share / "empty").unlink()

@@ -124,6 +124,27 @@ TEST_CASE("a file truncated while it is received into gives an error and is mend
     CHECK(content.is_in(settings.directory));
 }
 
+TEST_CASE("after a page was dead the piece is hashed anew from its first byte", "[store]") {
+    auto const content =
+        make_sample({{"file", 200'000}}, GENERATE(metainfo::format::v1, metainfo::format::hybrid), 65536, true);
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    auto const disk = open_store(content, settings);
+    auto const piece = piece_index{0};
+    auto const blocks = blocks_of(content, piece);
+    auto const writer = disk->begin(piece);
+    REQUIRE(disk->prepare(piece));
+    REQUIRE(writer->write(std::span{blocks}.first(1)));  // and hashed
+    auto const window = disk->window(content.torrent->pieces().block_at(piece, 1));
+    REQUIRE(window);
+    fs::resize_file(settings.directory / "file.part", block_length);
+    store::block_data const arrived{block_length, *window, true};
+    REQUIRE(writer->write({&arrived, 1}).error() == store::errc::dead_page);
+    write_file(settings.directory / "file.part", content.files.at("file"));  // its owner puts it back
+    REQUIRE(writer->write(std::span{blocks}.subspan(2)));
+    CHECK(writer->finish().value());
+}
+
 TEST_CASE("only blocks of the piece are written, and the first copy counts", "[store]") {
     auto const content = make_sample({{"x", 100'000}});
     temporary_folder folder;

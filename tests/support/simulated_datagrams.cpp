@@ -58,6 +58,7 @@ public:
     result<std::size_t> send(std::span<net::datagram const> out) override {
         if (closed_) return net::errc::closed;
         for (auto const& each : out) {
+            world_.note_bytes(each.bytes);
             if (each.peer.address.is_multicast()) {
                 for (auto const& host : world_.hosts) send(each, host->index);
             } else if (auto const* to = world_.host_at(each.peer.address)) {

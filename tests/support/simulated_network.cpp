@@ -247,6 +247,7 @@ private:
                 if (out_->unsent.empty() || out_->unsent.back().size() >= chunk_max) out_->unsent.emplace_back();
                 auto& chunk = out_->unsent.back();
                 auto const count = std::min({run.size(), left, chunk_max - chunk.size()});
+                world_.note_bytes(run.first(count));
                 chunk.insert(chunk.end(), run.begin(), run.begin() + static_cast<std::ptrdiff_t>(count));
                 run = run.subspan(count);
                 left -= count;

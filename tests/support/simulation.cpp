@@ -142,6 +142,10 @@ void world::note(std::string_view kind, std::uint64_t a, std::uint64_t b, std::u
     if (on_event) tell(std::string{kind} + ' ' + std::to_string(a) + ' ' + std::to_string(b) + ' ' + std::to_string(c));
 }
 
+void world::note_bytes(byte_view bytes) {
+    note("bytes", bytes.size(), std::hash<std::string_view>{}(as_text(bytes)));
+}
+
 void world::tell(std::string const& what) {
     if (!on_event) return;
     failing_heap::sheltered const own;

@@ -98,7 +98,7 @@ public:
     bool run_to_end(net::task<void> work, duration limit);
     time_point now() const noexcept;
     std::uint64_t seed() const noexcept;
-    /// A hash of all events so far and their times: equal for equal runs.
+    /// A hash of all events so far, their times, and all bytes that anybody sent: equal for equal runs.
     std::uint64_t trace() const noexcept;
     /// From now on every event is told, as a line with its time.
     void tell_events(std::function<void(std::string const& line)> to);

@@ -122,6 +122,8 @@ struct world {
     using event_key = std::pair<time_point, std::uint64_t>;
     event_key at(time_point when, std::function<void()> what);
     void note(std::string_view kind, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0);
+    /// Somebody sends these.
+    void note_bytes(byte_view bytes);
     void tell(std::string const& what);
     /// From none to `most`.
     duration some_of(duration most);

@@ -143,6 +143,9 @@ TEST_CASE("one customer has so many connections and no more", "[utp]") {
     CHECK_FALSE(connect(with, v6(1, 4)));
     CHECK(connect(with, v6(2, 4)));
     CHECK(with.host.size() == 8);
+    // and all of a /48 have as much as four of them
+    for (std::uint8_t net = 3; net <= 10; ++net) CHECK(connect(with, v6(net, 1)));
+    CHECK_FALSE(connect(with, v6(11, 1)));
 }
 
 TEST_CASE("a host has so many connections and no more, and room again when they end", "[utp]") {
