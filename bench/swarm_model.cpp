@@ -89,20 +89,26 @@ private:
     bool is_thief(std::uint32_t i) const { return i != 0 && i <= scene_.thieves; }
     bool is_gone(std::uint32_t i) const { return !nodes_[i].is_here; }
 
-    /// Everybody where there is room for all, else as many as one may have, drawn among those who have room.
     void join(std::uint32_t i) {
         nodes_[i].is_here = true;
-        std::vector<std::uint32_t> others;
-        for (std::uint32_t j = 0; j < nodes_.size(); ++j)
-            if (j != i && !is_gone(j) && nodes_[j].links.size() < scene_.connections_max) others.push_back(j);
-        auto const wanted = std::min<std::size_t>(others.size(), std::max<std::size_t>(1, scene_.connections_max / 2));
-        if (nodes_.size() > scene_.connections_max) {
-            for (std::size_t k = 0; k < wanted; ++k)
-                std::swap(others[k], others[k + random_.next() % (others.size() - k)]);
-            others.resize(wanted);
-        }
-        for (auto const j : others) connect(i, j);
+        meet_others(i);
         hold_round(i);
+    }
+
+    /// Everybody where there is room for all, else half as many as one may have, drawn as a tracker would.
+    void meet_others(std::uint32_t i) {
+        auto& mine = nodes_[i].links;
+        auto const count = static_cast<std::uint32_t>(nodes_.size());
+        if (count <= scene_.connections_max) {
+            for (std::uint32_t j = 0; j < count; ++j)
+                if (j != i && !is_gone(j)) connect(i, j);
+            return;
+        }
+        for (auto tries = 4 * scene_.connections_max; tries > 0 && mine.size() < scene_.connections_max / 2; --tries) {
+            auto const j = static_cast<std::uint32_t>(random_.next() % count);
+            if (j == i || is_gone(j) || mine.contains(j) || nodes_[j].links.size() >= scene_.connections_max) continue;
+            connect(i, j);
+        }
     }
 
     void connect(std::uint32_t i, std::uint32_t j) {
@@ -134,7 +140,10 @@ private:
             theirs.links.erase(at);
             interest_changed(j);
         }
-        for (auto const& [j, none] : left) refill_all(j);
+        for (auto const& [j, none] : left) {
+            if (nodes_.size() > scene_.connections_max) meet_others(j);
+            refill_all(j);
+        }
     }
 
     link* between(std::uint32_t me, std::uint32_t other) {

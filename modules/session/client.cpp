@@ -79,9 +79,7 @@ time_point client::deadline() const {
         case state::open:
             break;
     }
-    auto next = time_point::max();
-    for (auto const& [torrent, of] : torrents_) next = std::min(next, due_at(of));
-    return next;
+    return due_.empty() ? time_point::max() : due_.begin()->first;
 }
 
 /// When its next status goes out.
@@ -99,9 +97,19 @@ std::optional<byte_vector> client::next_message(time_point now) {
         if (auto bytes = encode_order(next)) return bytes;
     }
     if (state_ != state::open) return std::nullopt;
-    for (auto& [torrent, of] : torrents_)
-        if (due_at(of) <= now) return encode_status(torrent, of, now);
-    return std::nullopt;
+    if (due_.empty() || due_.begin()->first > now) return std::nullopt;
+    auto const next = torrents_.find(due_.begin()->second);
+    return encode_status(next->first, next->second, now);
+}
+
+/// After whatever may have changed when its next status goes out. Of thousands of torrents few have one: nobody looks
+/// at the others.
+void client::reschedule(info_hash const& torrent, joined& of) {
+    auto const due = due_at(of);
+    if (due == of.due) return;
+    if (due != time_point::max()) due_.emplace(due, torrent);
+    if (of.due != time_point::max()) due_.erase({of.due, torrent});
+    of.due = due;
 }
 
 std::optional<byte_vector> client::encode_order(order const& next) {
@@ -119,6 +127,7 @@ std::optional<byte_vector> client::encode_order(order const& next) {
             of.has_news = false;
             of.has_serving_news = !of.serving.empty();
             of.is_urgent = true;
+            reschedule(next.torrent, of);
             return encode(peer_message{
                 session::join{next.torrent, of.size, of.have, of.traffic.uploaded, of.traffic.downloaded}});
         }
@@ -159,6 +168,7 @@ byte_vector client::encode_status(info_hash const& torrent, joined& of, time_poi
     said.is_asked = is_all && std::exchange(of.is_asked, false);
     of.is_urgent = !is_all;
     of.told_at = now;
+    reschedule(torrent, of);
     return encode(peer_message{std::move(said)});
 }
 
@@ -176,6 +186,7 @@ void client::say(request what, info_hash const& torrent, bool quits) {
 result<void> client::join(info_hash const& torrent, std::uint64_t size, bitfield have, traffic const& so_far) {
     if (torrents_.size() >= torrents_max && !torrents_.contains(torrent)) return errc::too_large;
     auto& of = torrents_[torrent];
+    if (of.due != time_point::max()) due_.erase({of.due, torrent});
     of = joined{};
     of.size = size;
     of.have = std::move(have);
@@ -199,9 +210,10 @@ void client::piece_changed(info_hash const& torrent, piece_index piece, bool is_
     of.changes.push_back({piece, is_gain});
     if (of.have.all()) of.is_urgent = true;
     // Whoever gains and loses for ever is told of anew.
-    if (of.changes.size() <= 2 * std::size_t{of.have.size()} + 64) return;
-    of.is_told = false;
-    say(request::join, torrent);
+    bool const is_too_much = of.changes.size() > 2 * std::size_t{of.have.size()} + 64;
+    if (is_too_much) of.is_told = false;
+    reschedule(torrent, of);
+    if (is_too_much) say(request::join, torrent);
 }
 
 void client::update(info_hash const& torrent, traffic const& now_at, std::vector<served> serving) {
@@ -213,17 +225,25 @@ void client::update(info_hash const& torrent, traffic const& now_at, std::vector
     if (of.serving != serving) of.has_serving_news = true;
     of.traffic = now_at;
     of.serving = std::move(serving);
+    reschedule(torrent, of);
 }
 
 void client::ask_status(info_hash const& torrent) {
-    if (auto const at = torrents_.find(torrent); at != torrents_.end()) at->second.is_asked = true;
+    auto const at = torrents_.find(torrent);
+    if (at == torrents_.end()) return;
+    at->second.is_asked = true;
+    reschedule(torrent, at->second);
 }
 void client::ask_peers(info_hash const& torrent) {
     say(request::peers, torrent);
 }
 
 void client::leave(info_hash const& torrent, bool quits) {
-    if (torrents_.erase(torrent) > 0) say(request::leave, torrent, quits);
+    auto const at = torrents_.find(torrent);
+    if (at == torrents_.end()) return;
+    if (at->second.due != time_point::max()) due_.erase({at->second.due, torrent});
+    torrents_.erase(at);
+    say(request::leave, torrent, quits);
 }
 
 result<void> client::publish(info_hash const& torrent, std::shared_ptr<byte_vector const> metainfo) {
@@ -284,6 +304,7 @@ void client::on(welcome& said, time_point) {
             of.is_told = false;
             say(request::join, torrent);
         }
+        reschedule(torrent, of);
     }
     for (auto const& torrent : withdrawn_) say(request::unpublish, torrent);
     for (auto const& [torrent, of] : published_)

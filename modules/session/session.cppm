@@ -368,6 +368,7 @@ private:
         bool is_urgent = false;  // do not wait for the next turn
         bool is_asked = false;
         time_point told_at{};
+        time_point due = time_point::max();  // as it stands in `due_`
         std::map<endpoint, set_member> peers;
         std::size_t bitfield_bytes = 0;
     };
@@ -385,6 +386,7 @@ private:
     void say(request what, info_hash const& torrent, bool quits = false);
     void piece_changed(info_hash const& torrent, piece_index piece, bool is_gain);
     time_point due_at(joined const& of) const;
+    void reschedule(info_hash const& torrent, joined& of);
     std::optional<byte_vector> encode_order(order const& next);
     byte_vector encode_status(info_hash const& torrent, joined& of, time_point now);
     void answered(request what, info_hash const& torrent);
@@ -406,6 +408,7 @@ private:
     std::optional<token> token_;
     endpoint self_;  // as the hub tells others: changes come to everybody as they are
     std::map<info_hash, joined> torrents_;
+    std::set<std::pair<time_point, info_hash>> due_;  // whose status goes out when
     std::map<info_hash, publication> published_;
     std::set<info_hash> withdrawn_;  // that the hub may not have heard of; at most `torrents_max`
     std::deque<order> orders_;

@@ -178,7 +178,7 @@ private:
     std::error_code failed_at(std::string const& path, std::error_code why);
 
     std::shared_ptr<metainfo::torrent const> const torrent_;
-    disk_settings const settings_;
+    disk_settings settings_;
     std::optional<journal_file> journal_;
     mapped_windows windows_;
 
