@@ -102,7 +102,7 @@ info_hash torrent(std::size_t number) {
 }
 
 /// What all sessions share.
-struct crowd {
+struct sharers {
     net::environment& outside;
     endpoint hub;
     std::size_t sessions, torrents;
@@ -119,7 +119,7 @@ net::task<void> read_all(net::web_socket& from) {
     }
 }
 
-net::task<void> report(crowd& all, net::web_socket& to, std::size_t number) {
+net::task<void> report(sharers& all, net::web_socket& to, std::size_t number) {
     session::hello hello;
     hello.id.bytes[0] = std::byte{1};
     store_be(mutable_byte_view{hello.id.bytes}.subspan(1), static_cast<std::uint64_t>(number));
@@ -148,7 +148,7 @@ net::task<void> report(crowd& all, net::web_socket& to, std::size_t number) {
     }
 }
 
-net::task<void> hold(crowd& all, std::size_t number) {
+net::task<void> hold(sharers& all, std::size_t number) {
     using namespace asio::experimental::awaitable_operators;
     auto opened = co_await net::web_socket_connect(all.outside, "ws://" + all.hub.to_string() + "/session");
     if (!opened) std::abort();
@@ -172,7 +172,7 @@ void hub_sessions(benchmark::State& state) {
         asio::io_context there, here;
         net::system_environment watching{there.get_executor(), 1}, reporting{here.get_executor(), 1};
         net::task_group watchers{there.get_executor()};
-        crowd all{reporting.get(), hub.at(), sessions, static_cast<std::size_t>(state.range(1)), told};
+        sharers all{reporting.get(), hub.at(), sessions, static_cast<std::size_t>(state.range(1)), told};
         auto const drive = [&]() -> net::task<void> {
             auto& clock = all.outside.clock;
             co_await clock.sleep(200ms);

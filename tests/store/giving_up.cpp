@@ -98,3 +98,39 @@ TEST_CASE("one file gets its final name, and the others keep theirs", "[store]")
     REQUIRE(disk->close());
     CHECK(disk->complete_file(1).error() == store::errc::closed);
 }
+
+TEST_CASE("a finished file that somebody changed is not written to", "[store]") {
+    auto const content = make_sample({{"a", 100'000}}, metainfo::format::v1, 65536, true);
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    {
+        auto const disk = open_store(content, settings);
+        receive_all(*disk, content);
+        REQUIRE(disk->complete_files());
+        REQUIRE(disk->close());
+    }
+    auto const disk = open_store(content, settings);
+    REQUIRE(disk->load().value().all());
+    REQUIRE(disk->complete_files());  // looks at the names
+    REQUIRE(disk->sync());
+    auto const theirs = random_bytes(100'001, 7);
+    write_file(settings.directory / "a", theirs);
+    REQUIRE(disk->check_files());
+    CHECK(disk->take_lost().size() == 2);
+    CHECK_FALSE(disk->may_receive(piece_index{0}));
+    CHECK(receive(*disk, content, 0).error() == store::errc::changed_file);
+    REQUIRE(disk->complete_files());
+    CHECK((read_file(settings.directory / "a") == theirs));
+}
+
+TEST_CASE("an incomplete file of this run is gone on with after one of its pieces was given up", "[store]") {
+    auto const content = make_sample({{"a", 100'000}}, metainfo::format::v1, 65536, true);
+    temporary_folder folder;
+    auto const disk = open_store(content, settings_in(folder.path()));
+    auto const blocks = blocks_of(content, piece_index{0});
+    auto const writer = disk->begin(piece_index{0});
+    REQUIRE(writer->write({&blocks[0], 1}));
+    disk->lost(piece_index{1});
+    REQUIRE(writer->write(blocks));
+    CHECK(writer->finish().value());
+}

@@ -162,6 +162,14 @@ TEST_CASE("a piece that only one half of a hybrid calls right shows that the tor
         CHECK(receive(*disk, content, piece).error() == store::errc::hashes_disagree);
         CHECK_FALSE(disk->is_held(piece_index{piece}));
     }
+    {  // nor is it when it is there already
+        auto settings = settings_in(one.path());
+        settings.writable = false;
+        content.place(settings.directory);
+        auto const disk = open_store(by_link(content, v2_wrong), settings);
+        CHECK_FALSE(disk->check_piece(piece_index{piece}).value());
+        CHECK_FALSE(disk->is_held(piece_index{piece}));
+    }
     auto const whole = by_link(make_sample({{"a", piece_length}, {"b", 1}}, metainfo::format::hybrid, piece_length));
     v1_wrong = std::string{as_text(whole.torrent->info_bytes())};
     v1_wrong[v1_wrong.find(as_text(whole.torrent->piece_hash(piece_index{0}).view()))] ^= 1;

@@ -331,3 +331,69 @@ TEST_CASE("a change between check and record is not recorded", "[store]") {
     }
     CHECK(proven(content, settings).none());
 }
+
+TEST_CASE("a piece that is checked twice counts once", "[store]") {
+    auto const content = make_sample({{"a", 2 * 65536}}, metainfo::format::v1, 65536);
+    temporary_folder folder;
+    auto settings = settings_in(folder.path());
+    settings.writable = false;
+    content.place(settings.directory);
+    auto const disk = open_store(content, settings);
+    for (int time = 0; time < 2; ++time) REQUIRE(disk->check_piece(piece_index{0}).value());
+    CHECK_FALSE(disk->is_complete(0));
+    REQUIRE(disk->trust_piece(piece_index{0}).value());
+    CHECK_FALSE(disk->is_complete(0));
+    REQUIRE(disk->check_piece(piece_index{1}).value());
+    CHECK(disk->is_complete(0));
+    disk->lost(piece_index{1});
+    disk->lost(piece_index{1});
+    REQUIRE(disk->check_piece(piece_index{1}).value());
+    CHECK(disk->is_complete(0));
+}
+
+TEST_CASE("a piece that was lost is not claimed after a start, though its file looks as it did", "[store]") {
+    auto const content = make_sample({{"a", 3 * 65536}}, metainfo::format::v1, 65536);
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    download(content, settings);
+    {
+        auto const disk = open_store(content, settings);
+        REQUIRE(disk->load().value().all());
+        disk->lost(piece_index{1});
+        CHECK(disk->is_journal_behind());
+        REQUIRE(disk->sync());
+    }  // as by a crash
+    auto const disk = open_store(content, settings);
+    auto const claimed = disk->load().value();
+    CHECK(claimed.count() == 2);
+    CHECK_FALSE(claimed.test(piece_index{1}));
+}
+
+TEST_CASE("the only piece of a finished file that the disk has lost is received anew", "[store]") {
+    auto const content = make_sample({{"a", 1000}}, metainfo::format::v1, 65536, true);
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    download(content, settings);
+    auto const path = settings.directory / "a";
+    auto const written = fs::last_write_time(path);
+    auto rotten = content.files.at("a");
+    rotten[500] ^= std::byte{1};
+    write_file(path, rotten);
+    fs::last_write_time(path, written);
+    auto const disk = open_store(content, settings);
+    REQUIRE(disk->load().value().all());
+    CHECK_FALSE(disk->recheck(piece_index{0}).value());
+    CHECK(receive(*disk, content, 0).value());
+    REQUIRE(disk->complete_files());
+    CHECK(content.is_in(settings.directory));
+}
+
+TEST_CASE("a piece that ends with the first byte of the next file is checked", "[store]") {
+    auto const content = make_sample({{"a", 65535}, {"b", 65537}}, metainfo::format::v1, 65536);
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path(), GENERATE(back_end::mapped, back_end::plain));
+    content.place(settings.directory);
+    auto const disk = open_store(content, settings);
+    for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+        CHECK(disk->check_piece(piece_index{piece}).value());
+}
