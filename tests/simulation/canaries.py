@@ -24,8 +24,9 @@ POWER = "a swarm whose peers lose power*"
 DATAGRAMS = "a swarm whose datagrams get lost*"
 UTP = "a swarm that has nothing but datagrams*"
 MACHINES = "a swarm on machines that sleep*"
+HUB = "a swarm that knows each other by a hub*"
 POISON = "a swarm of which three in ten*"
-CASES = 9  # among which SHOAL_SEEDS is shared (troubles.cpp)
+CASES = 10  # among which SHOAL_SEEDS is shared (troubles.cpp)
 
 CANARIES = {
     "hash_not_compared": WRONG,
@@ -51,6 +52,9 @@ CANARIES = {
     "cancel_leaves_request": SLOW,
     "rejected_not_returned": SLOW,
     "served_before_verified": LOST,
+    "rejoin_forgotten": HUB,
+    "withdrawal_forgotten": HUB,
+    "leaver_stays_listed": HUB,
 }
 SEEDS_MAX = 60  # of its case
 SECONDS_MAX = 60
