@@ -14,6 +14,7 @@ module;
 #include <variant>
 #include <vector>
 
+#include "core/canary.hpp"
 #include "core/try.hpp"
 
 module shoal.session;
@@ -302,10 +303,12 @@ void client::on(welcome& said, time_point) {
             say(request::peers, torrent);
         } else {
             of.is_told = false;
+            if (is_planted("rejoin_forgotten") && of.told_at != time_point{}) continue;
             say(request::join, torrent);
         }
         reschedule(torrent, of);
     }
+    if (is_planted("withdrawal_forgotten")) withdrawn_.clear();
     for (auto const& torrent : withdrawn_) say(request::unpublish, torrent);
     for (auto const& [torrent, of] : published_)
         if (!known.contains(torrent) || !of.is_answered) say(request::publish, torrent);

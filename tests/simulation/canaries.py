@@ -24,9 +24,10 @@ POWER = "a swarm whose peers lose power*"
 DATAGRAMS = "a swarm whose datagrams get lost*"
 UTP = "a swarm that has nothing but datagrams*"
 MACHINES = "a swarm on machines that sleep*"
+HUB = "a swarm that knows each other by a hub*"
 POISON = "a swarm of which three in ten*"
 FILLS = "fills.py"  # beside this file: finds what no check of a run can see
-CASES = 9  # among which SHOAL_SEEDS is shared (troubles.cpp)
+CASES = 10  # among which SHOAL_SEEDS is shared (troubles.cpp)
 
 CANARIES = {
     "hash_not_compared": WRONG,
@@ -53,6 +54,9 @@ CANARIES = {
     "rejected_not_returned": SLOW,
     "served_before_verified": LOST,
     "unset_bytes_sent": FILLS,
+    "rejoin_forgotten": HUB,
+    "withdrawal_forgotten": HUB,
+    "leaver_stays_listed": HUB,
 }
 SEEDS_MAX = 60  # of its case
 SECONDS_MAX = 60

@@ -36,6 +36,7 @@ void swarm::happened(peer& who, engine::transfer_event const& what) {
     namespace event = engine::event;
     if (std::holds_alternative<event::checked>(what)) {
         sim_.remark(name(who) + " has checked");
+        if (hub_) had_by(who);
         auto const& have = who.transfer->have();
         for (auto piece = have.next_set(0); piece; piece = have.next_set(to_number(*piece) + 1))
             check_piece(who, *piece);
@@ -44,6 +45,7 @@ void swarm::happened(peer& who, engine::transfer_event const& what) {
         sim_.remark(name(who) + " has piece " + std::to_string(to_number(verified->piece)));
         who.is_complete = false;  // a disk that failed can cost pieces of a complete content
         check_piece(who, verified->piece);
+        if (hub_ && had_by(who).all() && who.transfer->have().all()) count_download(who);
     }
     if (std::holds_alternative<event::piece_rejected>(what)) {
         ++rejected_pieces_;
@@ -177,6 +179,7 @@ bool swarm::is_done() {
     if (std::ranges::any_of(
             peers_, [this](auto const& each) { return !each.is_seeder && !each.is_complete && !is_excused(each); }))
         return false;
+    if (hub_ && !hub_is_right_) return false;
     // A sync that fails after the end can cost what was complete: it is seen at the next one, and fetched again.
     bool const may_lose = is_drawn(fault::sync_error);
     return std::ranges::all_of(peers_, [this, may_lose](auto const& each) {

@@ -43,6 +43,7 @@ swarm::swarm(std::uint64_t seed, troubles with)
         sim_.remark("faults " + drawn_.to_string());
     }
     draw_peers(seed);
+    if (with_.has_hub) draw_hub(seed);
     draw_links();
     draw_outsiders();
     draw_weather();
@@ -77,6 +78,7 @@ void swarm::draw_peers(std::uint64_t seed) {
     hosts_ = count + liars + silent;
     // In some runs nobody is told of anybody honest: they find each other by themselves.
     way_ = draw_.one_in(3) ? draw_.one_in(2) ? way::dht : way::local : way::told;
+    if (with_.has_hub) way_ = way::hub;
     has_utp_ = with_.only_datagrams || draw_.one_in(2);
     is_private_ = way_ == way::told && draw_.one_in(3);
     is_star_ = is_private_ && with_.slow_peers && draw_.one_in(2);
@@ -138,6 +140,28 @@ void swarm::draw_outsiders() {
     sim_.spawn("announces itself",
                announce_without_token(sim_.host(host), at(host), std::move(nodes), content_.torrent->swarm_hash(),
                                       [this] { complain("somebody believed a forged announce"); }));
+}
+
+/// Beside the content that all want, some share one of their own, and some of those not for long.
+void swarm::draw_hub(std::uint64_t seed) {
+    hub_host_ = hosts_++;
+    sim_.name(std::string{hub_name}, at(hub_host_).address);
+    hub_ = std::make_unique<hub_machine>(sim_.host(hub_host_), sim_.executor(),
+                                         endpoint{at(hub_host_).address, hub_port}, draw_.one_in(3));
+    hub_->on_failure = [this](std::string const& task) { complain("a task of the hub failed: " + task); };
+    hub_->on_line = [this](std::string_view line) { sim_.remark("hub: " + std::string{line}); };
+    hub_->start();
+    is_private_ = draw_.one_in(2);
+    is_announced_ = draw_.one_in(3);
+    for (auto& each : peers_) {
+        each.ever_had = bitfield{content_.torrent->pieces().piece_count(), each.is_seeder};
+        if (!draw_.one_in(3)) continue;
+        testing::content_settings settings;
+        settings.seed = seed + each.host;
+        each.own.emplace(
+            testing::make_content({{"own-" + std::to_string(each.host), draw_.between(1, 5000)}}, settings));
+        if (draw_.one_in(2)) later([this, &each] { withdraw_own(each); });
+    }
 }
 
 void swarm::draw_links() {

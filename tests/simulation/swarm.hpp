@@ -20,6 +20,7 @@
 #include <variant>
 #include <vector>
 
+#include "hub_machine.hpp"
 #include "swarm_run.hpp"
 #include "troubled_files.hpp"
 
@@ -48,6 +49,21 @@ private:
     std::mt19937_64 random_;
 };
 
+/// What a process has to do with a hub.
+struct hub_part {
+    hub_part(net::environment& outside, asio::any_io_executor const& home, engine::node const& of);
+    engine::hub_session session;
+    net::task_group tasks;
+};
+
+/// A small content that only its owner has, and that he may share at the hub for a while.
+struct own_content {
+    testing::content content;
+    bool is_shared = true;
+    unsigned offered_by = 0;    // the process that did last
+    bool is_forgotten = false;  // that it was withdrawn: the process that offered it had ended
+};
+
 struct peer {
     std::size_t host = 0;
     ip_address address;
@@ -64,6 +80,16 @@ struct peer {
     bool is_changing = false;  // it is stopping, to start again
     bool has_rot = false;      // its disk gives back what was never written, and it may give that to others
     std::set<ip_address> took_wrong_of, banned;
+    // Where there is a hub.
+    std::unique_ptr<hub_part> part;
+    std::optional<own_content> own;
+    bitfield ever_had;                  // pieces, in any process
+    std::size_t completions = 0;        // downloads; a piece that was lost and fetched again makes no further one
+    unsigned completed_by = 0;          // the process that did last
+    unsigned welcomed_by = 0;           // the process whose session was there last
+    bool is_known_anew = false;         // the hub has forgotten it since
+    std::optional<time_point> gone_at;  // its process has ended, and no other has begun
+    duration down_for = std::chrono::seconds{3};  // between two of its processes
 };
 
 class swarm {
@@ -75,7 +101,7 @@ public:
     bool can_end() const noexcept { return can_end_; }
 
 private:
-    enum class way { told, dht, local };  // how the honest hear of each other
+    enum class way { told, dht, local, hub };  // how the honest hear of each other
     enum class ending { clean, crash, power_cut };
 
     // What the seed says: drawing.cpp, and weather.cpp for the faults.
@@ -90,6 +116,8 @@ private:
     void draw_disk_faults(peer& who);
     void draw_process_faults(peer& who);
     void rot(peer& who);
+    void draw_hub(std::uint64_t seed);
+    void draw_hub_faults();
     bool is_drawn(fault which) const { return drawn_.test(static_cast<std::size_t>(which)); }
     duration some_time();
     duration for_a_while(duration most);
@@ -99,12 +127,33 @@ private:
 
     // How it runs: swarm_run.cpp.
     void start(peer& who);
+    void add(peer& who, std::shared_ptr<metainfo::torrent const> torrent);
+    void task_failed(std::string_view task, std::exception_ptr const& why);
     net::task<void> keep_introducing();
     net::task<void> restart(peer& who, ending how);
     net::task<void> stop_all(bool& stopped);
     endpoint at(std::size_t host);
     std::string name(peer const& who) const { return "peer " + std::to_string(who.host); }
     std::string progress() const;
+
+    // Where there is a hub: hub_swarm.cpp.
+    void join_hub(peer& who);
+    net::task<void> leave_hub(peer& who);
+    net::task<void> take_part(peer& who);
+    net::task<void> share_own(peer& who);
+    void withdraw_own(peer& who);
+    net::task<void> publish(peer& who, testing::content const& what);
+    net::task<void> restart_hub(ending how, duration down);
+    net::task<void> watch_hub();
+    net::task<bool> look_at_hub(net::environment& from);
+    bool is_listed_right(std::vector<listed_node> const& nodes, time_point asked_at);
+    bool is_listed_right(listed_torrent const& torrent);
+    bool is_listed_right(listed_owners const& owners) const;
+    void look_at_set(peer& who);
+    void count_download(peer& who);
+    bool knows_all_others(peer const& who) const;
+    bitfield const& had_by(peer& who);
+    peer* peer_at(endpoint const& at);
 
     // What must hold: checks.cpp.
     void happened(peer& who, engine::transfer_event const& what);
@@ -130,6 +179,14 @@ private:
     bool is_star_ = false;
     bool is_private_ = false;  // nobody is told of peers but by the tracker
     std::vector<peer> peers_;
+    std::unique_ptr<hub_machine> hub_;
+    std::size_t hub_host_ = SIZE_MAX;
+    bool is_announced_ = false;        // peers announce to the hub besides
+    bool hub_will_restart_ = false;    // and the run waits for that
+    bool hub_is_changing_ = false;     // it is down, to start again
+    bool hub_is_right_ = false;        // when it was last asked, it listed everybody, and all as complete
+    std::string_view hub_lacks_;       // when it was not right
+    time_point hub_troubled_until_{};  // it could not notice who went
     std::set<ip_address> dishonest_;
     std::vector<ip_address> liars_;                        // in the order of how their blocks differ
     std::set<std::pair<ip_address, ip_address>> lied_to_;  // by whom, and who

@@ -21,8 +21,7 @@ constexpr auto time_to_finish = 2h;  // simulated
 constexpr auto time_to_stop = 1min;
 constexpr auto time_to_thaw = 10min;
 constexpr auto hear_of_peers_every = 60s;  // what a tracker would do
-constexpr auto starts_again_after = 3s;
-constexpr auto scrub_interval = 5min;  // where disks lose bits
+constexpr auto scrub_interval = 5min;      // where disks lose bits
 constexpr auto router = "router.test";
 
 bool is_out_of_memory(std::exception_ptr const& why) {
@@ -40,6 +39,7 @@ outcome swarm::run() {
     auto const began = sim_.now();
     sim_.name(router, sim_.address_of(0));
     sim_.spawn("tracker", keep_introducing());
+    if (hub_) sim_.spawn("watcher", watch_hub());
     bool const done = sim_.run_until([this] { return !wrong_.empty() || is_done(); }, time_to_finish);
     outcome result;
     result.seconds = std::chrono::duration<double>(sim_.now() - began).count();
@@ -78,15 +78,27 @@ void swarm::start(peer& who) {
     settings.utp = has_utp_;
     if (who.has_rot) settings.scrub_interval = scrub_interval;
     if (settings.dht) settings.dht_routers = {{router, port}};
-    settings.on_failure = [this](std::string_view task, std::exception_ptr const& why) {
-        failing_heap::sheltered const shelter;
-        if (is_drawn(fault::allocation) && is_out_of_memory(why)) return;
-        complain("a task failed: " + std::string{task});
-    };
+    settings.on_failure = [this](std::string_view task, std::exception_ptr const& why) { task_failed(task, why); };
     auto& outside = sim_.host(who.host);
     who.banned.clear();
+    who.gone_at.reset();
+    ++who.process;
     who.node = std::make_unique<engine::node>(outside, sim_.executor(), settings);
     if (!who.node->listen(at(who.host))) complain(name(who) + " cannot listen");
+    if (hub_)
+        join_hub(who);
+    else
+        add(who, content_.torrent);
+}
+
+void swarm::task_failed(std::string_view task, std::exception_ptr const& why) {
+    failing_heap::sheltered const shelter;
+    if (is_drawn(fault::allocation) && is_out_of_memory(why)) return;
+    complain("a task failed: " + std::string{task});
+}
+
+void swarm::add(peer& who, std::shared_ptr<metainfo::torrent const> torrent) {
+    failing_heap::sheltered const own;
     engine::transfer_options options;
     options.storage.writable = !who.is_seeder;
     who.troubles->tell = [this, &who](std::string const& what) { sim_.remark("disk of " + name(who) + ' ' + what); };
@@ -97,11 +109,12 @@ void swarm::start(peer& who) {
     options.files = who.files;
     options.connect = who.knows;
     options.is_public = !is_private_;
-    options.on_event = [this, &who, process = ++who.process](engine::transfer_event const& what) {
+    if (is_announced_) options.trackers = {hub_url("http") + "/announce"};
+    options.on_event = [this, &who, process = who.process](engine::transfer_event const& what) {
         failing_heap::sheltered const shelter;
         if (process == who.process) happened(who, what);
     };
-    who.transfer = who.node->add(content_.torrent, std::move(options)).value();
+    who.transfer = who.node->add(std::move(torrent), std::move(options)).value();
 }
 
 net::task<void> swarm::keep_introducing() {
@@ -121,15 +134,18 @@ net::task<void> swarm::restart(peer& who, ending how) {
     if (how != ending::clean) {
         // What is left of the process is only for us to clean up.
         ++who.process;
-        who.files->end_process();
+        if (who.files) who.files->end_process();
         sim_.reset_connections(who.host);
         if (how == ending::power_cut) who.disk->crash();
     }
+    if (who.own && !who.own->is_shared) who.own->is_forgotten = true;
+    co_await leave_hub(who);
+    who.gone_at = sim_.now();
     co_await who.node->stop();
     who.transfer.reset();
     who.node.reset();
     who.is_complete = false;  // told again by the new one, at once where it was
-    co_await sim_.host(hosts_).clock.sleep(starts_again_after);
+    co_await sim_.host(hosts_).clock.sleep(who.down_for);
     who.is_changing = false;
     start(who);
 }
@@ -138,15 +154,19 @@ net::task<void> swarm::stop_all(bool& stopped) {
     auto& clock = sim_.host(hosts_).clock;
     for (auto& each : peers_) {
         while (each.is_changing) co_await clock.sleep(1s);
+        co_await leave_hub(each);
         co_await each.node->stop();
         each.transfer.reset();
         each.node.reset();
     }
+    while (hub_is_changing_) co_await clock.sleep(1s);
+    if (hub_) co_await hub_->end(true);
     stopped = true;
 }
 
 std::string swarm::progress() const {
     std::string text;
+    if (hub_ && !hub_is_right_) text = " the hub lacks " + std::string{hub_lacks_};
     for (auto const& each : peers_) {
         text += ' ' + std::to_string(each.host) + ':';
         if (!each.transfer) continue;

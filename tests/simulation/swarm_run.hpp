@@ -59,6 +59,8 @@ struct troubles {
     /// banned its sender in the end, and has banned nobody who sent it none (T-POISON).
     bool poison = false;
     bool only_datagrams = false;  ///< No connection gets through: all goes by uTP.
+    /// Nobody knows anybody: a hub lists what is shared by name, and its sessions tell who takes part (T-SIM).
+    bool has_hub = false;
 };
 
 /// What came of it.

@@ -20,7 +20,7 @@ constexpr std::uint64_t seeds_in_all = 200;
 #else
 constexpr std::uint64_t seeds_in_all = 3000;
 #endif
-constexpr std::uint64_t cases = 9;
+constexpr std::uint64_t cases = 10;
 /// Of the test of poisoners, which takes them all; SHOAL_SEEDS=500 is what T-POISON asks for.
 constexpr std::uint64_t poison_seeds = 8;
 /// Seeds of a case that draw each of its faults, but for a chance of one in a million.
@@ -111,6 +111,15 @@ TEST_CASE("a swarm on machines that sleep, jump in time and run out of everythin
 
 TEST_CASE("a swarm in which anything may fail completes, and every piece is right", "[simulation]") {
     run_all(8, {.faults = ~fault_set{}, .slow_peers = true, .corrupt_blocks = true});
+}
+
+TEST_CASE("a swarm that knows each other by a hub alone completes, and the hub lists all of it and nothing else",
+          "[simulation]") {
+    run_all(9,
+            {.faults = some({fault::partition, fault::one_way_partition, fault::reset, fault::half_close, fault::clog,
+                             fault::delay, fault::jitter, fault::names, fault::crash, fault::freeze, fault::clock_jump,
+                             fault::descriptors, fault::allocation, fault::sync_error, fault::latency_spike}),
+             .has_hub = true});
 }
 
 TEST_CASE("a swarm of which three in ten send single wrong blocks completes, and bans all of them and nobody else",

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -42,6 +43,7 @@ void swarm::draw_weather() {
         draw_process_faults(peers_[i]);
         if (!peers_[i].is_seeder && draw_.one_in(2)) draw_disk_faults(peers_[i]);
     }
+    if (hub_) draw_hub_faults();
     if (is_drawn(fault::allocation)) later([n = draw_.between(1, 3'000)] { failing_heap::fail(n); });
 }
 
@@ -84,10 +86,11 @@ void swarm::draw_network_faults() {
             sim_.after(from + for_a_while(400s), [this, a, b] { sim_.rejoin(a, b); });
         }
     }
-    if (!is_drawn(fault::names)) return;
+    // Without names nobody finds the hub, and all others strike nobody.
+    if (!is_drawn(fault::names) || (hub_ && draw_.one_in(2))) return;
     using testing::name_fault;
     sim_.spoil_names(std::array{name_fault::fails, name_fault::is_slow, name_fault::is_wrong}[draw_.between(0, 2)]);
-    sim_.after(for_a_while(calm_after), [this] { sim_.spoil_names(name_fault::none); });
+    sim_.after(for_a_while(hub_ ? 15s : calm_after), [this] { sim_.spoil_names(name_fault::none); });
 }
 
 /// Of its connection, and of its machine.
@@ -95,11 +98,21 @@ void swarm::draw_host_faults(std::size_t host) {
     auto const strikes = [this](fault which) { return is_drawn(which) && draw_.one_in(3); };
     if (strikes(fault::reset)) later([this, host] { sim_.reset_connections(host); });
     if (strikes(fault::half_close)) later([this, host] { sim_.end_half(host); });
-    if (strikes(fault::clog)) later([this, host, length = for_a_while(40s)] { sim_.clog(host, length); });
+    auto const notices_nobody_for = [this, host](duration length) {
+        if (host == hub_host_) hub_troubled_until_ = std::max(hub_troubled_until_, sim_.now() + length);
+    };
+    if (strikes(fault::clog))
+        later([this, host, notices_nobody_for, length = for_a_while(40s)] {
+            sim_.clog(host, length);
+            notices_nobody_for(length);
+        });
     if (strikes(fault::nat_loss)) later([this, host, closed = for_a_while(60s)] { sim_.move_ports(host, closed); });
     if (strikes(fault::port_change)) later([this, host] { sim_.move_ports(host, {}); });
     if (strikes(fault::freeze))
-        later([this, host, length = for_a_while(draw_.one_in(4) ? 400s : 20s)] { sim_.freeze(host, length); });
+        later([this, host, notices_nobody_for, length = for_a_while(draw_.one_in(4) ? 400s : 20s)] {
+            sim_.freeze(host, length);
+            notices_nobody_for(length);
+        });
     if (strikes(fault::clock_jump))
         later([this, host, ahead = for_a_while(draw_.one_in(4) ? 7200s : 60s)] { sim_.jump_clock(host, ahead); });
     if (strikes(fault::descriptors)) {
@@ -164,5 +177,15 @@ void swarm::draw_process_faults(peer& who) {
                                     std::pair{fault::power_cut, ending::power_cut}})
         if (is_drawn(which) && draw_.one_in(3))
             later([this, &who, ends = how] { sim_.spawn("restart", restart(who, ends)); });
+    if (hub_ && draw_.one_in(3)) who.down_for = for_a_while(5min);
+}
+
+void swarm::draw_hub_faults() {
+    draw_host_faults(hub_host_);
+    if (!is_drawn(fault::crash) || !draw_.one_in(2)) return;
+    auto const how = draw_.one_in(2) ? ending::clean : ending::crash;
+    auto const when = for_a_while(calm_after), down = for_a_while(draw_.one_in(2) ? 4min : 5s);
+    hub_will_restart_ = true;
+    later(when, [this, how, down] { sim_.spawn("restart the hub", restart_hub(how, down)); });
 }
 }  // namespace simulated_swarm

@@ -97,8 +97,8 @@ content make_content(std::vector<std::pair<std::string, std::size_t>> const& fil
     options.is_private = with.is_private;
     for (auto const& each : with.trackers) options.trackers.push_back({each});
     content made;
-    auto const encoded = metainfo::make_torrent(source, options).value();
-    made.torrent = std::make_shared<metainfo::torrent const>(metainfo::parse_torrent(encoded).value());
+    made.metainfo = metainfo::make_torrent(source, options).value();
+    made.torrent = std::make_shared<metainfo::torrent const>(metainfo::parse_torrent(made.metainfo).value());
     for (auto const& file : made.torrent->content().files()) {
         made.files.push_back(file.pad ? byte_vector(file.size) : bytes[by_path.at(file.joined())]);
         made.linear.insert(made.linear.end(), made.files.back().begin(), made.files.back().end());

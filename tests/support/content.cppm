@@ -16,6 +16,7 @@ export namespace shoal::testing {
 /// A torrent and the bytes that it describes.
 struct content {
     std::shared_ptr<metainfo::torrent const> torrent;
+    byte_vector metainfo;            ///< The .torrent file.
     std::vector<byte_vector> files;  ///< By number in `layout::files()`; of pad files, zeros.
     byte_vector linear;              ///< All of them in a row.
 
