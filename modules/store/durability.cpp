@@ -266,7 +266,7 @@ result<bitfield> chunk_store::load() {
     auto& claims = claimed.value();
     auto const all_claimed = claims.held.count();
     // A file that was begun since the last sync is not in it yet; one that is, and looks otherwise, is somebody else's.
-    std::vector<bool> was_stamped(claims.stamps.size());
+    std::vector<bool> was_stamped(claims.stamps.size()), is_final(claims.stamps.size());
     for (file_number file = 0; file < claims.stamps.size(); ++file) was_stamped[file] = claims.stamps[file].has_value();
     for (file_number file = 0; file < claims.stamps.size(); ++file) {
         if (!state.is_real(file)) continue;
@@ -278,6 +278,8 @@ result<bitfield> chunk_store::load() {
             if (!status && !is_other) return status.error();
             if (is_other || !status.value() || !stamp->covers(status.value()->size, status.value()->modified))
                 stamp.reset();
+            else
+                is_final[file] = !status.value()->is_part;
         }
         auto const pieces = state.torrent->content().pieces_of(file);
         bool is_proven = stamp.has_value();
@@ -296,6 +298,7 @@ result<bitfield> chunk_store::load() {
         state.unsynced.clear();
         state.durable = claims.held;
         for (file_number file = 0; file < claims.stamps.size(); ++file) {
+            state.file_states[file].named = is_final[file] && state.file_states[file].missing == 0;
             state.file_states[file].ours = claims.stamps[file].has_value();
             state.file_states[file].part_ours = state.file_states[file].ours || !was_stamped[file];
         }

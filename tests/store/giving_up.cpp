@@ -100,6 +100,7 @@ TEST_CASE("one file gets its final name, and the others keep theirs", "[store]")
 }
 
 TEST_CASE("a finished file that somebody changed is not written to", "[store]") {
+    bool const looks_at_names = GENERATE(true, false);
     auto const content = make_sample({{"a", 100'000}}, metainfo::format::v1, 65536, true);
     temporary_folder folder;
     auto const settings = settings_in(folder.path());
@@ -111,8 +112,10 @@ TEST_CASE("a finished file that somebody changed is not written to", "[store]") 
     }
     auto const disk = open_store(content, settings);
     REQUIRE(disk->load().value().all());
-    REQUIRE(disk->complete_files());  // looks at the names
-    REQUIRE(disk->sync());
+    if (looks_at_names) {
+        REQUIRE(disk->complete_files());
+        REQUIRE(disk->sync());
+    }
     auto const theirs = random_bytes(100'001, 7);
     write_file(settings.directory / "a", theirs);
     REQUIRE(disk->check_files());
