@@ -229,6 +229,7 @@ struct known_peer {
     bool is_busy = false;  ///< Connected or being connected.
     bool is_banned = false;
     bool is_hearsay = false;  ///< Only peers told of it.
+    bool has_rested = false;  ///< All tries on hearsay were in vain once.
     time_point try_at{};
 
     /// The way that was taken last time may not be its: some take TCP connections and say nothing.

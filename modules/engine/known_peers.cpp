@@ -97,7 +97,8 @@ void try_more(peer_book& known, std::size_t const& connecting, time_point now,
 void failed(known_peer& peer, time_point now) {
     peer.try_at = is_planted("back_off_never_ends") ? time_point::max() : now + back_off(peer.failures++);
     if (!peer.is_hearsay || peer.failures < hearsay_tries_max) return;
-    peer.failures = 0;
     peer.try_at = now + hearsay_rest;
+    // In vain after its rest, too: it is forgotten, or the book of a swarm whose peers come and go would grow for ever.
+    peer.failures = std::exchange(peer.has_rested, true) ? connect_failures_max + 1 : hearsay_tries_max - 1;
 }
 }  // namespace shoal::engine

@@ -200,10 +200,10 @@ std::vector<endpoint> swarm::known_peers() const {
 }
 
 void swarm::learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const& told) {
+    uploaded_told_.clear();  // whoever is not among them has gone
     for (auto const& [at, bytes] : told) {
         introduce(at.address);
-        if (uploaded_told_.size() >= known_peers_max && !uploaded_told_.contains(at)) continue;
-        uploaded_told_[at] = bytes;
+        if (uploaded_told_.size() < known_peers_max) uploaded_told_[at] = bytes;
     }
     for (auto const* session : sessions_)
         if (session) use_uploaded(*session);

@@ -373,7 +373,7 @@ public:
     void keep_to_trackers();
     /// Tries these peers too.
     void connect(std::vector<endpoint> const& peers);
-    /// What these peers have uploaded in the swarm, as a hub says: those with less are asked first.
+    /// What the peers of the swarm have uploaded, all whom a hub tells of: those with less are asked first.
     void learn_uploaded(std::vector<std::pair<endpoint, std::uint64_t>> const& told);
 
     // By hand, for a transfer that a person drives. A peer is named by the address it listens at, or by the one that it

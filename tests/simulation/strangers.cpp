@@ -491,7 +491,7 @@ TEST_CASE("a UDP tracker is reached by its second address when the first is sile
             } else if (auto const* asked = std::get_if<announce::udp_announce>(&request)) {
                 announce::announce_reply reply;
                 reply.interval = 30min;
-                reply.peers.push_back({in.at(2), {}});
+                reply.peers.push_back(in.at(2));
                 announce::encode_udp_announced(out, asked->transaction, reply, announce::udp_family::v4, 1200);
             }
             net::datagram const answer{arrived[0].peer, out};
