@@ -455,7 +455,7 @@ private:
     std::uint32_t pieces_checked() const;
     void give_up_lost();
     void give_up(std::vector<piece_index> const& pieces, std::error_code why);
-    void piece_lost(piece_index piece, std::error_code why);
+    void piece_lost(piece_index piece, std::error_code why, bool by_somebody = true);
     void piece_mended(piece_index piece);
     void sync_ended(std::error_code why);
     void piece_verified(piece_index piece, std::span<picker::received_block const> blocks);

@@ -527,13 +527,14 @@ void swarm::content_failed(piece_index piece, std::error_code why) {
 /// Gives a piece up that could not be read, unless it can be by now. What the disk has lost is fetched again; a file
 /// that somebody cut or took away is his.
 net::task<void> swarm::look_at(piece_index piece, std::error_code why) {
-    bool is_lost = false, has_decayed = false;
+    bool is_lost = false, has_decayed = false, is_unreadable = false;
     bool const is_cut =
         why == store::errc::missing_file || why == store::errc::truncated_file || why == store::errc::dead_page;
     co_await net::on_pool(workers, [&] {
         store->reopen(piece);
         auto const right = store->check_piece(piece);
         is_lost = right ? !right.value() : !is(right.error(), condition::transient);
+        is_unreadable = !right && right.error() == std::errc::io_error;  // nobody but the disk did that
         if (!right || right.value() || is_cut) return;
         is_lost = false;
         auto const again = store->recheck(piece);
@@ -545,12 +546,12 @@ net::task<void> swarm::look_at(piece_index piece, std::error_code why) {
         tell(event::piece_decayed{piece});
         give_up({piece}, store::errc::decayed);
     }
-    if (is_lost) piece_lost(piece, why);
+    if (is_lost) piece_lost(piece, why, !is_unreadable);
 }
 
-void swarm::piece_lost(piece_index piece, std::error_code why) {
+void swarm::piece_lost(piece_index piece, std::error_code why, bool by_somebody) {
     if (!picker.have().test(piece)) return;
-    store->lost(piece);
+    store->lost(piece, by_somebody);
     give_up({piece}, why);
 }
 }  // namespace shoal::engine

@@ -219,9 +219,9 @@ bool chunk_store::may_have(piece_index piece) {
     return may;
 }
 
-void chunk_store::lost(piece_index piece) {
+void chunk_store::lost(piece_index piece, bool by_somebody) {
     std::lock_guard const lock(state_->mutex);
-    state_->give_up(piece, true);
+    state_->give_up(piece, by_somebody);
     // Its files may be gone: they are made ready anew.
     state_->for_each_range(state_->whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
         state_->file_states[range.file].ready = false;

@@ -165,8 +165,9 @@ public:
     /// receiving. After a failure of the disk (`sync_failed`) nothing new is durable, and the next call reads the
     /// pieces concerned again from the disk: see `take_lost`. [pool], one at a time, others wait.
     result<void> sync();
-    /// Gives a piece up: it failed its hash on reading, or its file changed. The next `sync` records it. [any thread]
-    void lost(piece_index piece);
+    /// Gives a piece up: its file was changed by somebody, or the disk cannot read it. The next `sync` records it.
+    /// [any thread]
+    void lost(piece_index piece, bool by_somebody = true);
     /// The pieces that `sync` and `check_files` had to give up since the last call: receive them again. [any thread]
     std::vector<piece_index> take_lost();
     /// Gives up the pieces of recorded files whose size or time of modification was changed by somebody else. [pool]

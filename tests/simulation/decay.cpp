@@ -15,6 +15,7 @@ using simulated_swarm::disk_troubles;
 using simulated_swarm::troubled_files;
 
 TEST_CASE("what a disk has lost of a finished file is fetched again when somebody asks for it", "[simulation]") {
+    auto const unreadable_for = GENERATE(1U, 2U, 5U);  // calls
     auto const content = content_of(400'000);
     world seed{content};
     seed.disk->put("0", content.files[0]);
@@ -33,7 +34,7 @@ TEST_CASE("what a disk has lost of a finished file is fetched again when somebod
     seed.sim.run_for(1min);
     troubles->mark = std::byte{1};
     troubles->rotten.emplace(0, 100);
-    troubles->failing_reads = 1;
+    troubles->failing_reads = unreadable_for;
     {
         leecher const newcomer{seed, 2, {seed.at(1)}};
         CHECK(seed.sim.run_until([&] { return newcomer.is_complete(); }, 30min));
