@@ -146,6 +146,7 @@ void swarm::draw_outsiders() {
 void swarm::draw_hub(std::uint64_t seed) {
     hub_host_ = hosts_++;
     sim_.name(std::string{hub_name}, at(hub_host_).address);
+    sim_.trace_no_bytes();
     hub_ = std::make_unique<hub_machine>(sim_.host(hub_host_), sim_.executor(),
                                          endpoint{at(hub_host_).address, hub_port}, draw_.one_in(3));
     hub_->on_failure = [this](std::string const& task) { complain("a task of the hub failed: " + task); };

@@ -143,7 +143,7 @@ void world::note(std::string_view kind, std::uint64_t a, std::uint64_t b, std::u
 }
 
 void world::note_bytes(byte_view bytes) {
-    note("bytes", bytes.size(), std::hash<std::string_view>{}(as_text(bytes)));
+    note("bytes", bytes.size(), are_bytes_traced ? std::hash<std::string_view>{}(as_text(bytes)) : 0);
 }
 
 void world::tell(std::string const& what) {
@@ -336,6 +336,9 @@ time_point simulation::now() const noexcept {
 }
 std::uint64_t simulation::seed() const noexcept {
     return world_->seed;
+}
+void simulation::trace_no_bytes() {
+    world_->are_bytes_traced = false;
 }
 std::uint64_t simulation::trace() const noexcept {
     return world_->trace;

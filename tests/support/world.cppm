@@ -124,6 +124,7 @@ struct world {
     void note(std::string_view kind, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0);
     /// Somebody sends these.
     void note_bytes(byte_view bytes);
+    bool are_bytes_traced = true;
     void tell(std::string const& what);
     /// From none to `most`.
     duration some_of(duration most);
