@@ -223,7 +223,7 @@ net::task<bool> swarm::receive_piece(piece_index piece, piece_work& work) {
             for (auto const& [block, buffer, by] : arrived) {
                 batch.push_back({block.begin, buffer.bytes().first(block.length), false});
                 received[block.begin / block_length].by = by;
-                is_compared = is_compared || by != arrived.front().by || (written > 0 && by != last_by);
+                is_compared = is_compared || (by != last_by && last_by != picker::sender{});
                 last_by = by;
             }
             auto const printed = is_compared ? std::span{received} : std::span<picker::received_block>{};

@@ -15,7 +15,7 @@ import shoal.core;
 namespace shoal::store {
 namespace {
 constexpr std::size_t page_size = 4096;
-/// What the kernel maps as one page: a quarter of the page faults of a short transfer were for these buffers.
+/// What the kernel maps as one page: most page faults of a short transfer were for these buffers.
 constexpr std::size_t huge_page_size = 2u << 20;
 constexpr std::size_t first_slab_size = 4 * block_length;
 }  // namespace

@@ -1,5 +1,6 @@
 #pragma once
 // What the engine's tests share. Include it last: it imports.
+#include <catch2/catch.hpp>
 #include <chrono>
 #include <coroutine>
 #include <cstddef>
@@ -135,6 +136,17 @@ struct happenings {
         return false;
     }
 };
+
+/// A hybrid whose hashes are of different bytes ends so, and nobody is blamed for it.
+inline net::task<void> ends_as_contradiction(machine& here, std::shared_ptr<engine::transfer> fetched,
+                                             happenings const& seen) {
+    auto const ended = co_await here.completed(fetched);
+    REQUIRE_FALSE(ended);
+    CHECK(ended.error() == store::errc::hashes_disagree);
+    CHECK(fetched->status().state == engine::transfer_state::failed);
+    CHECK(co_await here.comes_true([&] { return fetched->status().peers == 0; }));
+    CHECK_FALSE(seen.left_with(engine::errc::banned));
+}
 
 inline testing::content some_content(metainfo::format format = metainfo::format::hybrid, std::uint64_t seed = 1) {
     return testing::make_content(

@@ -50,12 +50,7 @@ TEST_CASE("a hybrid by magnet link whose hashes are of different bytes is given 
         auto fetch = fetching(to.path(), {seeder.at});
         fetch.on_event = seen.keep();
         auto const fetched = leecher.node->add(torrent, std::move(fetch)).value();
-        auto const ended = co_await here.completed(fetched);
-        REQUIRE_FALSE(ended);
-        CHECK(ended.error() == store::errc::hashes_disagree);
-        CHECK(fetched->status().state == engine::transfer_state::failed);
-        CHECK(co_await here.comes_true([&] { return fetched->status().peers == 0; }));
-        CHECK_FALSE(seen.left_with(engine::errc::banned));
+        co_await ends_as_contradiction(here, fetched, seen);
         CHECK(seen.all<engine::event::piece_rejected>().empty());
         CHECK(seen.all<engine::event::completed>().empty());
         CHECK(fetched->have().count() < torrent->pieces().piece_count());

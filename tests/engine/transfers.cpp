@@ -59,12 +59,7 @@ TEST_CASE("a hybrid whose hashes are of different bytes is given up, and blamed 
         auto fetch = fetching(to.path(), {seeder.at});
         fetch.on_event = seen.keep();
         auto const fetched = leecher.node->add(lie.torrent, std::move(fetch)).value();
-        auto const ended = co_await here.completed(fetched);
-        REQUIRE_FALSE(ended);
-        CHECK(ended.error() == store::errc::hashes_disagree);
-        CHECK(fetched->status().state == engine::transfer_state::failed);
-        CHECK(co_await here.comes_true([&] { return fetched->status().peers == 0; }));
-        CHECK_FALSE(seen.left_with(engine::errc::banned));
+        co_await ends_as_contradiction(here, fetched, seen);
         CHECK(fetched->have().none());
     });
 }

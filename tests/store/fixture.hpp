@@ -1,5 +1,6 @@
 #pragma once
 // What the store's tests share. Include it last: it imports.
+#include <catch2/catch.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -184,5 +185,13 @@ inline std::unique_ptr<store::chunk_store> open_store(sample const& of, store::s
     auto opened = store::chunk_store::open(of.torrent, std::move(settings));
     if (!opened) throw std::runtime_error(opened.error().message());
     return std::move(opened.value());
+}
+
+/// Receives all of it, names its files, and stops.
+inline void download(sample const& content, store::store_settings const& settings) {
+    auto const disk = open_store(content, settings);
+    receive_all(*disk, content);
+    REQUIRE(disk->complete_files());
+    REQUIRE(disk->close());
 }
 }  // namespace fixture

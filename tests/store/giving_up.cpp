@@ -104,12 +104,7 @@ TEST_CASE("a finished file that somebody changed is not written to", "[store]") 
     auto const content = make_sample({{"a", 100'000}}, metainfo::format::v1, 65536, true);
     temporary_folder folder;
     auto const settings = settings_in(folder.path());
-    {
-        auto const disk = open_store(content, settings);
-        receive_all(*disk, content);
-        REQUIRE(disk->complete_files());
-        REQUIRE(disk->close());
-    }
+    download(content, settings);
     auto const disk = open_store(content, settings);
     REQUIRE(disk->load().value().all());
     if (looks_at_names) {

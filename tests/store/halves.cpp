@@ -36,12 +36,7 @@ TEST_CASE("without piece layers a hybrid is complete when its files have their m
     REQUIRE_FALSE(content.torrent->has_piece_roots());
     temporary_folder folder;
     auto const settings = settings_in(folder.path());
-    {
-        auto const disk = open_store(content, settings);
-        receive_all(*disk, content);
-        REQUIRE(disk->complete_files());
-        REQUIRE(disk->close());
-    }
+    download(content, settings);
     CHECK(content.is_in(settings.directory));
     auto const disk = open_store(content, settings);
     CHECK(disk->load().value().all());  // without reading it again

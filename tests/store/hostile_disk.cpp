@@ -274,12 +274,7 @@ TEST_CASE("a store with more files than descriptors works on", "[store]") {
     auto const before = limit;
     limit.rlim_cur = static_cast<rlim_t>(std::distance(fs::directory_iterator("/proc/self/fd"), {})) + 20;
     REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-    {
-        auto const disk = open_store(content, settings);
-        receive_all(*disk, content);
-        REQUIRE(disk->complete_files());
-        REQUIRE(disk->close());
-    }
+    download(content, settings);
     REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
     CHECK(content.is_in(settings.directory));
 }

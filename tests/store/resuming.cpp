@@ -20,12 +20,6 @@ bitfield proven(sample const& content, store::store_settings const& settings) {
         if (claimed.test(piece_index{piece})) CHECK(disk->check_piece(piece_index{piece}).value());
     return claimed;
 }
-void download(sample const& content, store::store_settings const& settings) {
-    auto const disk = open_store(content, settings);
-    receive_all(*disk, content);
-    REQUIRE(disk->complete_files());
-    REQUIRE(disk->close());
-}
 }  // namespace
 
 TEST_CASE("after a clean stop the journal proves what was there, without reading it", "[store]") {
