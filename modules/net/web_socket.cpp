@@ -57,12 +57,12 @@ public:
     executor_type get_executor() const noexcept { return executor_; }
     template <class Buffers, class Handler>
     void async_read_some(Buffers const& buffers, Handler&& handler) {
-        start([&] { return read(views<mutable_byte_view, std::byte, boost::asio::mutable_buffer>(buffers)); },
+        start(work_of<mutable_byte_view, std::byte, boost::asio::mutable_buffer>(buffers, &layer::read),
               std::forward<Handler>(handler));
     }
     template <class Buffers, class Handler>
     void async_write_some(Buffers const& buffers, Handler&& handler) {
-        start([&] { return write(views<byte_view, std::byte const, boost::asio::const_buffer>(buffers)); },
+        start(work_of<byte_view, std::byte const, boost::asio::const_buffer>(buffers, &layer::write),
               std::forward<Handler>(handler));
     }
 
@@ -74,41 +74,60 @@ public:
     std::error_code failure() const noexcept { return failure_; }
 
 private:
+    /// `make` of these buffers; nothing when there is no memory.
     template <class View, class Byte, class Buffer, class Buffers>
-    static std::vector<View> views(Buffers const& buffers) {
-        std::vector<View> out;
-        auto const end = boost::asio::buffer_sequence_end(buffers);
-        for (auto at = boost::asio::buffer_sequence_begin(buffers); at != end; ++at) {
-            Buffer const each{*at};
-            if (each.size() > 0) out.emplace_back(static_cast<Byte*>(each.data()), each.size());
+    std::optional<task<transfer>> work_of(Buffers const& buffers, task<transfer> (layer::*make)(std::vector<View>)) {
+        try {
+            std::vector<View> runs;
+            auto const end = boost::asio::buffer_sequence_end(buffers);
+            for (auto at = boost::asio::buffer_sequence_begin(buffers); at != end; ++at) {
+                Buffer const each{*at};
+                if (each.size() > 0) runs.emplace_back(static_cast<Byte*>(each.data()), each.size());
+            }
+            return after_post((this->*make)(std::move(runs)));
+        } catch (std::bad_alloc const&) {
+            return std::nullopt;
         }
-        return out;
     }
-    /// Runs what `begin` makes, and hands the outcome to Beast's handler. That is told too when there is no memory.
-    template <class Begin, class Handler>
-    void start(Begin begin, Handler&& handler) {
-        using kept_handler = std::optional<std::decay_t<Handler>>;
+    /// Beast's handlers are of dozens of types: they share what runs the coroutine.
+    struct kept_handler {
+        virtual ~kept_handler() = default;
+        virtual void tell(transfer done) = 0;
+    };
+    template <class Handler>
+    struct kept_as final : kept_handler {
+        explicit kept_as(Handler&& given) : handler(std::move(given)) {}
+        void tell(transfer done) override { hand_on(handler, done); }
+        Handler handler;
+    };
+    /// Runs `work`, and hands the outcome to Beast's handler. That is told too when there is no memory.
+    template <class Handler>
+    void start(std::optional<task<transfer>> work, Handler handler) {
         std::shared_ptr<kept_handler> kept;
         try {
-            kept = std::make_shared<kept_handler>();
-            auto work = after_post(begin());
-            kept->emplace(std::forward<Handler>(handler));
-            asio::co_spawn(executor_, std::move(work), [kept](std::exception_ptr const& thrown, transfer done) {
-                if (thrown) done = {is_cancellation(thrown) ? aborted() : no_memory(), 0};
-                hand_on(**kept, done);
-            });
+            kept = std::make_shared<kept_as<Handler>>(std::move(handler));
+        } catch (std::bad_alloc const&) {
+            asio::post(executor_, [last = std::move(handler)]() mutable { hand_on(last, {no_memory(), 0}); });
             return;
+        }
+        run(std::move(work), std::move(kept));
+    }
+    void run(std::optional<task<transfer>> work, std::shared_ptr<kept_handler> const& kept) {
+        try {
+            if (work) {
+                asio::co_spawn(executor_, std::move(*work), [kept](std::exception_ptr const& thrown, transfer done) {
+                    if (thrown) done = {is_cancellation(thrown) ? aborted() : no_memory(), 0};
+                    kept->tell(done);
+                });
+                return;
+            }
         } catch (std::bad_alloc const&) {}
-        auto tell = [](auto last) { return [last = std::move(last)]() mutable { hand_on(last, {no_memory(), 0}); }; };
-        if (kept && *kept)
-            asio::post(executor_, tell(std::move(**kept)));
-        else
-            asio::post(executor_, tell(std::decay_t<Handler>(std::forward<Handler>(handler))));
+        asio::post(executor_, [kept] { kept->tell({no_memory(), 0}); });
     }
     template <class Handler>
-    static void hand_on(Handler& kept, transfer done) {
+    static void hand_on(Handler& handler, transfer done) {
         try {
-            kept(done.why, done.count);
+            handler(done.why, done.count);
         } catch (std::bad_alloc const&) {}  // Beast has dropped the operation, and with it our handler, which tells us
     }
     static error_code aborted() {
@@ -172,8 +191,8 @@ struct web_socket::parts {
 
     environment& outside;
     web_socket_limits limits;
-    beast_ws::stream<layer> frames;
-    std::error_code ended;  ///< Why, once it has; `closed` after an orderly end, which `orderly` tells.
+    beast_ws::stream<layer, false> frames;  // no compression: what it costs to read strangers' is not worth it
+    std::error_code ended;                  ///< Why, once it has; `closed` after an orderly end, which `orderly` tells.
     bool orderly = false;
     bool closing = false;  ///< Our farewell is on its way.
 

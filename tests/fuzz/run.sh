@@ -26,7 +26,7 @@ fuzz() {
     mkdir -p "$build/corpus/$name"
     [ -f "$here/$name.dict" ] && options=(-dict="$here/$name.dict")
     [ -d "$here/found/$name" ] && options+=("$here/found/$name")
-    if "$build/fuzz/${name}_fuzz" -max_total_time="$seconds" -timeout=1 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+    if "$build/fuzz/${name}_fuzz" -max_total_time="$seconds" -timeout=3 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
         -artifact_prefix="$build/failed/$name-" "$build/corpus/$name" "$build/seeds/$name" "${options[@]}" \
         >"$build/$name.log" 2>&1; then
         local runs
