@@ -51,14 +51,22 @@ def run(tree, *command, seconds):
         return -1
 
 
+def room_of(file):
+    return Path(file).parts[1]
+
+
+def judged(tree, room):
+    """What the room's tests say of the code as it stands."""
+    if run(tree, "cmake", "--build", "--preset", "dev", "-j", "2", "--target", f"{room}_tests", seconds=1200) != 0:
+        return "does not compile"
+    return "SURVIVES" if run(tree, f"build/dev/bin/{room}_tests", "--abort", seconds=SECONDS_MAX) == 0 else "killed"
+
+
 def verdict(tree, file, mutant):
-    room = Path(file).parts[1]
     original = (tree / file).read_bytes()
     try:
         (tree / file).write_text(mutant, encoding="utf-8")
-        if run(tree, "cmake", "--build", "--preset", "dev", "-j", "2", "--target", f"{room}_tests", seconds=1200) != 0:
-            return "does not compile"
-        return "SURVIVES" if run(tree, f"build/dev/bin/{room}_tests", "--abort", seconds=SECONDS_MAX) == 0 else "killed"
+        return judged(tree, room_of(file))
     finally:
         (tree / file).write_bytes(original)
 
@@ -74,15 +82,18 @@ def main():
     if wanted.check:
         print(f"{len(chosen)} mutants")
         return 0
+    for room in sorted({room_of(file) for file, _, _ in chosen}):
+        if judged(wanted.tree, room) != "SURVIVES":
+            sys.exit(f"the tests of {room} do not pass by themselves")
     counts = {"killed": 0, "SURVIVES": 0, "does not compile": 0}
     for (file, text, replacement), mutant in zip(chosen, texts):
         began = time.monotonic()
         came = verdict(wanted.tree, file, mutant)
         counts[came] += 1
         print(f"{came:16} {time.monotonic() - began:5.0f} s  {file}: {text} => {replacement}".replace("\n", " "), flush=True)
-    judged = counts["killed"] + counts["SURVIVES"]
-    print(f"{counts['killed']} of {judged} killed, {counts['does not compile']} do not compile")
-    return 0 if judged and counts["killed"] >= WANTED * judged else 1
+    total = counts["killed"] + counts["SURVIVES"]
+    print(f"{counts['killed']} of {total} killed, {counts['does not compile']} do not compile")
+    return 0 if total and counts["killed"] >= WANTED * total else 1
 
 
 if __name__ == "__main__":
