@@ -54,8 +54,13 @@ function(shoal_test name)
   if("${SHOAL_SANITIZE}" MATCHES thread)  # ten times as slow
     set(timeout 900)
   endif()
+  # What takes or waits for long begins first (COST, about seconds), so that nothing runs alone in the end.
+  set(cost 1)
+  if(suite_OPTIMISED OR name MATCHES "^(engine|fault)$")
+    set(cost 20)
+  endif()
   catch_discover_tests(${name}_tests TEST_PREFIX "${name}: " EXTRA_ARGS --warn NoTests
-    PROPERTIES TIMEOUT ${timeout} LABELS ${name})
+    PROPERTIES TIMEOUT ${timeout} LABELS ${name} COST ${cost})
 endfunction()
 
 # shoal_bench(NAME SOURCES file.cpp... USES room...)   bench_NAME; CTest runs it briefly, so that it stays alive
