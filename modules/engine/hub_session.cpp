@@ -26,6 +26,11 @@ import :transfer;
 import :node;
 
 namespace shoal::engine {
+namespace {
+/// Looks at those that move, for one at all of them.
+constexpr unsigned looks_per_whole = 10;
+}  // namespace
+
 std::optional<std::string> session_url(std::string_view announce_url, std::string_view path) {
     auto const scheme = announce_url.find("://");
     if (scheme == announce_url.npos) return std::nullopt;
@@ -109,15 +114,21 @@ net::task<void> hub_session::send(net::web_socket& with) {
     }
 }
 
+/// Where nobody is connected nothing moves, and a piece that the disk lost can wait for the next whole look.
 void hub_session::look_at_transfers() {
-    for (auto const& [torrent, which] : transfers_) look_at(*which);
+    bool const is_whole = looks_++ % looks_per_whole == 0;
+    for (auto& [torrent, each] : transfers_) {
+        bool const was_quiet = std::exchange(each.is_quiet, each.which->is_quiet());
+        if (is_whole || !was_quiet || !each.is_quiet) look_at(each);
+    }
 }
 
 /// Tells the client what has changed since the last look.
-void hub_session::look_at(transfer& which) {
+void hub_session::look_at(joined& at) {
+    auto const& which = *at.which;
     auto const torrent = which.content().swarm_hash();
     auto const& have = which.have();
-    if (auto& told = told_[torrent]; told != have) {
+    if (auto& told = at.told; told != have) {
         for (std::uint32_t i = 0; i < have.size(); ++i) {
             bool const is_had = have.test(piece_index{i});
             if (!told.set(piece_index{i}, is_had)) continue;
@@ -148,8 +159,8 @@ void hub_session::join(std::shared_ptr<transfer> which) {
         return;  // more torrents than a session holds: the others only announce
     // The hub names its members as they come: nobody else need be served. Other trackers with passkeys do not.
     if (announce::passkey_of(url_)) which->serve_members_only();
-    told_[torrent] = which->have();
-    transfers_[torrent] = std::move(which);
+    auto have = which->have();
+    transfers_[torrent] = {std::move(which), std::move(have)};
     news_.notify();
 }
 
@@ -189,7 +200,7 @@ void hub_session::take_events() {
 void hub_session::use_peers(info_hash const& torrent) {
     auto const found = transfers_.find(torrent);
     if (found == transfers_.end()) return;
-    auto& which = *found->second;
+    auto& which = *found->second.which;
     std::vector<std::pair<endpoint, std::uint64_t>> uploaded;
     std::vector<endpoint> useful;
     bool const is_complete = which.have().all();
@@ -243,7 +254,7 @@ net::task<result<void>> hub_session::opened(bool stays_in_line) {
 }
 
 net::task<result<void>> hub_session::ask_status(info_hash torrent) {
-    look_at_transfers();
+    if (auto const found = transfers_.find(torrent); found != transfers_.end()) look_at(found->second);
     client_.ask_status(torrent);
     co_return co_await wait_for(session::request::status, torrent);
 }
@@ -255,7 +266,6 @@ net::task<result<void>> hub_session::leave(info_hash torrent, bool quits) {
     bool const is_heard = client_.is_open();
     client_.leave(torrent, quits);
     transfers_.erase(torrent);
-    told_.erase(torrent);
     if (!is_heard) co_return success();
     co_return co_await wait_for(session::request::leave, torrent);
 }

@@ -163,8 +163,13 @@ private:
     net::task<void> send(net::web_socket& with);
     void lose_connection();
     net::task<result<void>> wait_for(session::request what, info_hash torrent);
+    struct joined {
+        std::shared_ptr<transfer> which;
+        bitfield told;          // what the hub knows that it has
+        bool is_quiet = false;  // nobody was connected at the last look
+    };
     void look_at_transfers();
-    void look_at(transfer& which);
+    void look_at(joined& at);
     void take_events();
     void use_peers(info_hash const& torrent);
     void settle(session::request what, info_hash const& torrent, result<void> answer);
@@ -177,8 +182,8 @@ private:
     bool is_begun_ = false;  // `run` was called
     net::signal news_;       // something is to be sent
     net::signal open_;       // the session is there, or `place_` or why it is not has changed
-    std::map<info_hash, std::shared_ptr<transfer>> transfers_;
-    std::map<info_hash, bitfield> told_;
+    std::map<info_hash, joined> transfers_;
+    unsigned looks_ = 0;
     std::list<question> questions_;
     std::optional<std::uint32_t> place_;
     std::string refusal_;

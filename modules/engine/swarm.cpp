@@ -56,7 +56,8 @@ swarm::swarm(std::shared_ptr<node_state> owner, std::shared_ptr<metainfo::torren
       checked_(node.home),
       completed_(node.home),
       files_ready_(node.home),
-      choke_round_(node.home),
+      stirred_(node.home),
+      asked_for_(node.home),
       choker_({.slots = 0, .seed = node.outside.random.next()}),
       dht_announcer_(*this, true) {
     tasks_.on_failure = announcing_.on_failure = telling_.on_failure = node.settings.on_failure;

@@ -381,6 +381,7 @@ public:
     /// It has all that it will ever have: what is wanted, or what there is where nothing may be written.
     bool is_upload_only() const noexcept { return picker.complete() || !options_.storage.writable; }
     std::size_t peer_count() const noexcept { return session_count_; }
+    bool is_quiet() const noexcept { return session_count_ == 0 && state_ == transfer_state::seeding; }
 
 private:
     std::shared_ptr<node_state> const keeps_node_;  // who asked for the transfer may hold it longer than the node
@@ -448,7 +449,9 @@ private:
                      std::span<picker::received_block> received);
     net::task<void> keep_files();
     net::task<void> look_after_content();
-    net::task<void> scrub();
+    duration look_pause() const;
+    net::task<void> look_at_content();
+    net::task<void> scrub(piece_index piece);
     net::task<void> look_again();
     net::task<void> look_at(piece_index piece, std::error_code why);
     void stop_checking();
@@ -472,7 +475,9 @@ private:
 
     // Peers: swarm_peers.cpp.
     net::task<void> keep_time();
-    net::task<void> hold_choke_rounds();
+    time_point next_tick(time_point now) const;
+    void stir();
+    void peers_changed();
     void hold_choke_round(time_point now);
     void connect_more(time_point now);
     net::task<void> connect(endpoint to, attempt outcome);
@@ -522,6 +527,7 @@ private:
     bool is_winding_up_ = false;
     bool has_stopped_ = false;
     std::size_t work_begun_ = 0;  // of the tasks that follow the check
+    bool keeps_time_ = false;     // its task is there
     bool is_automatic_ = true;
     bool is_announcing_ = false;
     std::vector<std::uint32_t> missing_per_file_;  // pieces
@@ -534,7 +540,7 @@ private:
 
     net::task_group tasks_, announcing_;
     net::task_group telling_;  // others than trackers: the DHT, the local network
-    net::signal checked_, completed_, files_ready_, choke_round_;
+    net::signal checked_, completed_, files_ready_, stirred_, asked_for_;
     choker::choker choker_;
     std::vector<peer_session*> sessions_;  // by slot
     std::size_t session_count_ = 0, connecting_ = 0, answering_ = 0;

@@ -70,7 +70,7 @@ net::task<void> swarm::start_up() {
 
 /// After the check. Called again where there was no memory for a step, it goes on with that.
 void swarm::begin_work() {
-    std::array<std::function<void()>, 8> const steps{
+    std::array<std::function<void()>, 5> const steps{
         [this] {
             was_complete_ = picker.complete();
             state_ = state_at_work();
@@ -86,15 +86,13 @@ void swarm::begin_work() {
         },
         [this] { spawn_lasting("keep files", &swarm::keep_files); },
         [this] { spawn_lasting("look after content", &swarm::look_after_content); },
-        [this] { spawn_lasting("scrub", &swarm::scrub); },
-        [this] { spawn_lasting("choke rounds", &swarm::hold_choke_rounds); },
-        [this] { spawn_lasting("keep time", &swarm::keep_time); },
         [this] {
             if (is_automatic_) start_announcing();
         },
     };
     for (; work_begun_ < steps.size(); ++work_begun_) steps[work_begun_]();
     connect_more(node.now());
+    stir();
 }
 
 net::task<result<void>> swarm::open_and_check() {
@@ -308,6 +306,7 @@ void swarm::storage_recovered() {
     tell(event::recovered{});
     update_interest();
     retry_peers();
+    stir();
 }
 
 void swarm::update_interest() {
@@ -398,52 +397,69 @@ void swarm::finished() {
     is_completion_due_ = false;
     state_ = transfer_state::seeding;
     completed_.notify();
-    choke_round_.notify();
+    peers_changed();
     if (!std::exchange(was_complete_, true))
         for (auto& each : announcers_) each->completed();
     tell(event::completed{});
     update_interest();
 }
 
-/// Makes what was verified durable, and notices when somebody changes the files.
+/// Makes what was verified durable, notices when somebody changes the files, and reads what was verified again.
 net::task<void> swarm::look_after_content() {
-    auto& clock = node.outside.clock;
+    auto const count = picker.piece_count();
+    auto const at_rate = duration{std::chrono::seconds{content->pieces().piece_length()}} / scrub_rate_max;
+    bool const scrubs = node.settings.scrub_interval > duration::zero();
+    auto const pause = std::max<duration>(node.settings.scrub_interval / count, at_rate);
+    auto scrub_at = scrubs ? node.now() + pause : time_point::max();
+    // Anywhere: who runs it for an hour each evening would else read the same beginning each time.
+    auto next = node.outside.random.next() % count;
     for (;;) {
-        result<void> synced = success();
-        co_await net::on_pool(workers, [&] {
-            if (store->unsynced_bytes() > 0 || store->is_journal_behind()) synced = store->sync();
-            (void)store->check_files();  // fails when closed only
-        });
-        sync_ended(synced ? std::error_code{} : synced.error());
-        give_up_lost();
-        if (!lost_.empty() || !wrong_.empty()) co_await look_again();
-        co_await clock.sleep(std::min<duration>(sync_interval, content_look_interval));
+        co_await look_at_content();
+        for (auto const looked_at = node.now();;) {
+            auto const look_at = looked_at + look_pause();
+            co_await node.outside.clock.wait(asked_for_, std::min(look_at, scrub_at));
+            if (node.now() >= scrub_at) {
+                co_await scrub(piece_index{static_cast<std::uint32_t>(next)});
+                next = (next + 1) % count;
+                scrub_at = node.now() + pause;
+            }
+            if (node.now() >= look_at) break;
+        }
     }
 }
 
-/// Reads what was verified again, a piece at a time: disks lose bits, and nobody else would notice (class L8).
-net::task<void> swarm::scrub() {
-    if (node.settings.scrub_interval <= duration::zero()) co_return;
-    auto const count = picker.piece_count();
-    auto const at_rate = duration{std::chrono::seconds{content->pieces().piece_length()}} / scrub_rate_max;
-    auto const pause = std::max<duration>(node.settings.scrub_interval / count, at_rate);
-    // Anywhere: who runs it for an hour each evening would else read the same beginning each time.
-    for (auto next = node.outside.random.next() % count;; next = (next + 1) % count) {
-        co_await node.outside.clock.sleep(pause);
-        piece_index const piece{static_cast<std::uint32_t>(next)};
-        if (error_ || !picker.have().test(piece) || store->is_doubtful(piece)) continue;
-        result<bool> right = true;
-        co_await net::on_pool(workers, [&] { right = store->recheck(piece); });
-        give_up_lost();
-        if (!right) {  // a bad sector; where hashes are missing or the store is closed nothing was found out
-            if (right.error() != store::errc::no_hash && right.error() != store::errc::closed)
-                content_failed(piece, right.error());
-            continue;
-        }
-        if (right.value()) continue;
-        tell(event::piece_decayed{piece});
-        give_up({piece}, store::errc::decayed);
+/// Until the next look. Content that nobody asks for is looked at the less often the more there is of it.
+duration swarm::look_pause() const {
+    duration const often = std::min<duration>(sync_interval, content_look_interval);
+    if (session_count_ > 0 || wants_data() || error_ || sync_error_) return often;
+    return std::max<duration>(often, content_look_cost * node.transfers.size());
+}
+
+net::task<void> swarm::look_at_content() {
+    result<void> synced = success();
+    co_await net::on_pool(workers, [&] {
+        if (store->unsynced_bytes() > 0 || store->is_journal_behind()) synced = store->sync();
+        (void)store->check_files();  // fails when closed only
+    });
+    sync_ended(synced ? std::error_code{} : synced.error());
+    give_up_lost();
+    if (!lost_.empty() || !wrong_.empty()) co_await look_again();
+}
+
+/// Reads a piece that was verified again: disks lose bits, and nobody else would notice (class L8).
+net::task<void> swarm::scrub(piece_index piece) {
+    if (error_ || !picker.have().test(piece) || store->is_doubtful(piece)) co_return;
+    result<bool> right = true;
+    co_await net::on_pool(workers, [&] { right = store->recheck(piece); });
+    give_up_lost();
+    if (!right) {  // a bad sector; where hashes are missing or the store is closed nothing was found out
+        if (right.error() != store::errc::no_hash && right.error() != store::errc::closed)
+            content_failed(piece, right.error());
+        co_return;
     }
+    if (right.value()) co_return;
+    tell(event::piece_decayed{piece});
+    give_up({piece}, store::errc::decayed);
 }
 
 /// Nothing stands still for want of a record; but after a crash all would be read again, so the user should know.

@@ -55,7 +55,7 @@ public:
             if (auto known = swarm_.known_.find(session_.listens_at); known != swarm_.known_.end())
                 known->second.is_busy = false;
         swarm_.retry_peers();
-        swarm_.choke_round_.notify();
+        swarm_.peers_changed();
         swarm_.news();
     }
 
@@ -64,21 +64,46 @@ private:
     peer_session& session_;
 };
 
+/// Ticks and rounds of choking. Ends when nobody is there and nothing is to be had: a torrent at rest costs nothing.
 net::task<void> swarm::keep_time() {
-    for (;;) {
-        co_await node.outside.clock.sleep(tick_interval);
+    for (auto tick = next_tick(node.now()); tick != time_point::max();) {
+        auto const round = session_count_ > 0 ? choker_.deadline() : time_point::max();
+        if (co_await node.outside.clock.wait(stirred_, std::min(tick, round)))
+            tick = std::min(tick, next_tick(node.now()));
         auto const now = node.now();
+        if (session_count_ > 0 && now >= choker_.deadline()) hold_choke_round(now);
+        if (now < tick) continue;
         with_sessions([now](peer_session& each) { each.tick(now); });
         settle();
         connect_more(now);
+        tick = next_tick(now);
     }
+    keeps_time_ = false;
 }
 
-net::task<void> swarm::hold_choke_rounds() {
-    for (;;) {
-        if (co_await node.outside.clock.wait(choke_round_, choker_.deadline())) choker_.changed(node.now());
-        if (auto const now = node.now(); now >= choker_.deadline()) hold_choke_round(now);
-    }
+/// The end of time while at rest.
+time_point swarm::next_tick(time_point now) const {
+    auto const soon = now + tick_interval;
+    if (session_count_ + connecting_ > 0 || wants_data() || !work_.empty() || !work_with_news_.empty()) return soon;
+    auto next = time_point::max();
+    if (!is_running() || !is_automatic_) return next;
+    for (auto const& [at, known] : known_)
+        if (!known.is_busy && !known.is_banned) next = std::min(next, std::max(known.try_at, soon));
+    return next;
+}
+
+/// Something may be to do that was not before.
+void swarm::stir() {
+    if (keeps_time_) return stirred_.notify();
+    if (work_begun_ == 0 || is_stopping_ || next_tick(node.now()) == time_point::max()) return;
+    spawn_lasting("keep time", &swarm::keep_time);
+    keeps_time_ = true;
+}
+
+/// Somebody came, left, or wants something else than before.
+void swarm::peers_changed() {
+    choker_.changed(node.now());
+    if (keeps_time_) stirred_.notify();
 }
 
 void swarm::hold_choke_round(time_point now) {
@@ -129,7 +154,7 @@ void swarm::interest_changed(peer_session& peer) {
         peer.last_unchoked = node.now();
         peer.flush();
     }
-    choke_round_.notify();
+    peers_changed();
 }
 
 void swarm::add_peers(std::vector<endpoint> const& peers) {
@@ -239,6 +264,7 @@ void swarm::connect_more(time_point now) {
         ++connecting_;
         return tried::begun;
     });
+    stir();
 }
 
 /// Those that have as many sessions as one may have.
@@ -389,6 +415,8 @@ net::task<std::error_code> swarm::run_session(std::unique_ptr<net::stream> strea
         peer_session session{*this, std::move(stream), theirs, listens_at, outgoing, picker::peer_slot{slot}};
         registration const registered{*this, session};
         number = session.number;
+        if (session_count_ == 1) asked_for_.notify();
+        stir();
         tell(event::peer_joined{remote, outgoing});
         if (!theirs.extensions) session.introduce();
         why = co_await session.run();

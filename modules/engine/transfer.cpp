@@ -48,6 +48,9 @@ void transfer::keep_to_trackers() {
 void transfer::connect(std::vector<endpoint> const& peers) {
     work_->add_peers(peers);
 }
+bool transfer::is_quiet() const noexcept {
+    return work_->is_quiet();
+}
 bitfield const& transfer::have() const noexcept {
     return work_->picker.have();
 }

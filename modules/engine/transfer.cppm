@@ -161,6 +161,8 @@ inline constexpr std::uint64_t check_turn = 16u << 20;
 inline constexpr auto storage_retry_after = 2s;
 /// Time between two looks at whether somebody changed the files of a transfer.
 inline constexpr auto content_look_interval = 5s;
+/// Torrents that nobody asks for are looked at one after the other, one in this time: a look takes some 30 us.
+inline constexpr auto content_look_cost = 10ms;
 /// Pieces of a changed file that are read again at one look.
 inline constexpr std::size_t pieces_looked_at_max = 64;
 /// Time for trackers to hear that we leave, when stopping.
@@ -356,6 +358,8 @@ public:
     metainfo::torrent const& content() const noexcept;
     transfer_status status() const;
     std::vector<peer_status> peers() const;
+    /// It seeds, and nobody is connected.
+    bool is_quiet() const noexcept;
     /// The pieces that are here and verified.
     bitfield const& have() const noexcept;
     /// Every address that was heard of, connected or not.
