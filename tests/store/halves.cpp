@@ -172,3 +172,18 @@ TEST_CASE("a piece that only one half of a hybrid calls right shows that the tor
     CHECK(receive(*disk, whole, 0).error() == store::errc::hashes_disagree);
     CHECK_FALSE(disk->is_held(piece_index{0}));
 }
+
+TEST_CASE("what has no hash is neither right nor wrong", "[store]") {
+    auto const content = by_link(make_sample({{"a", 3 * piece_length}}, metainfo::format::v2, piece_length));
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    content.place(settings.directory);
+    auto const disk = open_store(content, settings);
+    CHECK(disk->check_piece(piece_index{0}).error() == store::errc::no_hash);
+    CHECK_FALSE(disk->is_held(piece_index{0}));
+
+    temporary_folder elsewhere;
+    auto const empty = open_store(content, settings_in(elsewhere.path()));
+    CHECK(receive(*empty, content, 0).error() == store::errc::no_hash);
+    CHECK_FALSE(empty->is_held(piece_index{0}));
+}

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -103,4 +104,34 @@ TEST_CASE("a mapping that fails for another reason is told with its file", "[sto
         CHECK(on.files->prepare(0, 0, 65'536).error() == std::errc::permission_denied);
         CHECK(on.files->last_failed_path() == (on.content.root(on.folder.path()) / "a").string());
     });
+}
+
+namespace {
+/// Has the first half mebibyte in memory, and nothing else.
+class half_resident final : public store::simulated_files {
+public:
+    half_resident(std::shared_ptr<store::simulated_disk> disk, byte_vector content)
+        : simulated_files(std::move(disk)), content_(std::move(content)) {}
+    std::optional<store::mapped_bytes> resident(store::file_number, std::uint64_t offset, std::size_t size) override {
+        if (offset + size > 512 * 1024) return std::nullopt;
+        ++given;
+        return store::mapped_bytes{mutable_byte_view{content_}.subspan(offset, size), nullptr};
+    }
+    int given = 0;
+
+private:
+    byte_vector content_;
+};
+}  // namespace
+
+TEST_CASE("a piece whose pages leave memory while it is hashed is read instead, from its beginning", "[store]") {
+    auto const content = make_sample({{"a", 1u << 20}}, metainfo::format::v1, 1u << 20);
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    disk->put("0", content.files.at("a"));
+    auto const files = std::make_shared<half_resident>(disk, content.files.at("a"));
+    store::store_settings settings;
+    settings.writable = false;
+    auto const on = store::chunk_store::open(content.torrent, settings, files).value();
+    CHECK(on->check_piece(piece_index{0}).value());
+    CHECK(files->given > 0);
 }

@@ -173,9 +173,38 @@ TEST_CASE("only blocks of the piece are written, and the first copy counts", "[s
     byte_vector const other(block_length, std::byte{9});
     store::block_data const late{0, other, false};
     REQUIRE(writer->write({&late, 1}));  // ignored
-    REQUIRE(writer->write(blocks));
+    REQUIRE(writer->write(std::span{blocks}.subspan(1)));
     CHECK(writer->finish().value());
     CHECK(writer->write(blocks).error() == store::errc::already_held);
+    byte_vector kept(block_length);
+    REQUIRE(disk->read({last, 0, block_length}, kept));
+    CHECK(kept == byte_vector(blocks[0].bytes.begin(), blocks[0].bytes.end()));
+}
+
+TEST_CASE("a piece is incomplete while any block is missing, however often the others came", "[store]") {
+    auto const content = make_sample({{"x", 100'000}});
+    temporary_folder folder;
+    auto const disk = open_store(content, settings_in(folder.path()));
+    auto const writer = disk->begin(piece_index{0});
+    auto const blocks = blocks_of(content, piece_index{0});
+    REQUIRE(blocks.size() > 2);
+    auto const but_one = std::span{blocks}.first(blocks.size() - 1);
+    REQUIRE(writer->write(but_one));
+    CHECK(writer->finish().error() == store::errc::piece_incomplete);
+    REQUIRE(writer->write(but_one));
+    CHECK(writer->finish().error() == store::errc::piece_incomplete);
+    REQUIRE(writer->write(std::span{blocks}.last(1)));
+    CHECK(writer->finish().value());
+}
+
+TEST_CASE("nothing counts as received in place where no place was given", "[store]") {
+    auto const content = make_sample({{"x", 100'000}});
+    temporary_folder folder;
+    auto const disk = open_store(content, settings_in(folder.path()));
+    auto const writer = disk->begin(piece_index{0});
+    auto block = blocks_of(content, piece_index{0}).front();
+    block.in_place = true;
+    CHECK(writer->write({&block, 1}).error() == store::errc::bad_block);
 }
 
 TEST_CASE("a piece with a wrong byte is not held, and can be received again", "[store]") {
