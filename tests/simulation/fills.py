@@ -3,8 +3,9 @@
 
     fills.py SIMULATION_TESTS
 
-Runs the same seeds twice, each time with other bytes in all memory that comes from the heap or went back to it. The
-trace of a run holds all bytes that anybody sent: it is the same, or some of them came from memory that nobody had set.
+Runs the same seeds, and asks a tracker the same, twice, each time with other bytes in all memory that comes from the
+heap or went back to it. The trace of a run holds all bytes that anybody sent: it is the same, or some of them came from
+memory that nobody had set.
 """
 
 import os
@@ -16,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 def traces(tests, fill):
     # Without the caches of threads, whose memory is not filled.
     environment = os.environ | {"GLIBC_TUNABLES": f"glibc.malloc.perturb={fill}:glibc.malloc.tcache_count=0"}
-    done = subprocess.run([tests, "what each seed sends"], env=environment, capture_output=True, text=True, check=False)
-    found = [line for line in done.stdout.splitlines() if line.startswith("seed ")]
+    done = subprocess.run([tests, "[.traces]"], env=environment, capture_output=True, text=True, check=False)
+    found = [line for line in done.stdout.splitlines() if line.startswith(("seed ", "tracker: "))]
     if done.returncode != 0 or not found:
         sys.exit(f"the run itself failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return found
