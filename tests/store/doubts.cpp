@@ -28,22 +28,38 @@ struct odd_files : store::simulated_files {
         if (has_no_descriptor) return store::errc::too_many_files;
         return simulated_files::status(file);
     }
+    std::optional<store::mapped_bytes> resident(store::file_number, std::uint64_t, std::size_t size) override {
+        if (!has_all_in_memory) return std::nullopt;
+        memory.resize(size);
+        return store::mapped_bytes{memory, nullptr};
+    }
     bool sync_fails = false;
     bool has_no_descriptor = false;
+    bool has_all_in_memory = false;
+    byte_vector memory;
     std::function<void()> before_read;
 };
 
-/// A torrent of one file and its store.
+/// A torrent and its store.
 struct held_up {
     std::shared_ptr<store::simulated_disk> disk = std::make_shared<store::simulated_disk>(1);
     std::shared_ptr<odd_files> files = std::make_shared<odd_files>(disk);
-    sample content = make_sample({{"a", 60'000}}, metainfo::format::v1, 16384);
-    std::unique_ptr<store::chunk_store> into = open();
+    sample content;
+    std::unique_ptr<store::chunk_store> into;
 
+    explicit held_up(sample what = make_sample({{"a", 60'000}}, metainfo::format::v1, 16384))
+        : content(std::move(what)), into(open()) {}
     std::unique_ptr<store::chunk_store> open() {
         store::store_settings settings;
         settings.preallocate = false;
         return store::chunk_store::open(content.torrent, settings, files).value();
+    }
+    /// Whether the store shows the first block of the piece, where all is in memory.
+    bool view(std::uint32_t piece) {
+        files->has_all_in_memory = true;
+        bool const is_seen = into->view({piece_index{piece}, 0, 16384}).has_value();
+        files->has_all_in_memory = false;
+        return is_seen;
     }
     /// Closed, and opened again with what the journal says.
     bitfield again() {
@@ -92,10 +108,25 @@ TEST_CASE("a sync that fails while a piece is read again leaves it in doubt", "[
     CHECK(with.into->is_held(piece_index{0}));
     CHECK(with.into->is_doubtful(piece_index{0}));
     byte_vector place(16384);
+    bool is_read = false;
+    with.files->before_read = [&] { is_read = true; };
     CHECK(with.into->read({piece_index{0}, 0, 16384}, place).error() == store::errc::doubtful_piece);
+    CHECK_FALSE(is_read);
+    CHECK_FALSE(with.view(0));
     REQUIRE(with.into->sync());
     CHECK_FALSE(with.into->is_doubtful(piece_index{0}));
+    CHECK(with.view(0));
     CHECK(with.into->take_lost().empty());
+}
+
+TEST_CASE("what lies in memory is seen a block at a time, and of one file only", "[store]") {
+    held_up with{make_sample({{"a", 60'000}, {"b", 60'000}}, metainfo::format::v1, 16384)};
+    REQUIRE(with.into->load());
+    CHECK_FALSE(with.view(3));
+    receive_all(*with.into, with.content);
+    CHECK(with.view(2));
+    CHECK_FALSE(with.view(3));  // it begins in one file and ends in the other
+    CHECK(with.view(4));
 }
 
 TEST_CASE("a file that somebody changed since the start loses its pieces when it is written to", "[store]") {

@@ -219,3 +219,17 @@ TEST_CASE("the guarded copy moves ranges that overlap, both ways", "[store]") {
     REQUIRE(store::guarded_copy(bytes.data() + 7, bytes.data(), 90));
     CHECK(equal(byte_view{bytes}.subspan(7, 90), byte_view{original}.first(90)));
 }
+
+TEST_CASE("what is only read comes from the whole file, though a stranger's incomplete one lies beside it", "[store]") {
+    auto const kind = GENERATE(store::back_end::mapped, store::back_end::plain);
+    auto const content = make_sample({{"a", 60'000}});
+    temporary_folder folder;
+    auto const settings = seeding(folder.path(), kind);
+    content.place(settings.directory);
+    write_file(content.root(settings.directory) / "a.part", byte_vector(60'000, std::byte{1}));
+    auto const disk = open_store(content, settings);
+    REQUIRE(disk->check_piece(piece_index{0}).value());
+    byte_vector got(block_length);
+    REQUIRE(disk->read({piece_index{0}, 0, block_length}, got));
+    CHECK(std::ranges::equal(got, content.block({piece_index{0}, 0, block_length})));
+}
