@@ -340,3 +340,47 @@ TEST_CASE("a full disk refuses pieces, loses nothing, and works on when there is
     }
     CHECK(umount(small.c_str()) == 0);
 }
+
+TEST_CASE("a file under its own name is written to only where all that stands there is taken over", "[store]") {
+    auto const content = make_sample({{"a", 60'000}});
+    temporary_folder folder;
+    auto const path = content.root(folder.path()) / "a";
+    content.place(folder.path());
+    auto const files = store::open_disk_files(content.torrent, {.directory = folder.path()}).value();
+    REQUIRE(files->lock());
+    for (auto const adopt : {store::adopting::nothing, store::adopting::incomplete}) {
+        CHECK(files->open_for_writing(0, adopt, std::nullopt).error() == store::errc::foreign_file);
+        CHECK(fs::exists(path));
+    }
+    REQUIRE(files->open_for_writing(0, store::adopting::all, std::nullopt));
+    CHECK_FALSE(fs::exists(path));
+    CHECK(fs::exists(path.string() + ".part"));
+}
+
+TEST_CASE("an incomplete file that was cut does not get its name", "[store]") {
+    auto const content = make_sample({{"a", 60'000}});
+    temporary_folder folder;
+    auto const path = content.root(folder.path()) / "a";
+    auto const part = path.string() + ".part";
+    write_file(part, byte_view{content.files.at("a")}.first(59'999));
+    auto const files = store::open_disk_files(content.torrent, {.directory = folder.path()}).value();
+    REQUIRE(files->lock());
+    CHECK(files->complete(0, 60'000).error() == store::errc::truncated_file);
+    CHECK_FALSE(fs::exists(path));
+    write_file(part, content.files.at("a"));
+    REQUIRE(files->complete(0, 60'000));
+    CHECK(content.is_in(folder.path()));
+}
+
+TEST_CASE("new files are for others to read at most, and folders to enter", "[store]") {
+    auto const content = make_sample({{"folder/a", 60'000}});
+    temporary_folder folder;
+    auto const before = ::umask(0);
+    auto const files = store::open_disk_files(content.torrent, {.directory = folder.path() / "new"}).value();
+    bool const is_open = files->lock() && files->open_for_writing(0, store::adopting::nothing, std::nullopt);
+    ::umask(before);
+    REQUIRE(is_open);
+    auto const made = content.root(folder.path() / "new") / "folder";
+    CHECK(fs::status(made / "a.part").permissions() == fs::perms{0644});
+    CHECK(fs::status(made).permissions() == fs::perms{0755});
+}
