@@ -209,7 +209,7 @@ TEST_CASE("a complete download that is longer than the torrent says stays as it 
 
 TEST_CASE("no symbolic link is followed and no odd file opened", "[store]") {
     auto const content = make_sample({{"d/a", 65'536}});
-    auto const what = GENERATE(0, 1, 2, 3, 4, 5, 6);
+    auto const what = GENERATE(0, 1, 2, 3, 4, 5, 6, 7);
     temporary_folder folder;
     auto const settings = settings_in(folder.path());
     auto const root = content.root(settings.directory);
@@ -244,9 +244,13 @@ TEST_CASE("no symbolic link is followed and no odd file opened", "[store]") {
             fs::create_directory(root / "d");
             REQUIRE(mkfifo((root / "d/a.part").c_str(), 0600) == 0);
             break;
+        case 7:  // the file's folder leads to another one of the torrent
+            fs::create_directory(root / "e");
+            fs::create_directory_symlink("e", root / "d");
+            break;
     }
     INFO(what);
-    auto const expected = what < 4 ? store::errc::symbolic_link : store::errc::not_a_file;
+    auto const expected = what < 4 || what == 7 ? store::errc::symbolic_link : store::errc::not_a_file;
     auto opened = store::chunk_store::open(content.torrent, settings);
     if (what == 3) {
         CHECK(opened.error() == expected);
