@@ -119,9 +119,12 @@ TEST_CASE("a journal with right checksums that says what it cannot is refused", 
         byte_writer{bytes}.bytes(record).bytes(byte_view{hasher.finish().bytes}.first(journal::checksum::size()));
         return bytes;
     };
-    byte_vector const piece_1{{}, {}, {}, std::byte{1}}, piece_200{{}, {}, {}, std::byte{200}};
+    byte_vector const piece_1{{}, {}, {}, std::byte{1}};
+    auto const last_piece = static_cast<std::byte>(made.content.count() - 1);
+    byte_vector const piece_last{{}, {}, {}, last_piece}, piece_after{{}, {}, {}, std::byte(int(last_piece) + 1)};
     CHECK_FALSE(refuses(with_record(1, piece_1)));
-    CHECK(refuses(with_record(1, piece_200)));
+    CHECK_FALSE(refuses(with_record(1, piece_last)));
+    CHECK(refuses(with_record(1, piece_after)));
     CHECK(refuses(with_record(1, byte_view{piece_1}.first(3))));
     CHECK(refuses(with_record(2, piece_1)));
     CHECK(refuses(with_record(4, piece_1)));  // a kind that nobody knows
