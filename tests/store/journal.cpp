@@ -127,6 +127,14 @@ TEST_CASE("a journal with right checksums that says what it cannot is refused", 
     CHECK(refuses(with_record(1, piece_after)));
     CHECK(refuses(with_record(1, byte_view{piece_1}.first(3))));
     CHECK(refuses(with_record(2, piece_1)));
+    auto const stamp_of = [](std::size_t file) {
+        byte_vector stamp(28);
+        stamp[3] = static_cast<std::byte>(file);
+        return stamp;
+    };
+    auto const files = made.content.torrent->content().files().size();
+    CHECK_FALSE(refuses(with_record(2, stamp_of(files - 1))));
+    CHECK(refuses(with_record(2, stamp_of(files))));
     CHECK(refuses(with_record(4, piece_1)));  // a kind that nobody knows
 }
 
