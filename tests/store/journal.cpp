@@ -74,6 +74,19 @@ TEST_CASE("a journal cut anywhere claims only what was recorded before", "[store
     CHECK(claimed_before == 5);  // without the last record
 }
 
+TEST_CASE("of a journal that a power cut left with zeros at its end all before them counts", "[store]") {
+    written const made;
+    for (std::size_t const zeros : {1u, 4u, 12u, 13u, 4096u}) {
+        INFO(zeros);
+        auto bytes = made.bytes;
+        bytes.resize(bytes.size() + zeros);
+        auto const read = journal::parse(bytes, *made.content.torrent);
+        REQUIRE(read);
+        CHECK(read.value().torn);
+        CHECK(read.value().held == made.recorded);
+    }
+}
+
 TEST_CASE("a journal with any bit flipped never claims a piece that was not recorded", "[store]") {
     written const made;
     for (std::size_t bit = 0; bit < made.bytes.size() * 8; ++bit) {
