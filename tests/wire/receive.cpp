@@ -56,6 +56,19 @@ TEST_CASE("another message between the blocks moves them to where they belong", 
     CHECK(to.core.outstanding() == 0);
 }
 
+TEST_CASE("another message that looks like the block is not taken for it", "[wire]") {
+    leecher to;
+    REQUIRE(to.core.receive(unchoke, start));
+    REQUIRE(to.request(block_at(0)));
+    auto other = piece_of(block_at(0), byte_vector(block_length, std::byte{9}));
+    other[4] = std::byte{99};
+    REQUIRE(to.read(other));
+    CHECK(to.told == lines{"unchoked"});
+    REQUIRE(to.read(blocks({0})));
+    CHECK(to.told == lines{"unchoked", "block " + text(block_at(0))});
+    CHECK(to.holds(block_at(0)));
+}
+
 TEST_CASE("blocks in another order than asked for are all received", "[wire]") {
     leecher to;
     REQUIRE(to.core.receive(unchoke, start));

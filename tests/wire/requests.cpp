@@ -181,26 +181,47 @@ TEST_CASE("a block cancelled while it arrives is thrown away from there on", "[w
     CHECK(to.holds(block_at(1)));
 }
 
-TEST_CASE("a block cancelled between prepare and commit does no harm", "[wire]") {
-    leecher to;
-    REQUIRE(to.read(unchoke));
-    for (std::uint32_t i = 0; i < 3; ++i) REQUIRE(to.request(block_at(i)));
+namespace {
+/// Reads the first of `stream` into what the connection prepares; how much. Not committed yet.
+std::size_t read_one(connection& to, byte_view stream) {
     std::array<mutable_byte_view, 64> places;
-    auto const count = to.core.prepare(places);
-    auto const stream = joined({piece(0), piece(1), piece(2)});
+    auto const count = to.prepare(places);
     std::size_t at = 0;
     for (std::size_t i = 0; i < count && at < stream.size(); ++i) {
         auto const part = std::min(places[i].size(), stream.size() - at);
         std::copy_n(stream.begin() + static_cast<std::ptrdiff_t>(at), part, places[i].begin());
         at += part;
     }
+    return at;
+}
+}  // namespace
+
+TEST_CASE("a block cancelled between prepare and commit does no harm", "[wire]") {
+    leecher to;
+    REQUIRE(to.read(unchoke));
+    for (std::uint32_t i = 0; i < 3; ++i) REQUIRE(to.request(block_at(i)));
+    auto const count = read_one(to.core, joined({piece(0), piece(1), piece(2)}));
     to.core.cancel(block_at(1));
     REQUIRE(to.request(block_at(3)));
-    REQUIRE(to.core.commit(at, start));
+    REQUIRE(to.core.commit(count, start));
     CHECK(events(to.core) == lines{line("block", 0), line("block", 2)});
     CHECK(to.holds(block_at(0)));
     CHECK(to.holds(block_at(2)));
     CHECK(to.core.outstanding() == 1);
+}
+
+TEST_CASE("a block that is wanted elsewhere by the time it came is where it is wanted", "[wire]") {
+    leecher to;
+    REQUIRE(to.read(unchoke));
+    for (std::uint32_t i = 0; i < 3; ++i) REQUIRE(to.request(block_at(i)));
+    auto const count = read_one(to.core, joined({piece(0), piece(1), piece(2)}));
+    to.core.cancel(block_at(1));
+    byte_vector elsewhere(block_length);
+    REQUIRE(to.core.request(block_at(1), elsewhere, start));
+    REQUIRE(to.core.commit(count, start));
+    CHECK(events(to.core) == lines{line("block", 0), line("block", 1), line("block", 2)});
+    CHECK(elsewhere == data_of(block_at(1)));
+    CHECK(to.holds(block_at(2)));
 }
 
 TEST_CASE("a cancelled request can be made again", "[wire]") {
