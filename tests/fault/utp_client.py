@@ -148,7 +148,7 @@ def flood_of_syns(liar):
     flood.setblocking(False)
     before, sent, got = liar.memory(), 0, 0
     for number in range(liar.syns):
-        sent += flood.send(packet(SYN, number, number >> 4, 0))
+        sent += flood.send(packet(SYN, number & 0xFFFF, number >> 4, 0))
         try:
             while True:
                 got += len(flood.recv(2048))
