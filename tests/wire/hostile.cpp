@@ -281,3 +281,10 @@ TEST_CASE("whether a peer is interested is told when it changes", "[wire]") {
     REQUIRE(to.read(joined({message_of(3), message_of(2), message_of(2), message_of(3), message_of(3)})));
     CHECK(to.told == lines{"interested", "not interested"});
 }
+
+TEST_CASE("a port of a DHT node is told of, and no port is none", "[wire]") {
+    leecher to;
+    REQUIRE(to.read(message_of(9, byte_vector{std::byte{1}, std::byte{2}})));
+    REQUIRE(to.read(message_of(9, byte_vector(2))));
+    CHECK(to.told == lines{"port 258"});
+}
