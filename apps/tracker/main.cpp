@@ -124,6 +124,10 @@ std::optional<int> read_options(int argc, char** argv, command_line& out) {
                    "of one address, loopback excepted; 0 for no limit; default 50")
         ->check(CLI::Range(0, 100'000))
         ->type_name("N");
+    app.add_option("--udp-threads", out.how.udp_threads,
+                   "threads at each address that receive and send UDP; 0: none, all is done by one; default 0")
+        ->check(CLI::Range(0, 64))
+        ->type_name("N");
     std::map<std::string, log::level> const levels{{"debug", log::level::debug},
                                                    {"info", log::level::info},
                                                    {"warning", log::level::warning},

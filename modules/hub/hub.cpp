@@ -114,9 +114,15 @@ result<endpoint> hub::listen(endpoint at) {
 }
 
 result<endpoint> hub_parts::open(endpoint const& at) {
-    SHOAL_TRY(auto streams, outside.network.listen(at));
+    SHOAL_TRY(auto streams, outside.network.listen(at));  // nobody else can: a second tracker ends here
     auto const where = streams->local();
-    SHOAL_TRY(auto datagrams, outside.network.open_datagram(where));
+    std::vector<std::unique_ptr<net::datagram_socket>> datagrams;
+    if (auto const threads = core.how().udp_threads; threads > 0) {
+        SHOAL_TRY(datagrams, outside.network.open_datagram_threads(where, threads));
+    } else {
+        SHOAL_TRY(auto socket, outside.network.open_datagram(where));
+        datagrams.push_back(std::move(socket));
+    }
     doors.push_back({std::move(streams), std::move(datagrams)});
     bound.push_back(where);
     return where;
@@ -159,9 +165,10 @@ net::task<std::error_code> hub::run() {
         for (auto& [streams, datagrams] : own.doors) {
             auto const name = streams->local().to_string();
             group.spawn("http " + name, own.serve_http(server, std::move(streams)));
-            group.spawn_lasting("udp " + name, clock, [&own, socket = std::shared_ptr{std::move(datagrams)}] {
-                return own.serve_udp(*socket);
-            });
+            for (auto& each : datagrams)
+                group.spawn_lasting("udp " + name, clock, [&own, socket = std::shared_ptr{std::move(each)}] {
+                    return own.serve_udp(*socket);
+                });
         }
         own.doors.clear();
         group.spawn_lasting("time", clock, [&own] { return own.keep_time(); });

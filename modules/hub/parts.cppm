@@ -70,7 +70,7 @@ namespace shoal::hub {
 /// One address, open for both protocols.
 struct door {
     std::unique_ptr<net::listener> streams;
-    std::unique_ptr<net::datagram_socket> datagrams;
+    std::vector<std::unique_ptr<net::datagram_socket>> datagrams;  // more than one share the address
 };
 
 struct held_session;

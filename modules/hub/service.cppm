@@ -180,6 +180,9 @@ struct settings {
     registry::limits bounds{};
     net::http_server_limits http{};
     roster_limits nodes{};
+    /// Threads for the system calls of UDP, at each address; 0: the hub's own thread makes them. Whatever they are, one
+    /// thread answers.
+    std::size_t udp_threads = 0;
     std::filesystem::path catalogue{};      ///< The file of the catalogue; empty: it is gone with the hub.
     access who = access::open;              ///< Who may use the hub without a passkey.
     std::filesystem::path members{};        ///< The file of the members; it is read again when it changes.

@@ -4,7 +4,10 @@ module;
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "core/try.hpp"
 
@@ -48,6 +51,13 @@ task<result<void>> stream::read_all(mutable_byte_view place) {
         place = place.subspan(count);
     }
     co_return success();
+}
+
+result<std::vector<std::unique_ptr<datagram_socket>>> network::open_datagram_threads(endpoint at, std::size_t) {
+    SHOAL_TRY(auto socket, open_datagram(at));
+    std::vector<std::unique_ptr<datagram_socket>> one;
+    one.push_back(std::move(socket));
+    return one;
 }
 
 std::uint64_t random::next() {

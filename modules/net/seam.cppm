@@ -219,6 +219,12 @@ public:
     /// Port 0 lets the system choose. An IPv6 endpoint means IPv6 only.
     virtual result<std::unique_ptr<listener>> listen(endpoint at) = 0;
     virtual result<std::unique_ptr<datagram_socket>> open_datagram(endpoint at) = 0;
+    /// Sockets on one address that share what is sent to it, for more than one thread can receive and send: at most
+    /// `threads` (at least 1), each with a thread of its own for its system calls. They are used like any other; the
+    /// system chooses one for each sender, by the addresses. Where there are no threads to be had it is one socket
+    /// without: that is what the base does. An address that somebody has is an error, shared or not.
+    virtual result<std::vector<std::unique_ptr<datagram_socket>>> open_datagram_threads(endpoint at,
+                                                                                        std::size_t threads);
     /// Hears what is sent to `group`, an address of IPv4 or IPv6 multicast with its port, beside all others on this
     /// machine who do the same, and sends to it through every interface of that family, the loopback too. With `from`,
     /// only by the interface that has this address, and from it.

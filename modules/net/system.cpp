@@ -61,6 +61,10 @@ public:
     result<std::unique_ptr<datagram_socket>> open_datagram(endpoint at) override {
         return open_udp(executor_, at, settings_);
     }
+    result<std::vector<std::unique_ptr<datagram_socket>>> open_datagram_threads(endpoint at,
+                                                                                std::size_t threads) override {
+        return open_udp_threads(executor_, at, threads, settings_);
+    }
     result<std::unique_ptr<datagram_socket>> open_multicast(endpoint group, std::optional<ip_address> from) override {
         return join_multicast(executor_, group, from);
     }

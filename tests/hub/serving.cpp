@@ -129,6 +129,27 @@ TEST_CASE("an announce and a scrape by UDP go to the port number of HTTP", "[hub
     }
 }
 
+TEST_CASE("announces that different threads received are answered from one set of peers", "[hub]") {
+    auto const serve = [](net::environment& outside, hub::hub& tracker, endpoint at) -> net::task<void> {
+        constexpr std::uint16_t peers = 32;  // that all are one thread's: once in two thousand million runs
+        std::vector<std::unique_ptr<net::datagram_socket>> sockets;
+        for (int i = 0; i < peers; ++i) sockets.push_back(outside.network.open_datagram({at.address, 0}).value());
+        for (std::uint16_t known = 0; auto const& socket : sockets) {
+            announce::udp_client client{known + 1U, announce::udp_family::v4};
+            announce::announce_request request;
+            request.peer.bytes[0] = static_cast<std::byte>(known);
+            request.port = ++known;
+            request.peers_wanted = peers;
+            client.announce(request, "", outside.clock.now());
+            auto const outcome = co_await drive(outside, *socket, client, at);
+            CHECK(std::get<announce::announce_reply>(outcome).peers.size() == known - 1U);
+        }
+        CHECK(tracker.numbers().udp_announces == peers);
+        CHECK(tracker.numbers().udp_connects == peers);
+    };
+    with_hub("127.0.0.1:0", serve, {.udp_threads = 2});
+}
+
 TEST_CASE("forged connection ids bring no answer while an honest client is served", "[hub]") {
     with_hub("127.0.0.1:0", [](net::environment& outside, hub::hub& tracker, endpoint at) -> net::task<void> {
         auto forger = outside.network.open_datagram({at.address, 0}).value();
@@ -180,11 +201,15 @@ TEST_CASE("a hub serves several addresses and stops with connections open", "[hu
 
 TEST_CASE("an address in use is an error", "[hub]") {
     testing::on_machine([](net::environment& outside) -> net::task<void> {
-        hub::hub one{outside};
-        auto const bound = one.listen(*endpoint::parse("127.0.0.1:0"));
-        REQUIRE(bound);
-        hub::hub other{outside};
-        CHECK(other.listen(bound.value()).error() == std::errc::address_in_use);
+        for (std::size_t const threads : {0, 2}) {
+            hub::hub one{outside, {.udp_threads = threads}};
+            auto const bound = one.listen(*endpoint::parse("127.0.0.1:0"));
+            REQUIRE(bound);
+            hub::hub another{outside, {.udp_threads = threads}};
+            CHECK(another.listen(bound.value()).error() == std::errc::address_in_use);
+            CHECK(another.listen(endpoint{{}, bound.value().port}).error() == std::errc::address_in_use);
+        }
+        hub::hub other{outside, {.udp_threads = 2}};
         auto const socket = outside.network.open_datagram(*endpoint::parse("127.0.0.1:0"));
         CHECK(other.listen(socket.value()->local()).error() == std::errc::address_in_use);
         co_return;

@@ -5,6 +5,7 @@
 """
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -62,6 +63,19 @@ class Running:
             return reply.read()
 
 
+def udp_announce(client, tracker, key):
+    """Announces by a connected UDP socket as the peer `key`, at that port; the ports of those named."""
+    client.connect(("127.0.0.1", tracker))
+    client.settimeout(20)
+    client.send(struct.pack(">QII", 0x41727101980, 0, key))
+    action, transaction, connection = struct.unpack(">IIQ", client.recv(100))
+    assert (action, transaction) == (0, key), (action, transaction)
+    client.send(struct.pack(">QII20s20sQQQIIIiH", connection, 1, key, b"h" * 20, b"%020d" % key, 0, 1, 0, 2, 0, 0, 200, key))
+    reply = client.recv(2000)
+    assert struct.unpack(">II", reply[:8]) == (1, key), reply
+    return {port for _, port in struct.iter_unpack(">4sH", reply[20:])}
+
+
 def announce(port, **more):
     rest = "".join(f"&{key}={value}" for key, value in more.items())
     return f"/announce?info_hash={'h' * 20}&peer_id={'p' * 20}&port={port}&left=1{rest}"
@@ -72,7 +86,7 @@ class Options(unittest.TestCase):
         shown = finished("--help")
         self.assertEqual(shown.returncode, 0)
         for option in ("--listen", "--data", "--config", "--interval", "--min-interval", "--peers-max",
-                       "--memory-limit", "--nodes-max", "--requests-per-second", "--log-level", "--log-format"):
+                       "--memory-limit", "--nodes-max", "--requests-per-second", "--udp-threads", "--log-level", "--log-format"):
             self.assertIn(option, shown.stdout)
         version = finished("--version")
         self.assertEqual(version.returncode, 0)
@@ -82,7 +96,7 @@ class Options(unittest.TestCase):
         for wrong in (["--nonsense"], ["stray"], ["--listen"], ["--listen", "nowhere"], ["--listen", "127.0.0.1"],
                       ["--interval", "soon"], ["--interval", "0s"], ["--interval", "25h"], ["--peers-max", "0"],
                       ["--peers-max", "1001"], ["--peers-max", "x"], ["--memory-limit", "1XB"], ["--log-level", "loud"],
-                      ["--log-format", "xml"], ["--requests-per-second", "-1"], ["--config", "/nonexistent.toml"],
+                      ["--log-format", "xml"], ["--requests-per-second", "-1"], ["--udp-threads", "65"], ["--config", "/nonexistent.toml"],
                       ["--interval", "1m", "--min-interval", "2m"]):
             with self.subTest(wrong):
                 ended = finished(*wrong)
@@ -138,6 +152,31 @@ class Serving(unittest.TestCase):
                 self.assertLess(time.monotonic() - begun, 5)
                 self.assertEqual(tracker.output, "")
                 self.assertIn("stopped after 1 HTTP and 1 UDP announces", tracker.errors)
+
+    def test_threads_for_udp_share_the_work_and_nobody_else_gets_the_port(self):
+        def threads(tracker):
+            folder = f"/proc/{tracker.process.pid}/task"
+            return {task: pathlib.Path(folder, task, "comm").read_text().strip() for task in os.listdir(folder)}
+
+        with Running() as tracker:
+            self.assertNotIn("udp", threads(tracker).values())
+        with Running("--udp-threads", "2") as tracker:
+            for key in range(1025, 1057):  # each from a port of its own
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                    self.assertEqual(udp_announce(client, tracker.ports[0], key), set(range(1025, key)))
+            at_work = [task for task, name in threads(tracker).items() if name == "udp"]
+            self.assertEqual(len(at_work), 2)
+            for task in at_work:  # as confined as all others
+                status = pathlib.Path(f"/proc/{tracker.process.pid}/task/{task}/status").read_text()
+                self.assertRegex(status, r"NoNewPrivs:\t1\nSeccomp:\t2\n")
+            for thread_count in "0", "2":
+                with tempfile.TemporaryDirectory() as folder:
+                    address = f"127.0.0.1:{tracker.ports[0]}"
+                    second = finished("--listen", address, "--data", folder, "--udp-threads", thread_count)
+                    self.assertEqual(second.returncode, 1)
+                    self.assertIn(f"cannot listen on {address}", second.stderr)
+            self.assertEqual(tracker.stop(), 0)
+            self.assertIn("and 32 UDP announces", tracker.errors)
 
     def test_stops_with_a_client_connected(self):
         with Running() as tracker, socket.create_connection(("127.0.0.1", tracker.ports[0])) as client:
