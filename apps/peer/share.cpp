@@ -17,7 +17,6 @@ module;
 #include <string_view>
 #include <system_error>
 #include <utility>
-#include <variant>
 #include <vector>
 
 module peer;
@@ -42,17 +41,13 @@ constexpr auto ask_again_after = std::chrono::seconds{10};
 constexpr std::size_t taken_up_at_once = 256;
 }  // namespace
 
-void asking_again::put_off() {
-    at_ = std::chrono::steady_clock::now() + wait_;
-    wait_ = std::min<std::chrono::seconds>(2 * wait_, wait_max);
-}
-
 sharing::sharing(mover& with, share_options const& options, engine::hub_session& hub, std::string const& announce_url)
     : with_(with),
       out_(with.out),
       options_(options),
       hub_(hub),
       hub_url_(escaped(announce::without_secrets(announce_url))),
+      told_(with.home()),
       records_(options.transfer.state / "shared"),
       hub_key_(announce::without_passkey(announce_url)),
       made_with_(made_with(options)) {
@@ -91,8 +86,8 @@ net::task<void> sharing::show_hashing_of(hashing_progress const& progress) {
     }
 }
 
-net::task<void> sharing::share(shared& what, look made) {
-    if (co_await replace(what, std::move(made))) co_await tell_when_checked(what);
+net::task<void> sharing::share(std::shared_ptr<shared> what, look made) {
+    if (co_await replace(*what, std::move(made))) co_await tell_when_checked(what);
 }
 
 /// Puts a torrent in the place of the one before. False where it is the same one, or cannot be shared.
@@ -124,18 +119,20 @@ net::task<bool> sharing::replace(shared& what, look made) {
     what.metainfo = made.metainfo;
     what.hashed = made.hashed;
     what.is_hashed = made.is_hashed;
-    what.is_published = false;
+    what.is_told = what.is_published = false;
     what.publish_again = {};
     what.refusal.clear();
     co_return true;
 }
 
-/// A torrent of an earlier run is looked through as its journal says: what that does not prove is read.
-net::task<void> sharing::tell_when_checked(shared& what) {
-    auto const& transfer = *what.moved->transfer;
-    if (co_await what.moved->transfer->checked()) hub_.join(what.moved->transfer);
+net::task<void> sharing::tell_when_checked(std::shared_ptr<shared> whose) {
+    auto& what = *whose;
+    auto const moved = what.moved;
+    bool const is_there = (co_await moved->transfer->checked()).has_value();
+    if (what.moved != moved) co_return;  // it was withdrawn meanwhile
+    if (is_there) hub_.join(moved->transfer);
     auto const& pieces = what.content->pieces();
-    auto const status = transfer.status();
+    auto const status = moved->transfer->status();
     if (!what.is_hashed) {
         what.hashed = std::min(std::uint64_t{status.pieces_hashed} * pieces.piece_length(), pieces.total_size());
         if (status.pieces_have < status.pieces_total)
@@ -151,44 +148,13 @@ net::task<void> sharing::tell_when_checked(shared& what) {
                           {"size", pieces.total_size()},
                           {"hashed", what.hashed},
                           {"magnet", magnet}});
-}
-
-net::task<void> sharing::withdraw(shared& what) {
-    if (!what.content) co_return;
-    auto const torrent = what.content->swarm_hash();
-    co_await what.moved->transfer->stop();  // or an answer to its announce would bring it back to a hub
-    what.moved.reset();
-    what.content.reset();
-    what.metainfo.reset();
-    bool const was_offered = std::exchange(what.is_offered, false);
-    what.is_published = false;
-    if (was_offered) {
-        if (!hub_.is_open()) (void)co_await hub_.unpublish(torrent);  // nor is it published again when the hub is back
-        leaving_.push_back({torrent, what.whole_path, {}});
-    }
-    co_await take_out_leaving();
-    co_await with_.quit_at_hubs(torrent);
-    out_.event("unshared", {{"path", what.path.string()}, {"info_hash", to_hex(torrent.view())}});
-}
-
-net::task<void> sharing::publish(shared& what) {
-    auto const torrent = what.content->swarm_hash();
-    what.is_offered = true;
-    auto const done = co_await hub_.publish(torrent, what.metainfo);
-    what.is_published = done.has_value();
-    if (what.is_published) {
-        out_.note("published " + escaped(what.content->name()));
-        out_.event("published", {{"name", what.content->name()}, {"info_hash", to_hex(torrent.view())}});
-        co_return;
-    }
-    what.publish_again.put_off();
-    auto const why = done.error() == engine::errc::hub_refused ? escaped(hub_.refusal()) : done.error().message();
-    if (why != what.refusal) out_.note("the hub did not take " + escaped(what.content->name()) + ": " + why);
-    what.refusal = why;
+    what.is_told = true;
+    told_.notify();
 }
 
 /// Notices what was changed, added or removed, once it has come to rest.
-net::task<void> sharing::look_again(shared& what) {
+net::task<void> sharing::look_again(std::shared_ptr<shared> whose) {
+    auto& what = *whose;
     auto now = co_await look_on_pool(what);
     if (now.trouble) {
         if (now.trouble->message != what.trouble) out_.note(now.trouble->message);
@@ -210,38 +176,7 @@ net::task<void> sharing::look_again(shared& what) {
         what.made_from = what.seen;
         co_return;
     }
-    co_await share(what, std::move(made));
-}
-
-/// Why nothing is published, said when it changes.
-void sharing::tell_trouble(std::string why) {
-    if (!why.empty() && why != trouble_) out_.note(why);
-    trouble_ = std::move(why);
-}
-
-void sharing::tell_if_unreachable() {
-    auto const why = hub_.unreachable();
-    if (hub_.is_open() || !why) return;
-    if (why == net::errc::web_socket_refused)
-        tell_trouble(hub_url_ + " is no hub (" + why.message() + "): nothing is published, seeding goes on");
-    else
-        tell_trouble("the hub at " + hub_url_ + ": " + why.message() + "; nothing is published until it is there");
-}
-
-void sharing::on_hub_event(session::any_client_event const& happened) {
-    namespace event = session::client_event;
-    if (auto const* waiting = std::get_if<event::waiting>(&happened)) {
-        tell_trouble("the hub is full: place " + std::to_string(waiting->place) + " in line; it says to wait " +
-                     std::to_string(waiting->length.count()) + " s");
-    } else if (auto const* refused = std::get_if<event::refused>(&happened)) {
-        if (refused->what == session::request::hello)
-            tell_trouble("the hub refuses this node: " + escaped(refused->reason));
-    } else if (std::holds_alternative<event::lost>(happened)) {
-        out_.note("the hub is lost; seeding goes on, and the hub is tried again");
-    } else if (std::holds_alternative<event::welcomed>(happened)) {
-        tell_trouble({});
-        out_.note("connected to the hub");
-    }
+    co_await share(std::move(whose), std::move(made));
 }
 
 void sharing::add_path(std::filesystem::path path, bool is_listed) {
@@ -326,12 +261,6 @@ void sharing::look_at_fetched() {
     }
 }
 
-/// Whether the hub has never let us in, and says that it will not.
-bool sharing::is_kept_out() {
-    is_known_ = is_known_ || hub_.is_open();
-    return !is_known_ && hub_.unreachable() == net::errc::not_permitted;
-}
-
 /// Throws where it makes no sense to go on.
 void sharing::look_around() {
     if (broken_) std::rethrow_exception(broken_);
@@ -348,6 +277,7 @@ net::task<void> sharing::run() {
         group.on_failure = [this](std::string_view, std::exception_ptr const& why) { broken_ = why; };
         for (auto const& target : options_.fetch) group.spawn("fetch", fetch(target));
         group.spawn("records", keep_records());
+        beside_ = &group;
         co_await share_all();
         co_await go_on();
     });
@@ -363,8 +293,14 @@ net::task<void> sharing::share_all() {
     for (auto const& each : all_) {
         if (each->content || each->is_gone) continue;
         auto made = co_await make_on_pool(*each);
-        if (made.trouble) throw failure{*made.trouble};
-        co_await share(*each, std::move(made));
+        if (made.trouble && (!each->kept || made.trouble->status == exit_status::incomplete))
+            throw failure{*made.trouble};
+        if (made.trouble) {  // it was shared before: as where that comes later, the others go on
+            out_.note(made.trouble->message);
+            each->made_from = each->seen = std::move(made.seen);
+        } else {
+            co_await share(each, std::move(made));
+        }
         look_around();
     }
     co_await keep_what_is_shared();
@@ -377,15 +313,15 @@ net::task<void> sharing::go_on() {
         look_around();
         auto moving = fetched_;
         co_await take_out_leaving();
-        for (auto& each : all_) {
+        for (auto const& each : all_) {
             if (each->moved) moving.push_back(each->moved);
-            bool const is_due = each->content && !each->is_published && hub_.is_open() && each->publish_again.is_due();
+            bool const is_due = each->is_told && !each->is_published && hub_.is_open() && each->publish_again.is_due();
             if (is_due) co_await publish(*each);
         }
         if (!moving.empty()) with_.show_progress(moving);
         if (std::chrono::steady_clock::now() >= look_at_time) {
             co_await list_folders();
-            for (auto& each : all_) co_await look_again(*each);
+            for (auto const& each : all_) co_await look_again(each);
             look_at_time = std::chrono::steady_clock::now() + look_interval;
         }
         co_await with_.wait(redraw_interval);

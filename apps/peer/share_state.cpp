@@ -1,6 +1,6 @@
 module;
 #include <algorithm>
-#include <boost/json/object.hpp>
+#include <chrono>
 #include <coroutine>
 #include <cstddef>
 #include <filesystem>
@@ -30,6 +30,9 @@ import :sharing;
 /// durable, and so believed as the journal is. Which pieces are there is for the journal to say.
 namespace shoal::cli {
 namespace {
+/// What is taken up at once waits for the disk so long: ten times what 256 journals take.
+constexpr auto taken_up_within = std::chrono::seconds{2};
+
 bool is_below(std::filesystem::path const& path, std::filesystem::path const& folder) {
     auto const end = std::ranges::mismatch(folder, path).in1;
     return end == folder.end() && path != folder;
@@ -63,19 +66,20 @@ net::task<void> sharing::read_records() {
 /// Shares what is as its record says. Of the rest, the record helps to make the torrent anew.
 net::task<void> sharing::take_up(std::span<std::shared_ptr<shared> const> those) {
     struct taken {
-        shared& what;
+        std::shared_ptr<shared> whose;
         share_record::record kept;
         look now;
     };
     std::vector<taken> all;
     for (auto const& each : those)
-        if (auto found = kept_.extract(each->whole_path)) all.push_back({*each, std::move(found.mapped()), {}});
+        if (auto found = kept_.extract(each->whole_path)) all.push_back({each, std::move(found.mapped()), {}});
     if (all.empty()) co_return;
     co_await net::on_pool(with_.outside().workers, [&] {
         for (auto& each : all) each.now = look_with(each.kept, made_with_);
     });
-    std::vector<shared*> begun;
-    for (auto& [what, kept, now] : all) {
+    std::vector<std::shared_ptr<shared>> begun;
+    for (auto& [whose, kept, now] : all) {
+        auto& what = *whose;
         bool const is_of_this_hub = kept.hub == hub_key_;
         if (!now.content) {
             what.is_gone = now.trouble && now.trouble->status == exit_status::not_found;
@@ -91,9 +95,16 @@ net::task<void> sharing::take_up(std::span<std::shared_ptr<shared> const> those)
         if (!co_await replace(what, std::move(now))) continue;
         what.is_offered = is_of_this_hub;
         what.is_recorded = is_durable;
-        begun.push_back(&what);
+        begun.push_back(whose);
     }
-    for (auto* each : begun) co_await tell_when_checked(*each);
+    // What no journal proves is read, which may take long: not all the others have to wait for that.
+    for (auto const& each : begun) beside_->spawn("look through", tell_when_checked(each));
+    auto& clock = with_.outside().clock;
+    for (auto const until = clock.now() + taken_up_within;;) {
+        bool const are_all_told = std::ranges::all_of(begun, &shared::is_told);
+        if (are_all_told || clock.now() >= until) co_return;
+        co_await clock.wait(told_, until);
+    }
 }
 
 /// Files of the folders that vanished since an earlier run are withdrawn.
@@ -151,8 +162,10 @@ net::task<void> sharing::write_records(bool also_unsynced) {
     co_await net::on_pool(with_.outside().workers, [&] {
         for (auto& each : due) {
             auto const done = records_.write(each.record);
-            if (!done) why = done.error();
             each.is_done = done.has_value();
+            if (done) continue;
+            why = done.error();
+            return;  // the next look tries again
         }
     });
     for (auto const& each : due)  // unless it was made anew meanwhile
@@ -185,26 +198,5 @@ net::task<void> sharing::forget(std::vector<std::filesystem::path> paths) {
     co_await net::on_pool(with_.outside().workers, [&] {
         for (auto const& each : paths) records_.remove(each);
     });
-}
-
-/// Asks the hub to list no more what is not shared any more.
-net::task<void> sharing::take_out_leaving() {
-    if (!is_begun_ || leaving_.empty()) co_return;
-    std::vector<std::filesystem::path> done;
-    for (std::size_t i = 0; i < leaving_.size() && hub_.is_open();) {
-        auto& each = leaving_[i];
-        if (!each.again.is_due()) {
-            ++i;
-        } else if (!co_await hub_.unpublish(each.torrent)) {
-            each.again.put_off();
-            ++i;
-        } else {
-            out_.event("withdrawn", {{"path", each.path.string()}, {"info_hash", to_hex(each.torrent.view())}});
-            done.push_back(std::move(each.path));
-            std::swap(each, leaving_.back());
-            leaving_.pop_back();
-        }
-    }
-    co_await forget(std::move(done));
 }
 }  // namespace shoal::cli

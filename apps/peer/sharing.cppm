@@ -59,6 +59,7 @@ struct shared {
     std::uint64_t hashed = 0;  // bytes that were read to make the torrent
     bool is_hashed = false;    // or else it was made by an earlier run
     bool is_offered = false;   // the hub was asked to list it, perhaps by an earlier run
+    bool is_told = false;      // `content` was checked and told of
     bool is_published = false;
     bool is_recorded = false;  // its record says all this
     asking_again publish_again;
@@ -99,18 +100,21 @@ private:
     net::task<look> look_on_pool(shared const& what);
     net::task<look> make_on_pool(shared const& what);
     net::task<void> show_hashing_of(hashing_progress const& progress);
-    net::task<void> share(shared& what, look made);
+    net::task<void> share(std::shared_ptr<shared> what, look made);
     net::task<bool> replace(shared& what, look made);
-    net::task<void> tell_when_checked(shared& what);
-    net::task<void> withdraw(shared& what);
-    net::task<void> publish(shared& what);
-    net::task<void> look_again(shared& what);
+    net::task<void> tell_when_checked(std::shared_ptr<shared> whose);
+    net::task<void> look_again(std::shared_ptr<shared> whose);
     net::task<void> fetch(std::string target);
     void look_at_fetched();
-    bool is_kept_out();
+
+    // The hub: share_hub.cpp.
+    net::task<void> publish(shared& what);
+    net::task<void> withdraw(shared& what);
+    net::task<void> take_out_leaving();
     void on_hub_event(session::any_client_event const& happened);
     void tell_trouble(std::string why);
     void tell_if_unreachable();
+    bool is_kept_out();
 
     // What is remembered: share_state.cpp.
     net::task<void> read_records();
@@ -118,7 +122,6 @@ private:
     net::task<void> find_gone();
     net::task<void> keep_records();
     net::task<void> write_records(bool also_unsynced);
-    net::task<void> take_out_leaving();
     net::task<void> keep_what_is_shared();
     net::task<void> forget(std::vector<std::filesystem::path> paths);
     bool is_asked_for(std::filesystem::path const& whole_path) const;
@@ -135,6 +138,8 @@ private:
     std::exception_ptr broken_;                      // the same, for what should not happen
     std::string hub_url_;                            // as it may be shown
     std::string trouble_;                            // why nothing is published, as last said
+    net::signal told_;                               // of one more
+    net::task_group* beside_ = nullptr;              // what goes on beside `run`
     bool is_known_ = false;                          // the hub has let us in
     bool is_begun_ = false;
 

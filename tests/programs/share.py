@@ -493,6 +493,9 @@ class Share(ProgramTest):
         self.assertEqual(self.listed(), [before[one]["info_hash"]])
         self.assertNotIn(b'"withdrawn"', again.seen)
         self.get("one.ogg")
+        (music / "b" / "one.ogg").unlink()
+        again.wait_for('"withdrawn"')
+        self.until(lambda: self.records(state) == [])
 
     def test_a_path_that_is_away_at_the_start_is_withdrawn_until_it_is_back(self):
         film, other = self.made("disk/film.bin"), self.made("other.bin")
@@ -507,6 +510,20 @@ class Share(ProgramTest):
         again.wait_for('"published"', 2)
         self.assertEqual(self.listed(), sorted(each["info_hash"] for each in before.values()))
         self.assertEqual(self.shared_by(again, 2)[film]["hashed"], 0)
+        self.assertEqual(again.end(signal.SIGTERM), DONE)
+
+    def test_a_folder_that_is_empty_at_the_start_is_withdrawn_until_it_is_filled(self):
+        film = self.made("disk/film.bin")
+        disk, away = film.parent, self.folder / "away.bin"
+        state, before = self.share_for_a_while(disk)
+        film.rename(away)
+        again = self.start_share(disk, state=state)
+        again.wait_for("cannot share")
+        again.wait_for('"withdrawn"')
+        self.assertEqual(self.listed(), [])
+        away.rename(film)
+        again.wait_for('"published"')
+        self.assertEqual(self.listed(), [before[disk]["info_hash"]])
         self.assertEqual(again.end(signal.SIGTERM), DONE)
 
     def test_what_vanished_is_withdrawn_when_the_hub_is_back(self):

@@ -17,6 +17,7 @@ namespace {
 struct odd_files : store::simulated_files {
     using simulated_files::simulated_files;
     result<void> sync(std::span<store::file_number const> files) override {
+        if (before_sync) std::exchange(before_sync, nullptr)();
         if (std::exchange(sync_fails, false)) return store::errc::sync_failed;
         return simulated_files::sync(files);
     }
@@ -30,7 +31,7 @@ struct odd_files : store::simulated_files {
     }
     bool sync_fails = false;
     bool has_no_descriptor = false;
-    std::function<void()> before_read;
+    std::function<void()> before_read, before_sync;
 };
 
 /// A torrent of one file and its store.
@@ -96,6 +97,22 @@ TEST_CASE("a sync that fails while a piece is read again leaves it in doubt", "[
     REQUIRE(with.into->sync());
     CHECK_FALSE(with.into->is_doubtful(piece_index{0}));
     CHECK(with.into->take_lost().empty());
+}
+
+TEST_CASE("nothing is durable while a sync is under way, nor after one that failed", "[store]") {
+    held_up with;
+    REQUIRE(with.into->load());
+    for (std::uint32_t piece = 0; piece < with.content.torrent->pieces().piece_count(); ++piece)
+        REQUIRE(receive(*with.into, with.content, piece).value());
+    REQUIRE(with.into->complete_files());
+    with.files->sync_fails = true;
+    CHECK_FALSE(with.into->sync());
+    CHECK_FALSE(with.into->is_durable());
+    bool was_durable = true;
+    with.files->before_sync = [&] { was_durable = with.into->is_durable(); };
+    REQUIRE(with.into->sync());
+    CHECK_FALSE(was_durable);
+    CHECK(with.into->is_durable());
 }
 
 TEST_CASE("a file that somebody changed since the start loses its pieces when it is written to", "[store]") {
