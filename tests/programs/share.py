@@ -14,18 +14,13 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
-import tempfile
 import threading
 import time
-import unittest
-import urllib.error
 import urllib.request
 
-from outside import (CLEAN, DONE, FAILED, INCOMPLETE, NOT_FOUND, PATIENCE, UNREACHABLE, USAGE, ProgramTest, bdecode,
-                     bencode, heed_permissions)
-
-PEER = TRACKER = ""
+from outside import (CLEAN, DONE, FAILED, INCOMPLETE, NOT_FOUND, PATIENCE, UNREACHABLE, USAGE, bdecode, bencode,
+                     heed_permissions)
+from with_hub import WithHub, main
 
 
 class RefusingHub:
@@ -94,72 +89,7 @@ HOSTILE = [b"\x1b[31mred", b"\x1b]0;title\x07", "\x9b31m".encode(), b"a\rb", b"a
            b"\xf0\x9f\x92\xa9", "e\u0301".encode(), b"x" * 250]
 
 
-class Share(ProgramTest):
-    def setUp(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="shoal-share-"))
-        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.count = 0
-        self.hub = self.start_hub()
-
-    def start_hub(self, *options, name="hub"):
-        hub = self.start(TRACKER, "--listen", "127.0.0.1:0", "--data", self.folder / name, *options)
-        self.url = hub.wait_for("listening on").split("listening on ")[1].split("/announce")[0] + "/announce"
-        return hub
-
-    def holders(self, torrent, url):
-        """Who has the torrent, as the hub at this URL says."""
-        try:
-            with urllib.request.urlopen(url.replace("/announce", f"/api/v1/torrents/{torrent}"), timeout=PATIENCE) as answer:
-                return json.load(answer)["peers"]
-        except urllib.error.HTTPError as why:
-            self.assertEqual(why.code, 404)
-            return []
-
-    def state(self):
-        self.count += 1
-        return self.folder / f"state{self.count}"
-
-    def start_share(self, *paths, options=(), state=None, **more):
-        return self.start(PEER, "share", *paths, "--tracker", self.url, "--listen", "127.0.0.1:0", "--state",
-                          state or self.state(), "--json", *options, **more)
-
-    def share(self, *paths, options=(), state=None):
-        """A sharing peer; all its paths are published."""
-        program = self.start_share(*paths, options=options, state=state)
-        program.wait_for('"published"', len(paths))
-        return program
-
-    def peer(self, *words, expect=DONE, **more):
-        done = subprocess.run([PEER, *map(str, words), "--tracker", self.url], env=CLEAN, capture_output=True, text=True,
-                              timeout=PATIENCE, **more)
-        self.assertEqual(done.returncode, expect, done)
-        return done
-
-    def get(self, name, out="out", expect=DONE, **more):
-        return self.peer("get", name, "-o", self.folder / out, "--listen", "127.0.0.1:0", "--state", self.state(),
-                         "--timeout", "30s", expect=expect, **more)
-
-    def found(self, *pattern):
-        done = self.peer("find", *pattern, "--json")
-        return {line["name"]: line for line in map(json.loads, done.stdout.splitlines()) if line["event"] == "torrent"}
-
-    def until(self, condition):
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            try:
-                if condition():
-                    return
-            except AssertionError:
-                pass
-            time.sleep(0.2)
-        self.fail("did not come true")
-
-    def made(self, name, size=300_000):
-        path = self.folder / "shared" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(os.urandom(size))
-        return path
-
+class Share(WithHub):
     def test_a_file_is_fetched_by_its_name_from_several_nodes(self):
         film = self.made("film.bin", 3_000_000)
         copy = self.folder / "second" / "film.bin"
@@ -265,10 +195,10 @@ class Share(ProgramTest):
         theirs, ours = self.made("theirs.bin", 2_000_000), self.made("ours.bin")
         port = int(self.url.split(":")[2].split("/")[0])
         self.hub.end(signal.SIGTERM)
-        program = self.start(PEER, "share", ours, "--tracker", self.url, "--get", "theirs.bin", "-o", self.folder / "got",
+        program = self.start(self.PEER, "share", ours, "--tracker", self.url, "--get", "theirs.bin", "-o", self.folder / "got",
                              "--state", self.state(), "--listen", "127.0.0.1:0", "--json")
         program.wait_for("asking again")
-        self.hub = self.start(TRACKER, "--listen", f"127.0.0.1:{port}", "--data", self.folder / "hub")
+        self.hub = self.start(self.TRACKER, "--listen", f"127.0.0.1:{port}", "--data", self.folder / "hub")
         self.hub.wait_for("listening on")
         self.share(theirs)
         program.wait_for('"complete"')
@@ -333,14 +263,14 @@ class Share(ProgramTest):
             path = os.fsencode(self.folder / "bad") + b"/" + name
             with open(path, "wb") as file:
                 file.write(b"content")
-            said = subprocess.run([PEER, "share", path, "--tracker", self.url], env=CLEAN, capture_output=True, timeout=PATIENCE)
+            said = subprocess.run([self.PEER, "share", path, "--tracker", self.url], env=CLEAN, capture_output=True, timeout=PATIENCE)
             self.assertEqual(said.returncode, FAILED, said)
             self.assertRegex(said.stderr, b"not valid UTF-8|name that cannot be shared")
             self.assert_clean(said.stderr, name)
 
     def test_share_prints_magnet_links_alone(self):
         film = self.made("film.bin")
-        program = subprocess.Popen([PEER, "share", film, "--tracker", self.url, "--state", self.state(), "--listen",
+        program = subprocess.Popen([self.PEER, "share", film, "--tracker", self.url, "--state", self.state(), "--listen",
                                     "127.0.0.1:0"], env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         line = program.stdout.readline()
         program.send_signal(signal.SIGTERM)
@@ -380,219 +310,6 @@ class Share(ProgramTest):
         self.assertLess(self.bytes_read_by(program) - before, large // 4)
         self.get("docs")
         self.assertEqual((self.folder / "out" / "docs" / "small.bin").read_bytes(), small.read_bytes())
-
-    def bytes_read_by(self, program):
-        lines = pathlib.Path(f"/proc/{program.process.pid}/io").read_text().splitlines()
-        return int(dict(line.split(": ") for line in lines)["rchar"])
-
-    def settled(self, *paths):
-        """Waits until nothing can be written to them under the stamps that they have."""
-        self.until(lambda: all(time.time() - path.stat().st_ctime > 2.1 for path in paths))
-
-    def records(self, state):
-        return [path for path in (state / "shared").glob("*") if not path.suffix]
-
-    def share_for_a_while(self, *paths, count=None, **more):
-        """Shares and ends, all of it remembered as durable. Returns its state folder and the info-hashes by path."""
-        state, count = self.state(), count or len(paths)
-        program = self.share(*paths, state=state, **more)
-        program.wait_for('"published"', count)
-        self.until(lambda: len(self.records(state)) == count)
-        program.end(signal.SIGKILL)
-        return state, self.shared_by(program, count)
-
-    def shared_by(self, program, count):
-        """The `shared` events of a program, by path."""
-        program.wait_for('"shared"', count)
-        lines = [json.loads(line) for line in program.seen.split(b"\n")[:-1] if b'"event":"shared"' in line]
-        return {pathlib.Path(line["path"]): line for line in lines}
-
-    def listed(self):
-        """The info-hashes of all that the hub lists."""
-        done = subprocess.run([PEER, "find", "--json", "--tracker", self.url], env=CLEAN, capture_output=True, text=True,
-                              timeout=PATIENCE)
-        self.assertIn(done.returncode, (DONE, NOT_FOUND), done)
-        return sorted(line["info_hash"] for line in map(json.loads, done.stdout.splitlines()) if line["event"] == "torrent")
-
-    def test_what_is_as_it_was_is_not_read_at_the_next_start(self):
-        large, size = self.made("docs/large.bin", 64 << 20), 64 << 20
-        film = self.made("film.bin")
-        self.made("docs/deep/small.bin")
-        docs = self.folder / "shared" / "docs"
-        self.settled(large, film, docs / "deep" / "small.bin")
-        state, before = self.share_for_a_while(docs, film)
-        again = self.share(docs, film, state=state)
-        now = self.shared_by(again, 2)
-        self.assertLess(self.bytes_read_by(again), size // 4)
-        self.assertEqual([now[path]["hashed"] for path in (docs, film)], [0, 0])
-        self.assertEqual([now[path]["info_hash"] for path in (docs, film)], [before[path]["info_hash"] for path in (docs, film)])
-        self.get("docs")
-        self.assertEqual((self.folder / "out" / "docs" / "large.bin").read_bytes(), large.read_bytes())
-        self.get("film.bin")
-
-    def test_who_is_stopped_at_once_remembers_what_was_hashed(self):
-        film = self.made("film.bin")
-        self.settled(film)
-        state = self.state()
-        self.assertEqual(self.share(film, state=state).end(signal.SIGTERM), DONE)
-        self.assertEqual(self.shared_by(self.share(film, state=state), 1)[film]["hashed"], 0)
-
-    def test_what_was_changed_meanwhile_is_read_anew_and_nothing_else(self):
-        large = self.made("docs/large.bin", 4 << 20)
-        small = self.made("docs/small.bin")
-        docs = self.folder / "shared" / "docs"
-        self.settled(large)
-        state, before = self.share_for_a_while(docs)
-        times = small.stat()
-        small.write_bytes(os.urandom(300_000))
-        os.utime(small, ns=(times.st_atime_ns, times.st_mtime_ns))
-        again = self.share(docs, state=state)
-        now = self.shared_by(again, 1)[docs]
-        self.assertNotEqual(now["info_hash"], before[docs]["info_hash"])
-        self.assertEqual(now["hashed"], 300_000)
-        self.until(lambda: self.listed() == [now["info_hash"]])
-        self.get("docs")
-        self.assertEqual((self.folder / "out" / "docs" / "small.bin").read_bytes(), small.read_bytes())
-
-    def test_a_file_that_was_just_written_is_read_again_at_the_next_start(self):
-        state, now = self.state(), time.time()
-        while True:  # the machine may be slow
-            film = self.made("film.bin")
-            program = self.share(film, state=state)
-            was_young = json.loads(program.wait_for('"shared"'))["time"] < time.strftime(
-                "%Y-%m-%dT%H:%M:%S", time.gmtime(film.stat().st_ctime + 2))
-            program.end(signal.SIGTERM)
-            if was_young:
-                break
-            self.assertLess(time.time(), now + PATIENCE)
-        self.assertEqual(self.shared_by(self.share(film, state=state), 1)[film]["hashed"], 300_000)
-
-    def test_what_vanished_meanwhile_is_withdrawn(self):
-        one, two = self.made("music/one.ogg"), self.made("music/two.ogg")
-        music = self.folder / "shared" / "music"
-        state, before = self.share_for_a_while(music, options=["--each"], count=2)
-        one.unlink()
-        again = self.share(music, options=["--each"], state=state)
-        self.assertEqual(json.loads(again.wait_for('"withdrawn"'))["info_hash"], before[one]["info_hash"])
-        self.assertEqual(self.listed(), [before[two]["info_hash"]])
-        self.until(lambda: len(self.records(state)) == 1)
-        again.end(signal.SIGTERM)
-        shutil.rmtree(music)  # the folder too: a disk that is not mounted
-        last = self.start_share(music, options=["--each"], state=state)
-        last.wait_for('"withdrawn"')
-        self.assertEqual(self.listed(), [])
-        self.until(lambda: self.records(state) == [])
-
-    def test_what_is_renamed_meanwhile_goes_on(self):
-        one = self.made("music/a/one.ogg")
-        music = self.folder / "shared" / "music"
-        state, before = self.share_for_a_while(music, options=["--each"], count=1)
-        one.parent.rename(music / "b")
-        again = self.share(music, options=["--each"], state=state)
-        self.until(lambda: len(self.records(state)) == 1)
-        self.assertEqual(self.listed(), [before[one]["info_hash"]])
-        self.assertNotIn(b'"withdrawn"', again.seen)
-        self.get("one.ogg")
-        (music / "b" / "one.ogg").unlink()
-        again.wait_for('"withdrawn"')
-        self.until(lambda: self.records(state) == [])
-
-    def test_a_path_that_is_away_at_the_start_is_withdrawn_until_it_is_back(self):
-        film, other = self.made("disk/film.bin"), self.made("other.bin")
-        self.settled(film)
-        state, before = self.share_for_a_while(film, other)
-        film.parent.rename(self.folder / "unmounted")
-        again = self.start_share(film, other, state=state, options=["--no-sandbox"])
-        again.wait_for("No such file")
-        again.wait_for('"withdrawn"')
-        self.until(lambda: self.listed() == [before[other]["info_hash"]])
-        (self.folder / "unmounted").rename(film.parent)
-        again.wait_for('"published"', 2)
-        self.assertEqual(self.listed(), sorted(each["info_hash"] for each in before.values()))
-        self.assertEqual(self.shared_by(again, 2)[film]["hashed"], 0)
-        self.assertEqual(again.end(signal.SIGTERM), DONE)
-
-    def test_a_folder_that_is_empty_at_the_start_is_withdrawn_until_it_is_filled(self):
-        film = self.made("disk/film.bin")
-        disk, away = film.parent, self.folder / "away.bin"
-        state, before = self.share_for_a_while(disk)
-        film.rename(away)
-        again = self.start_share(disk, state=state)
-        again.wait_for("cannot share")
-        again.wait_for('"withdrawn"')
-        self.assertEqual(self.listed(), [])
-        away.rename(film)
-        again.wait_for('"published"')
-        self.assertEqual(self.listed(), [before[disk]["info_hash"]])
-        self.assertEqual(again.end(signal.SIGTERM), DONE)
-
-    def test_what_vanished_is_withdrawn_when_the_hub_is_back(self):
-        one, two = self.made("music/one.ogg"), self.made("music/two.ogg")
-        music = self.folder / "shared" / "music"
-        state, before = self.share_for_a_while(music, options=["--each"], count=2)
-        self.hub.end(signal.SIGTERM)
-        one.unlink()
-        again = self.start_share(music, options=["--each"], state=state)
-        again.wait_for("until it is there")
-        again.end(signal.SIGTERM)  # nobody has heard of it
-        again = self.start_share(music, options=["--each"], state=state)
-        again.wait_for("until it is there")
-        port = int(self.url.split(":")[2].split("/")[0])
-        self.hub = self.start(TRACKER, "--listen", f"127.0.0.1:{port}", "--data", self.folder / "hub")
-        again.wait_for('"withdrawn"')
-        self.until(lambda: self.listed() == [before[two]["info_hash"]])
-
-    def test_who_shares_something_else_with_the_same_state_withdraws_nothing(self):
-        one, other = self.made("music/one.ogg"), self.made("films/film.bin")
-        music, films = one.parent, other.parent
-        state, before = self.share_for_a_while(music, options=["--each"], count=1)
-        one.unlink()
-        program = self.share(films, options=["--each"], state=state)
-        self.until(lambda: len(self.records(state)) == 2)
-        program.end(signal.SIGTERM)
-        self.assertNotIn(b'"withdrawn"', program.seen)
-        self.assertIn(before[one]["info_hash"], self.listed())
-        self.start_share(music, options=["--each"], state=state).wait_for('"withdrawn"')
-        self.assertNotIn(before[one]["info_hash"], self.listed())
-
-    def test_a_record_that_is_damaged_or_of_other_options_counts_for_nothing(self):
-        film = self.made("film.bin", 3_000_000)
-        self.settled(film)
-        state, before = self.share_for_a_while(film)
-        record = self.records(state)[0]
-        whole = record.read_bytes()
-        for damage in (whole[:-1], whole[:40], b"", whole[:100] + bytes([whole[100] ^ 1]) + whole[101:], os.urandom(5000)):
-            record.write_bytes(damage)
-            program = self.share(film, state=state)
-            now = self.shared_by(program, 1)[film]
-            self.assertEqual((now["hashed"], now["info_hash"]), (3_000_000, before[film]["info_hash"]))
-            program.end(signal.SIGTERM)
-        program = self.share(film, state=state, options=["--piece-length", "64KiB"])
-        now = self.shared_by(program, 1)[film]
-        self.assertEqual(now["hashed"], 3_000_000)
-        self.until(lambda: self.listed() == [now["info_hash"]])
-        program.end(signal.SIGTERM)
-        other = self.url
-        self.start_hub(name="other hub")
-        program = self.share(film, state=state, options=["--piece-length", "64KiB", "--tracker", other])
-        self.assertEqual(self.shared_by(program, 1)[film]["info_hash"], now["info_hash"])
-
-    def test_what_no_journal_proves_is_read_and_the_torrent_stays(self):
-        film = self.made("film.bin", 3_000_000)
-        self.settled(film)
-        state, before = self.share_for_a_while(film)
-        for journal in state.glob("*.journal"):
-            journal.unlink()
-        now = self.shared_by(self.share(film, state=state), 1)[film]
-        self.assertEqual((now["hashed"], now["info_hash"]), (3_000_000, before[film]["info_hash"]))
-
-    def test_who_cannot_remember_says_so_and_shares(self):
-        state = self.state()
-        state.mkdir()
-        (state / "shared").write_bytes(b"no folder")
-        program = self.share(self.made("film.bin"), state=state)
-        program.wait_for("what is shared is not remembered: Not a directory")
-        self.get("film.bin")
 
     def test_what_is_shared_no_more_leaves_every_hub(self):
         other = self.url
@@ -711,7 +428,7 @@ class Share(ProgramTest):
         self.hub.end(signal.SIGKILL)
         program.wait_for("hub is lost")
         port = self.url.split(":")[2].split("/")[0]
-        again = self.start(TRACKER, "--listen", f"127.0.0.1:{port}", "--data", self.folder / "other hub")
+        again = self.start(self.TRACKER, "--listen", f"127.0.0.1:{port}", "--data", self.folder / "other hub")
         again.wait_for("listening on")
         self.until(lambda: self.found()["film.bin"]["nodes"] == 1)
         self.get("film.bin")
@@ -722,14 +439,13 @@ class Share(ProgramTest):
         self.until(lambda: self.found()["film.bin"]["nodes"] == 0)
 
     def test_usage(self):
-        done = subprocess.run([PEER, "share", self.folder, "--tracker", "udp://127.0.0.1:1"], env=CLEAN,
+        done = subprocess.run([self.PEER, "share", self.folder, "--tracker", "udp://127.0.0.1:1"], env=CLEAN,
                               capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, USAGE, done)
-        done = subprocess.run([PEER, "share", self.folder / "nowhere", "--tracker", self.url, "--state", self.state()],
+        done = subprocess.run([self.PEER, "share", self.folder / "nowhere", "--tracker", self.url, "--state", self.state()],
                               env=CLEAN, capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, NOT_FOUND, done)
 
 
 if __name__ == "__main__":
-    PEER, TRACKER = (str(pathlib.Path(program).resolve()) for program in sys.argv[1:3])
-    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
+    main()
