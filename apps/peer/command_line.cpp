@@ -136,7 +136,8 @@ void add_transfer(CLI::App& app, transfer_options& into) {
         {"prefer", encryption::prefer}, {"require", encryption::require}, {"off", encryption::off}};
     add(app, "--encryption", into.encryption, one_of(modes), "prefer|require|off",
         "Accepted; there is none yet, and require is refused");
-    app.add_option("--state", into.state, "Journals (default: $XDG_STATE_HOME/shoal/peer)")->type_name("DIR");
+    app.add_option("--state", into.state, "Journals, what is shared (default: $XDG_STATE_HOME/shoal/peer)")
+        ->type_name("DIR");
     add_output(app, into.output);
 }
 

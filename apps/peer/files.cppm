@@ -11,6 +11,7 @@ module;
 export module peer:files;
 import shoal.core;
 import shoal.metainfo;
+import shoal.share_record;
 import shoal.store;
 
 namespace shoal::cli {
@@ -35,12 +36,7 @@ bool is_magnet(std::string_view target);
 /// Reads a magnet link. Throws `failure`.
 metainfo::magnet read_magnet(std::string_view link);
 
-/// What a file system says of a file that was changed.
-struct file_stamp {
-    std::uint64_t size = 0, inode = 0;
-    std::int64_t modified = 0, changed = 0;  ///< Nanoseconds since 1970, of the bytes and of all else.
-    friend bool operator==(file_stamp const&, file_stamp const&) = default;
-};
+using share_record::file_stamp;
 
 /// What there is to share at a path: a file, or every regular file below a folder.
 ///

@@ -1,9 +1,9 @@
 module;
 #include <algorithm>
-#include <atomic>
 #include <boost/json/object.hpp>
 #include <chrono>
 #include <coroutine>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <filesystem>
@@ -12,11 +12,11 @@ module;
 #include <memory>
 #include <optional>
 #include <set>
-#include <stop_token>
+#include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
-#include <variant>
 #include <vector>
 
 module peer;
@@ -27,204 +27,57 @@ import shoal.engine;
 import shoal.metainfo;
 import shoal.net;
 import shoal.session;
-import shoal.store;
+import shoal.share_record;
 import :catalogue;
-import :files;
+import :look;
 import :moving;
+import :sharing;
 
 namespace shoal::cli {
 namespace {
 /// Wait before who is away is asked again for what `--get` names.
 constexpr auto ask_again_after = std::chrono::seconds{10};
-/// Between two looks at the files that are shared: what is seen the same twice is no longer being written.
-constexpr auto look_interval = std::chrono::seconds{2};
-/// Wait before a hub that refused to list something is asked again; doubled each time, up to the second figure.
-constexpr auto publish_again_after = std::chrono::seconds{10};
-constexpr auto publish_again_after_max = std::chrono::minutes{10};
+/// Things of an earlier run that are taken up at a time: their journals are read side by side.
+constexpr std::size_t taken_up_at_once = 256;
+}  // namespace
 
-/// What a folder or file held when it was looked at, by path.
-using snapshot = std::map<std::vector<std::string>, file_stamp>;
-
-snapshot snapshot_of(shared_content const& content) {
-    snapshot seen;
-    for (std::size_t i = 0; i < content.files().size(); ++i) seen.emplace(content.files()[i].path, content.stamps()[i]);
-    return seen;
+sharing::sharing(mover& with, share_options const& options, engine::hub_session& hub, std::string const& announce_url)
+    : with_(with),
+      out_(with.out),
+      options_(options),
+      hub_(hub),
+      hub_url_(escaped(announce::without_secrets(announce_url))),
+      told_(with.home()),
+      records_(options.transfer.state / "shared"),
+      hub_key_(announce::without_passkey(announce_url)),
+      made_with_(made_with(options)) {
+    for (auto const& path : options.paths) asked_for_.push_back(share_record::whole_path(path));
+    hub_.on_event = [this](session::any_client_event const& happened) { on_hub_event(happened); };
 }
 
-/// A file or folder that is shared, as it is now.
-struct shared {
-    std::filesystem::path path;
-    bool is_listed = false;  // a file of a folder, which may vanish for good
-    snapshot seen;           // at the last look
-    snapshot made_from;      // when the torrent was made
-    std::shared_ptr<byte_vector const> metainfo;
-    std::shared_ptr<metainfo::torrent const> content;
-    std::shared_ptr<watched> moved;
-    bool is_offered = false;  // the hub was asked to list it
-    bool is_published = false;
-    std::chrono::steady_clock::time_point publish_at{};
-    std::chrono::seconds publish_again = publish_again_after;
-    std::string refusal;                // as last said
-    std::string trouble;                // as last said
-    std::vector<std::string> left_out;  // as last said
-};
-
-/// Bytes, told by the threads that hash.
-struct hashing_progress {
-    std::atomic<std::uint64_t> done = 0, total = 0;
-};
-
-/// The files of an earlier torrent that are the same still: its files without pads stand in the order of their paths.
-metainfo::known_hashes unchanged(shared const& before, shared_content const& now) {
-    metainfo::known_hashes known;
-    if (!before.content) return known;
-    auto const places = files_made_of(*before.content);
-    if (places.size() != before.made_from.size()) return known;
-    known.from = before.content;
-    auto const stamps = snapshot_of(now);
-    for (auto const& each : now.files()) {
-        auto const was = before.made_from.find(each.path);
-        bool const is_same = was != before.made_from.end() && was->second == stamps.at(each.path);
-        known.files.emplace_back();
-        if (is_same)
-            known.files.back() = places[static_cast<std::size_t>(std::distance(before.made_from.begin(), was))];
-    }
-    return known;
+sharing::~sharing() {
+    hub_.on_event = {};
 }
 
-/// What a look on the pool came to.
-struct look {
-    std::optional<failure> trouble;  // not found, or unreadable
-    snapshot seen;
-    std::vector<std::string> left_out;
-    std::shared_ptr<byte_vector const> metainfo;
-    std::shared_ptr<metainfo::torrent const> content;
-    store::content_names names;   // of its files, as they are on disk
-    std::filesystem::path place;  // the folder that they are in
-};
-
-/// Looks, and with `making_tells` makes a torrent of what is there.
-look look_at(shared const& what, share_options const& options, hashing_progress* making_tells, std::stop_token stop) {
-    look out;
-    try {
-        shared_content const content{what.path, {}};
-        out.seen = snapshot_of(content);
-        if (!making_tells) return out;
-        out.left_out = content.left_out();
-        metainfo::source const source{.name = content.name(),
-                                      .single_file = content.single_file(),
-                                      .files = content.files(),
-                                      .read = [&content](auto... arguments) { return content.read(arguments...); }};
-        metainfo::make_options making;
-        making.piece_length = static_cast<std::uint32_t>(options.piece_length);
-        for (auto const& url : options.transfer.trackers) making.trackers.push_back({announce::without_passkey(url)});
-        // Where members only are let in, other clients shall not tell the world of it (BEP 27).
-        making.is_private = is_for_members(options.transfer.trackers);
-        making.created_by = "Shoal " SHOAL_VERSION;
-        making.threads = options.threads;
-        making.known = unchanged(what, content);
-        making.progress = [making_tells](std::uint64_t done, std::uint64_t total) {
-            making_tells->done = done;
-            making_tells->total = total;
-        };
-        making.stop = std::move(stop);
-        auto made = metainfo::make_torrent(source, making);
-        if (!made && made.error() == metainfo::errc::stopped)
-            throw failure{exit_status::incomplete, "stopped before it was hashed"};
-        auto const refuse = [&](std::error_code why) {
-            throw failure{exit_status::failed,
-                          "cannot share " + escaped(what.path.string()) + ": " + content.failed_file() + why.message()};
-        };
-        if (!made) refuse(made.error());
-        auto torrent = metainfo::parse_torrent(made.value());
-        if (!torrent) refuse(torrent.error());
-        out.content = std::make_shared<metainfo::torrent const>(std::move(torrent).value());
-        out.metainfo = std::make_shared<byte_vector const>(std::move(made).value());
-        out.names = names_of(content, *out.content);
-        out.place = content.place().parent_path();
-    } catch (failure const& why) {
-        out.trouble = why;
-    }
-    return out;
-}
-
-/// The files of a folder, a torrent each; none while it is not there. Throws `failure`.
-std::vector<std::filesystem::path> files_of(std::filesystem::path const& folder) {
-    std::error_code error;
-    if (!std::filesystem::is_directory(folder, error)) return {};
-    std::vector<std::filesystem::path> paths;
-    shared_content const content{folder, {}};
-    for (auto const& file : content.files()) {
-        auto whole = folder;
-        for (auto const& element : file.path) whole /= element;
-        paths.push_back(std::move(whole));
-    }
-    return paths;
-}
-
-/// Files and folders under way to the hub.
-class sharing {
-public:
-    sharing(mover& with, share_options const& options, engine::hub_session& hub, std::string hub_url)
-        : with_(with), out_(with.out), options_(options), hub_(hub), hub_url_(std::move(hub_url)) {
-        hub_.on_event = [this](session::any_client_event const& happened) { on_hub_event(happened); };
-    }
-    ~sharing() { hub_.on_event = {}; }  // the session goes on for a while
-    sharing(sharing const&) = delete;
-    sharing& operator=(sharing const&) = delete;
-
-    /// Until a signal comes, or something makes it useless.
-    net::task<int> run();
-    /// All that is to be shared was hashed.
-    bool is_begun() const noexcept { return is_begun_; }
-
-private:
-    net::task<look> look_on_pool(shared const& what);
-    net::task<look> make_on_pool(shared const& what);
-    net::task<void> show_hashing_of(hashing_progress const& progress);
-    net::task<void> share(shared& what, look made);
-    net::task<void> withdraw(shared& what);
-    net::task<void> publish(shared& what);
-    net::task<void> look_again(shared& what);
-    net::task<void> list_paths();
-    net::task<void> list_folders();
-    net::task<void> fetch(std::string target);
-    net::task<int> share_all();
-    void look_at_fetched();
-    bool is_kept_out();
-    int keep_out() const;
-    void on_hub_event(session::any_client_event const& happened);
-    void tell_trouble(std::string why);
-    void tell_if_unreachable();
-
-    mover& with_;
-    output& out_;
-    share_options const& options_;
-    engine::hub_session& hub_;
-    std::vector<std::unique_ptr<shared>> all_;
-    std::vector<std::filesystem::path> folders_;     // whose files are torrents of their own
-    std::vector<std::shared_ptr<watched>> fetched_;  // by `--get`
-    std::optional<failure> fetch_failure_;           // of one of them
-    std::exception_ptr broken_;                      // the same, for what should not happen
-    std::string hub_url_;                            // as it may be shown
-    std::string trouble_;                            // why nothing is published, as last said
-    bool is_known_ = false;                          // the hub has let us in
-    bool is_begun_ = false;
-};
-
-net::task<look> sharing::look_on_pool(shared const& what) {
-    look out;
-    co_await net::on_pool(with_.outside().workers, [&] { out = look_at(what, options_, nullptr, {}); });
-    co_return out;
+/// At one go: a trip to the pool for each would cost more than the looks.
+net::task<std::vector<look>> sharing::look_on_pool(std::vector<std::shared_ptr<shared>> const& all) {
+    std::vector<look> seen(all.size());
+    co_await net::on_pool(with_.outside().workers, [&] {
+        for (std::size_t i = 0; i < all.size(); ++i) seen[i] = look_at(all[i]->path);
+    });
+    co_return seen;
 }
 
 net::task<look> sharing::make_on_pool(shared const& what) {
     look out;
     hashing_progress progress;
+    made_before before{what.made_from, what.content};
+    if (!what.content && what.kept && what.kept->is_durable) before = {what.kept->made_from, what.kept->content};
     co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
         group.spawn("progress", show_hashing_of(progress));
-        co_await net::on_pool(with_.outside().workers,
-                              [&] { out = look_at(what, options_, &progress, with_.stopping.get_token()); });
+        co_await net::on_pool(with_.outside().workers, [&] {
+            out = make_of(what.path, options_, before, progress, with_.stopping.get_token());
+        });
     });
     co_return out;
 }
@@ -236,77 +89,79 @@ net::task<void> sharing::show_hashing_of(hashing_progress const& progress) {
     }
 }
 
-/// Puts a made torrent in the place of the one before.
-net::task<void> sharing::share(shared& what, look made) {
+net::task<void> sharing::share(std::shared_ptr<shared> what, look made) {
+    if (co_await replace(*what, std::move(made))) co_await tell_when_checked(what);
+}
+
+/// Puts a torrent in the place of the one before. False where it is the same one, or cannot be shared.
+net::task<bool> sharing::replace(shared& what, look made) {
     what.made_from = what.seen = std::move(made.seen);
+    what.looked_at = made.at;
+    what.is_gone = what.is_recorded = false;
+    what.trouble.clear();
     if (made.left_out != what.left_out)
         for (auto const& line : made.left_out) out_.note("left out: " + line);
     what.left_out = std::move(made.left_out);
-    if (what.content && what.content->swarm_hash() == made.content->swarm_hash()) co_return;
+    if (what.content && what.content->swarm_hash() == made.content->swarm_hash()) co_return false;
     co_await withdraw(what);
     auto added = with_.add(made.content, made.place,
                            {.writable = false,
                             .wanted_files = {},
                             .members_only = is_for_members(options_.transfer.trackers),
-                            .is_hashed = true,
+                            .is_hashed = made.is_hashed,
                             .names = std::move(made.names)});
     if (!added) {
         out_.note(escaped(what.path.string()) + ": " + added.error().message());
-        co_return;
+        co_return false;
     }
+    auto const torrent = made.content->swarm_hash();
+    if (is_begun_) std::erase_if(leaving_, [&](auto const& each) { return each.torrent == torrent; });
+    what.kept.reset();
     what.moved = added.value();
     what.content = made.content;
     what.metainfo = made.metainfo;
-    what.is_published = false;
-    what.publish_at = {};
-    what.publish_again = publish_again_after;
+    what.hashed = made.hashed;
+    what.is_hashed = made.is_hashed;
+    what.is_told = what.is_published = false;
+    what.publish_again = {};
     what.refusal.clear();
-    if (co_await what.moved->transfer->checked()) hub_.join(what.moved->transfer);
+    co_return true;
+}
+
+net::task<void> sharing::tell_when_checked(std::shared_ptr<shared> whose) {
+    auto& what = *whose;
+    auto const moved = what.moved;
+    bool const is_there = (co_await moved->transfer->checked()).has_value();
+    if (what.moved != moved) co_return;  // it was withdrawn meanwhile
+    if (is_there) hub_.join(moved->transfer);
+    auto const& pieces = what.content->pieces();
+    auto const status = moved->transfer->status();
+    if (!what.is_hashed) {
+        what.hashed = std::min(std::uint64_t{status.pieces_hashed} * pieces.piece_length(), pieces.total_size());
+        if (status.pieces_have < status.pieces_total)
+            out_.note(escaped(what.content->name()) + ": the disk has lost " +
+                      std::to_string(status.pieces_total - status.pieces_have) + " of its " +
+                      std::to_string(status.pieces_total) + " pieces, which are not offered");
+    }
     auto const magnet = metainfo::to_string(metainfo::magnet_of(*what.content));
     out_.result(magnet);
     out_.event("shared", {{"path", what.path.string()},
                           {"name", what.content->name()},
                           {"info_hash", to_hex(what.content->swarm_hash().view())},
-                          {"size", what.content->pieces().total_size()},
+                          {"size", pieces.total_size()},
+                          {"hashed", what.hashed},
                           {"magnet", magnet}});
-}
-
-net::task<void> sharing::withdraw(shared& what) {
-    if (!what.content) co_return;
-    auto const torrent = what.content->swarm_hash();
-    co_await what.moved->transfer->stop();  // or an answer to its announce would bring it back to a hub
-    if (what.is_offered) (void)co_await hub_.unpublish(torrent);
-    co_await with_.quit_at_hubs(torrent);
-    out_.event("unshared", {{"path", what.path.string()}, {"info_hash", to_hex(torrent.view())}});
-    what.moved.reset();
-    what.content.reset();
-    what.metainfo.reset();
-    what.is_offered = what.is_published = false;
-}
-
-net::task<void> sharing::publish(shared& what) {
-    auto const torrent = what.content->swarm_hash();
-    what.is_offered = true;
-    auto const done = co_await hub_.publish(torrent, what.metainfo);
-    what.is_published = done.has_value();
-    if (what.is_published) {
-        out_.note("published " + escaped(what.content->name()));
-        out_.event("published", {{"name", what.content->name()}, {"info_hash", to_hex(torrent.view())}});
-        co_return;
-    }
-    what.publish_at = std::chrono::steady_clock::now() + what.publish_again;
-    what.publish_again = std::min<std::chrono::seconds>(2 * what.publish_again, publish_again_after_max);
-    auto const why = done.error() == engine::errc::hub_refused ? escaped(hub_.refusal()) : done.error().message();
-    if (why != what.refusal) out_.note("the hub did not take " + escaped(what.content->name()) + ": " + why);
-    what.refusal = why;
+    what.is_told = true;
+    told_.notify();
 }
 
 /// Notices what was changed, added or removed, once it has come to rest.
-net::task<void> sharing::look_again(shared& what) {
-    auto now = co_await look_on_pool(what);
+net::task<void> sharing::look_again(std::shared_ptr<shared> whose, look now) {
+    auto& what = *whose;
     if (now.trouble) {
         if (now.trouble->message != what.trouble) out_.note(now.trouble->message);
         what.trouble = now.trouble->message;
+        what.is_gone = true;
         co_await withdraw(what);
         what.seen.clear();
         what.made_from.clear();
@@ -323,48 +178,27 @@ net::task<void> sharing::look_again(shared& what) {
         what.made_from = what.seen;
         co_return;
     }
-    co_await share(what, std::move(made));
+    co_await share(std::move(whose), std::move(made));
 }
 
-/// Why nothing is published, said when it changes.
-void sharing::tell_trouble(std::string why) {
-    if (!why.empty() && why != trouble_) out_.note(why);
-    trouble_ = std::move(why);
+void sharing::add_path(std::filesystem::path path, bool is_listed) {
+    auto& added = *all_.emplace_back(std::make_shared<shared>());
+    added.whole_path = share_record::whole_path(path);
+    added.path = std::move(path);
+    added.is_listed = is_listed;
 }
 
-void sharing::tell_if_unreachable() {
-    auto const why = hub_.unreachable();
-    if (hub_.is_open() || !why) return;
-    if (why == net::errc::web_socket_refused)
-        tell_trouble(hub_url_ + " is no hub (" + why.message() + "): nothing is published, seeding goes on");
-    else
-        tell_trouble("the hub at " + hub_url_ + ": " + why.message() + "; nothing is published until it is there");
-}
-
-void sharing::on_hub_event(session::any_client_event const& happened) {
-    namespace event = session::client_event;
-    if (auto const* waiting = std::get_if<event::waiting>(&happened)) {
-        tell_trouble("the hub is full: place " + std::to_string(waiting->place) + " in line; it says to wait " +
-                     std::to_string(waiting->length.count()) + " s");
-    } else if (auto const* refused = std::get_if<event::refused>(&happened)) {
-        if (refused->what == session::request::hello)
-            tell_trouble("the hub refuses this node: " + escaped(refused->reason));
-    } else if (std::holds_alternative<event::lost>(happened)) {
-        out_.note("the hub is lost; seeding goes on, and the hub is tried again");
-    } else if (std::holds_alternative<event::welcomed>(happened)) {
-        tell_trouble({});
-        out_.note("connected to the hub");
-    }
-}
-
-/// What is to be shared: each path, or with `--each` the files of those that are folders now.
+/// What is to be shared: each path, or with `--each` the files of those that are folders now, or were in an earlier
+/// run.
 net::task<void> sharing::list_paths() {
     std::error_code error;
     for (auto const& path : options_.paths) {
-        if (options_.each && std::filesystem::is_directory(path, error))
+        bool const is_folder = std::filesystem::is_directory(path, error) ||
+                               (!std::filesystem::exists(path, error) && !error && is_any_kept_below(path));
+        if (options_.each && is_folder)
             folders_.push_back(path);
         else
-            all_.emplace_back(std::make_unique<shared>())->path = path;
+            add_path(path, false);
     }
     co_await list_folders();
 }
@@ -388,11 +222,7 @@ net::task<void> sharing::list_folders() {
         return each->is_listed && !each->content && !each->moved && !there.contains(each->path) && is_begun_;
     });
     for (auto const& each : all_) there.erase(each->path);
-    for (auto const& path : there) {
-        auto& added = all_.emplace_back(std::make_unique<shared>());
-        added->path = path;
-        added->is_listed = true;
-    }
+    for (auto const& path : there) add_path(path, true);
 }
 
 /// Fetches beside the sharing. A hub or tracker that is away is asked again: what is shared goes on meanwhile.
@@ -433,78 +263,100 @@ void sharing::look_at_fetched() {
     }
 }
 
-/// Whether the hub has never let us in, and says that it will not.
-bool sharing::is_kept_out() {
-    is_known_ = is_known_ || hub_.is_open();
-    return !is_known_ && hub_.unreachable() == net::errc::not_permitted;
+/// Throws where it makes no sense to go on.
+void sharing::look_around() {
+    if (broken_) std::rethrow_exception(broken_);
+    if (is_kept_out()) throw failure{exit_status::not_permitted, "the hub wants the announce URL with your passkey"};
+    if (fetch_failure_) throw failure{*fetch_failure_};
+    look_at_fetched();
+    tell_if_unreachable();
 }
 
-int sharing::keep_out() const {
-    return out_.fail(exit_status::not_permitted, "the hub wants the announce URL with your passkey");
-}
-
-net::task<int> sharing::run() {
+net::task<void> sharing::run() {
+    co_await read_records();
     co_await list_paths();
-    int status = 0;
     co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
         group.on_failure = [this](std::string_view, std::exception_ptr const& why) { broken_ = why; };
         for (auto const& target : options_.fetch) group.spawn("fetch", fetch(target));
-        status = co_await share_all();
+        group.spawn("records", keep_records());
+        beside_ = &group;
+        co_await share_all();
+        co_await go_on();
     });
-    co_return status;
 }
 
-net::task<int> sharing::share_all() {
-    for (auto& each : all_) {
-        auto made = co_await make_on_pool(*each);
-        if (made.trouble) co_return out_.fail(made.trouble->status, made.trouble->message);
-        co_await share(*each, std::move(made));
-        if (is_kept_out()) co_return keep_out();
-        if (fetch_failure_) throw failure{*fetch_failure_};
-        look_at_fetched();
-        tell_if_unreachable();
+/// What is as it was goes first: it takes no time.
+net::task<void> sharing::share_all() {
+    for (std::size_t i = 0; i < all_.size(); i += taken_up_at_once) {
+        co_await take_up(std::span{all_}.subspan(i, std::min(taken_up_at_once, all_.size() - i)));
+        look_around();
     }
+    co_await find_gone();
+    for (auto const& each : all_) {
+        if (each->content || each->is_gone) continue;
+        auto made = co_await make_on_pool(*each);
+        if (made.trouble && (!each->kept || made.trouble->status == exit_status::incomplete))
+            throw failure{*made.trouble};
+        if (made.trouble) {  // it was shared before: as where that comes later, the others go on
+            out_.note(made.trouble->message);
+            each->made_from = each->seen = std::move(made.seen);
+        } else {
+            co_await share(each, std::move(made));
+        }
+        look_around();
+    }
+    co_await keep_what_is_shared();
     is_begun_ = true;
+}
+
+net::task<void> sharing::go_on() {
     auto look_at_time = std::chrono::steady_clock::now() + look_interval;
     for (;;) {
-        if (broken_) std::rethrow_exception(broken_);
-        if (fetch_failure_) throw failure{*fetch_failure_};
+        look_around();
         auto moving = fetched_;
-        look_at_fetched();
-        for (auto& each : all_) {
+        co_await take_out_leaving();
+        for (auto const& each : all_) {
             if (each->moved) moving.push_back(each->moved);
-            bool const is_due = each->content && !each->is_published && hub_.is_open() &&
-                                std::chrono::steady_clock::now() >= each->publish_at;
+            bool const is_due = each->is_told && !each->is_published && hub_.is_open() && each->publish_again.is_due();
             if (is_due) co_await publish(*each);
         }
-        if (is_kept_out()) co_return keep_out();
-        tell_if_unreachable();
         if (!moving.empty()) with_.show_progress(moving);
         if (std::chrono::steady_clock::now() >= look_at_time) {
+            auto const begun = std::chrono::steady_clock::now();
             co_await list_folders();
-            for (auto& each : all_) co_await look_again(*each);
-            look_at_time = std::chrono::steady_clock::now() + look_interval;
+            auto const all = all_;
+            auto seen = co_await look_on_pool(all);
+            auto const took = std::chrono::steady_clock::now() - begun;
+            for (std::size_t i = 0; i < all.size(); ++i) co_await look_again(all[i], std::move(seen[i]));
+            look_at_time = std::chrono::steady_clock::now() + std::max<duration>(look_interval, look_share * took);
         }
-        co_await with_.wait(redraw_interval);
+        co_await with_.wait(std::max<duration>(redraw_interval, moving.size() * show_pause));
     }
 }
 
+namespace {
 net::task<int> share(mover& with, share_options const& options) {
     auto& out = with.out;
-    std::optional<std::string> url, shown;
+    std::optional<std::string> url, announce_url;
     for (auto const& each : options.transfer.trackers) {
         if (url) break;
         url = engine::session_url(each);
-        shown = escaped(announce::without_secrets(each));
+        announce_url = each;
     }
     if (!url) co_return out.fail(exit_status::wrong_usage, "share: --tracker names no hub (http or https)");
     if (!options.fetch.empty() && options.directory.empty())
         co_return out.fail(exit_status::wrong_usage, "share: --get needs a folder (-o)");
     with.listen();
     auto& hub = with.hold_session(*url, nullptr);
-    sharing all{with, options, hub, *shown};
-    auto const status = co_await before_stop(with, all.run());
-    if (status) co_return *status;
+    sharing all{with, options, hub, *announce_url};
+    std::exception_ptr broken;
+    try {
+        (void)co_await with.ends_before_stop(all.run());
+    } catch (...) {
+        broken = std::current_exception();
+    }
+    co_await all.keep_rest();
+    if (broken) std::rethrow_exception(broken);
     if (!all.is_begun()) co_return out.fail(exit_status::incomplete, "stopped before everything was hashed");
     co_return static_cast<int>(exit_status::done);
 }

@@ -18,6 +18,7 @@ module shoal.engine;
 import shoal.core;
 import shoal.metainfo;
 import shoal.net;
+import shoal.store;
 import :swarm;
 
 namespace shoal::engine {
@@ -53,6 +54,9 @@ bool transfer::is_quiet() const noexcept {
 }
 bitfield const& transfer::have() const noexcept {
     return work_->picker.have();
+}
+bool transfer::is_durable() const {
+    return work_->store && work_->store->is_durable();
 }
 std::vector<endpoint> transfer::known_peers() const {
     return work_->known_peers();

@@ -362,6 +362,8 @@ public:
     bool is_quiet() const noexcept;
     /// The pieces that are here and verified.
     bitfield const& have() const noexcept;
+    /// All pieces are here, synced, and recorded in the journal: nothing of them is lost in a power cut.
+    bool is_durable() const;
     /// Every address that was heard of, connected or not.
     std::vector<endpoint> known_peers() const;
 

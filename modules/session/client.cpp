@@ -257,7 +257,7 @@ result<void> client::publish(info_hash const& torrent, std::shared_ptr<byte_vect
 }
 
 void client::unpublish(info_hash const& torrent) {
-    if (published_.erase(torrent) == 0) return;
+    published_.erase(torrent);
     if (withdrawn_.size() < torrents_max) withdrawn_.insert(torrent);
     say(request::unpublish, torrent);
 }

@@ -338,6 +338,7 @@ public:
     void leave(info_hash const& torrent, bool quits);
     /// Into the catalogue; `metainfo` is a whole .torrent file of at most `metainfo_max` bytes.
     result<void> publish(info_hash const& torrent, std::shared_ptr<byte_vector const> metainfo);
+    /// Out of the catalogue; also what an earlier client of this node published.
     void unpublish(info_hash const& torrent);
 
     // State.

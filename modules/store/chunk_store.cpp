@@ -237,6 +237,11 @@ bool chunk_store::may_receive(piece_index piece) const {
     return may;
 }
 
+bool chunk_store::is_durable() const {
+    std::lock_guard const lock(state_->mutex);
+    return state_->durable.all();
+}
+
 bool chunk_store::is_journal_behind() const {
     std::lock_guard const lock(state_->mutex);
     // A file that is to be stamped is not watched until it is.

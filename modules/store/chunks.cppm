@@ -159,6 +159,8 @@ public:
 
     // Durability
 
+    /// All pieces are durable. False while a sync is under way that would make them so. [any thread]
+    bool is_durable() const;
     /// The journal lacks pieces that are held, or has some that were given up: `sync` would mend that. [any thread]
     bool is_journal_behind() const;
     /// Makes what is held durable: data first, then the journal. Call it at least every `sync_interval_max` while

@@ -30,6 +30,17 @@ TEST_CASE("what is there already is not fetched again", "[engine]") {
     });
 }
 
+TEST_CASE("what is only given away becomes durable too", "[engine]") {
+    auto const content = testing::make_content({{"one", 300'000}}, {});
+    testing::temporary_folder from;
+    content.place(from.path());
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& seeder = here.start();
+        auto const given = co_await here.give(seeder, content, from.path());
+        CHECK(co_await here.comes_true([&] { return given->is_durable(); }));
+    });
+}
+
 TEST_CASE("a transfer that is stopped goes on later where it was", "[engine]") {
     auto const content = testing::make_content({{"one", 3'000'000}}, {});
     testing::temporary_folder from, to;

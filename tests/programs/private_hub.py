@@ -98,6 +98,10 @@ class PrivateHub(ProgramTest):
         for text in (share.seen.decode(), hub.seen.decode(), got.stdout + got.stderr):
             self.assertNotIn(anna, text)
             self.assertNotIn(ben, text)
+        kept = [path for path in (self.folder / "state1").rglob("*") if path.is_file()]
+        self.assertIn("shared", [path.parent.name for path in kept])
+        for path in kept:  # nor in what share remembers
+            self.assertNotIn(anna.encode(), path.read_bytes())
 
     def test_the_torrent_of_a_share_is_private_and_names_no_passkey_but_the_askers(self):
         anna, ben = self.passkey("add", "anna"), self.passkey("add", "ben")

@@ -14,18 +14,13 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
-import tempfile
 import threading
 import time
-import unittest
-import urllib.error
 import urllib.request
 
-from outside import (CLEAN, DONE, FAILED, INCOMPLETE, NOT_FOUND, PATIENCE, UNREACHABLE, USAGE, ProgramTest, bdecode,
-                     bencode, heed_permissions)
-
-PEER = TRACKER = ""
+from outside import (CLEAN, DONE, FAILED, INCOMPLETE, NOT_FOUND, PATIENCE, UNREACHABLE, USAGE, bdecode, bencode,
+                     heed_permissions)
+from with_hub import WithHub, main
 
 
 class RefusingHub:
@@ -94,72 +89,7 @@ HOSTILE = [b"\x1b[31mred", b"\x1b]0;title\x07", "\x9b31m".encode(), b"a\rb", b"a
            b"\xf0\x9f\x92\xa9", "e\u0301".encode(), b"x" * 250]
 
 
-class Share(ProgramTest):
-    def setUp(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="shoal-share-"))
-        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.count = 0
-        self.hub = self.start_hub()
-
-    def start_hub(self, *options, name="hub"):
-        hub = self.start(TRACKER, "--listen", "127.0.0.1:0", "--data", self.folder / name, *options)
-        self.url = hub.wait_for("listening on").split("listening on ")[1].split("/announce")[0] + "/announce"
-        return hub
-
-    def holders(self, torrent, url):
-        """Who has the torrent, as the hub at this URL says."""
-        try:
-            with urllib.request.urlopen(url.replace("/announce", f"/api/v1/torrents/{torrent}"), timeout=PATIENCE) as answer:
-                return json.load(answer)["peers"]
-        except urllib.error.HTTPError as why:
-            self.assertEqual(why.code, 404)
-            return []
-
-    def state(self):
-        self.count += 1
-        return self.folder / f"state{self.count}"
-
-    def start_share(self, *paths, options=(), **more):
-        return self.start(PEER, "share", *paths, "--tracker", self.url, "--listen", "127.0.0.1:0", "--state", self.state(),
-                          "--json", *options, **more)
-
-    def share(self, *paths, options=()):
-        """A sharing peer; all its paths are published."""
-        program = self.start_share(*paths, options=options)
-        program.wait_for('"published"', len(paths))
-        return program
-
-    def peer(self, *words, expect=DONE, **more):
-        done = subprocess.run([PEER, *map(str, words), "--tracker", self.url], env=CLEAN, capture_output=True, text=True,
-                              timeout=PATIENCE, **more)
-        self.assertEqual(done.returncode, expect, done)
-        return done
-
-    def get(self, name, out="out", expect=DONE, **more):
-        return self.peer("get", name, "-o", self.folder / out, "--listen", "127.0.0.1:0", "--state", self.state(),
-                         "--timeout", "30s", expect=expect, **more)
-
-    def found(self, *pattern):
-        done = self.peer("find", *pattern, "--json")
-        return {line["name"]: line for line in map(json.loads, done.stdout.splitlines()) if line["event"] == "torrent"}
-
-    def until(self, condition):
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            try:
-                if condition():
-                    return
-            except AssertionError:
-                pass
-            time.sleep(0.2)
-        self.fail("did not come true")
-
-    def made(self, name, size=300_000):
-        path = self.folder / "shared" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(os.urandom(size))
-        return path
-
+class Share(WithHub):
     def test_a_file_is_fetched_by_its_name_from_several_nodes(self):
         film = self.made("film.bin", 3_000_000)
         copy = self.folder / "second" / "film.bin"
@@ -265,10 +195,10 @@ class Share(ProgramTest):
         theirs, ours = self.made("theirs.bin", 2_000_000), self.made("ours.bin")
         port = int(self.url.split(":")[2].split("/")[0])
         self.hub.end(signal.SIGTERM)
-        program = self.start(PEER, "share", ours, "--tracker", self.url, "--get", "theirs.bin", "-o", self.folder / "got",
+        program = self.start(self.PEER, "share", ours, "--tracker", self.url, "--get", "theirs.bin", "-o", self.folder / "got",
                              "--state", self.state(), "--listen", "127.0.0.1:0", "--json")
         program.wait_for("asking again")
-        self.hub = self.start(TRACKER, "--listen", f"127.0.0.1:{port}", "--data", self.folder / "hub")
+        self.hub = self.start(self.TRACKER, "--listen", f"127.0.0.1:{port}", "--data", self.folder / "hub")
         self.hub.wait_for("listening on")
         self.share(theirs)
         program.wait_for('"complete"')
@@ -333,14 +263,14 @@ class Share(ProgramTest):
             path = os.fsencode(self.folder / "bad") + b"/" + name
             with open(path, "wb") as file:
                 file.write(b"content")
-            said = subprocess.run([PEER, "share", path, "--tracker", self.url], env=CLEAN, capture_output=True, timeout=PATIENCE)
+            said = subprocess.run([self.PEER, "share", path, "--tracker", self.url], env=CLEAN, capture_output=True, timeout=PATIENCE)
             self.assertEqual(said.returncode, FAILED, said)
             self.assertRegex(said.stderr, b"not valid UTF-8|name that cannot be shared")
             self.assert_clean(said.stderr, name)
 
     def test_share_prints_magnet_links_alone(self):
         film = self.made("film.bin")
-        program = subprocess.Popen([PEER, "share", film, "--tracker", self.url, "--state", self.state(), "--listen",
+        program = subprocess.Popen([self.PEER, "share", film, "--tracker", self.url, "--state", self.state(), "--listen",
                                     "127.0.0.1:0"], env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         line = program.stdout.readline()
         program.send_signal(signal.SIGTERM)
@@ -380,10 +310,6 @@ class Share(ProgramTest):
         self.assertLess(self.bytes_read_by(program) - before, large // 4)
         self.get("docs")
         self.assertEqual((self.folder / "out" / "docs" / "small.bin").read_bytes(), small.read_bytes())
-
-    def bytes_read_by(self, program):
-        lines = pathlib.Path(f"/proc/{program.process.pid}/io").read_text().splitlines()
-        return int(dict(line.split(": ") for line in lines)["rchar"])
 
     def test_what_is_shared_no_more_leaves_every_hub(self):
         other = self.url
@@ -502,7 +428,7 @@ class Share(ProgramTest):
         self.hub.end(signal.SIGKILL)
         program.wait_for("hub is lost")
         port = self.url.split(":")[2].split("/")[0]
-        again = self.start(TRACKER, "--listen", f"127.0.0.1:{port}", "--data", self.folder / "other hub")
+        again = self.start(self.TRACKER, "--listen", f"127.0.0.1:{port}", "--data", self.folder / "other hub")
         again.wait_for("listening on")
         self.until(lambda: self.found()["film.bin"]["nodes"] == 1)
         self.get("film.bin")
@@ -513,14 +439,13 @@ class Share(ProgramTest):
         self.until(lambda: self.found()["film.bin"]["nodes"] == 0)
 
     def test_usage(self):
-        done = subprocess.run([PEER, "share", self.folder, "--tracker", "udp://127.0.0.1:1"], env=CLEAN,
+        done = subprocess.run([self.PEER, "share", self.folder, "--tracker", "udp://127.0.0.1:1"], env=CLEAN,
                               capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, USAGE, done)
-        done = subprocess.run([PEER, "share", self.folder / "nowhere", "--tracker", self.url, "--state", self.state()],
+        done = subprocess.run([self.PEER, "share", self.folder / "nowhere", "--tracker", self.url, "--state", self.state()],
                               env=CLEAN, capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, NOT_FOUND, done)
 
 
 if __name__ == "__main__":
-    PEER, TRACKER = (str(pathlib.Path(program).resolve()) for program in sys.argv[1:3])
-    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
+    main()

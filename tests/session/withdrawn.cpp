@@ -99,6 +99,22 @@ TEST_CASE("what is withdrawn while there is no session is told when there is one
     CHECK(p.only<unpublish>().torrent == hash_of('a'));
 }
 
+TEST_CASE("what an earlier client of the node published can be withdrawn", "[session]") {
+    played p;
+    p.open();
+    p.client.unpublish(hash_of('a'));
+    CHECK(p.only<unpublish>().torrent == hash_of('a'));
+    p.lose();
+    p.now = p.client.deadline();
+    p.open();
+    CHECK(p.only<unpublish>().torrent == hash_of('a'));
+    REQUIRE(p.hears(done{request::unpublish, hash_of('a')}));
+    p.lose();
+    p.now = p.client.deadline();
+    p.open();
+    CHECK(p.said().empty());
+}
+
 TEST_CASE("a join that was lost with the connection is said again, though the hub knows of an earlier one",
           "[session]") {
     played p;

@@ -17,6 +17,7 @@ namespace {
 struct odd_files : store::simulated_files {
     using simulated_files::simulated_files;
     result<void> sync(std::span<store::file_number const> files) override {
+        if (before_sync) std::exchange(before_sync, nullptr)();
         if (std::exchange(sync_fails, false)) return store::errc::sync_failed;
         return simulated_files::sync(files);
     }
@@ -37,7 +38,7 @@ struct odd_files : store::simulated_files {
     bool has_no_descriptor = false;
     bool has_all_in_memory = false;
     byte_vector memory;
-    std::function<void()> before_read;
+    std::function<void()> before_read, before_sync;
 };
 
 /// A torrent and its store.
@@ -127,6 +128,22 @@ TEST_CASE("what lies in memory is seen a block at a time, and of one file only",
     CHECK(with.view(2));
     CHECK_FALSE(with.view(3));  // it begins in one file and ends in the other
     CHECK(with.view(4));
+}
+
+TEST_CASE("nothing is durable while a sync is under way, nor after one that failed", "[store]") {
+    held_up with;
+    REQUIRE(with.into->load());
+    for (std::uint32_t piece = 0; piece < with.content.torrent->pieces().piece_count(); ++piece)
+        REQUIRE(receive(*with.into, with.content, piece).value());
+    REQUIRE(with.into->complete_files());
+    with.files->sync_fails = true;
+    CHECK_FALSE(with.into->sync());
+    CHECK_FALSE(with.into->is_durable());
+    bool was_durable = true;
+    with.files->before_sync = [&] { was_durable = with.into->is_durable(); };
+    REQUIRE(with.into->sync());
+    CHECK_FALSE(was_durable);
+    CHECK(with.into->is_durable());
 }
 
 TEST_CASE("a file that somebody changed since the start loses its pieces when it is written to", "[store]") {

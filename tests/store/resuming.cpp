@@ -345,6 +345,29 @@ TEST_CASE("a piece that is checked twice counts once", "[store]") {
     CHECK(disk->is_complete(0));
 }
 
+TEST_CASE("all is durable once a sync has recorded it, and not before", "[store]") {
+    auto const content = make_sample({{"a", 2 * 65536}}, metainfo::format::v1, 65536);
+    temporary_folder folder;
+    auto settings = settings_in(folder.path());
+    settings.writable = false;
+    content.place(settings.directory);
+    auto disk = open_store(content, settings);
+    REQUIRE(disk->trust_piece(piece_index{0}).value());
+    REQUIRE(disk->sync());
+    CHECK_FALSE(disk->is_durable());
+    REQUIRE(disk->trust_piece(piece_index{1}).value());
+    CHECK_FALSE(disk->is_durable());
+    REQUIRE(disk->sync());
+    CHECK(disk->is_durable());
+    REQUIRE(disk->close());
+    disk = open_store(content, settings);
+    CHECK_FALSE(disk->is_durable());
+    REQUIRE(disk->load());
+    CHECK(disk->is_durable());
+    disk->lost(piece_index{1});
+    CHECK_FALSE(disk->is_durable());
+}
+
 TEST_CASE("a piece that was lost is not claimed after a start, though its file looks as it did", "[store]") {
     auto const content = make_sample({{"a", 3 * 65536}}, metainfo::format::v1, 65536);
     temporary_folder folder;
