@@ -322,13 +322,14 @@ net::task<void> sharing::go_on() {
         }
         if (!moving.empty()) with_.show_progress(moving);
         if (std::chrono::steady_clock::now() >= look_at_time) {
-            auto const begun = std::chrono::steady_clock::now();
             co_await list_folders();
             auto const all = all_;
             auto seen = co_await look_on_pool(all);
-            auto const took = std::chrono::steady_clock::now() - begun;
-            for (std::size_t i = 0; i < all.size(); ++i) co_await look_again(all[i], std::move(seen[i]));
-            look_at_time = std::chrono::steady_clock::now() + std::max<duration>(look_interval, look_share * took);
+            std::size_t files = 0;
+            for (auto const& each : seen) files += each.seen.size();
+            for (std::size_t k = 0; k < all.size(); ++k) co_await look_again(all[k], std::move(seen[k]));
+            auto const pause = std::clamp<duration>(files * look_pause_of_file, look_interval, look_interval_max);
+            look_at_time = std::chrono::steady_clock::now() + pause;
         }
         co_await with_.wait(std::max<duration>(redraw_interval, moving.size() * show_pause));
     }

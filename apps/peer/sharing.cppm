@@ -30,8 +30,9 @@ import :output;
 namespace shoal::cli {
 /// Between two looks at the files that are shared: what is seen the same twice is no longer being written.
 inline constexpr auto look_interval = std::chrono::seconds{2};
-/// Looks take one part in so many of a core's time at most, however much is shared.
-inline constexpr int look_share = 200;
+/// The more files, the less often: a look at one takes some 15 us.
+inline constexpr auto look_pause_of_file = std::chrono::milliseconds{2};
+inline constexpr auto look_interval_max = std::chrono::minutes{5};
 /// Between two lines of progress, for each torrent in it.
 inline constexpr auto show_pause = std::chrono::microseconds{100};
 
