@@ -41,7 +41,7 @@ constexpr std::size_t batches_max = 4;
 constexpr std::size_t waiting_max = batches_max * batch_max;
 constexpr std::size_t waiting_bytes_max = 256 * 1024;
 /// No datagram is longer.
-constexpr std::size_t udp_bytes_max = 65'507;
+constexpr std::size_t udp_bytes_max = 65'527;
 /// Until what failed for want of memory is tried again.
 constexpr int again_after_milliseconds = 10;
 
