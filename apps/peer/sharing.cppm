@@ -33,8 +33,8 @@ inline constexpr auto look_interval = std::chrono::seconds{2};
 /// The more files, the less often: a look at one takes some 15 us.
 inline constexpr auto look_pause_of_file = std::chrono::milliseconds{2};
 inline constexpr auto look_interval_max = std::chrono::minutes{5};
-/// Between two lines of progress, for each torrent in it.
-inline constexpr auto show_pause = std::chrono::microseconds{100};
+/// Between two lines of progress, for ten torrents in it.
+inline constexpr auto show_pause = std::chrono::milliseconds{1};
 
 /// When the hub is asked again for what it did not do: later each time.
 class asking_again {
