@@ -59,6 +59,41 @@ TEST_CASE("a file gets its name where no rename can spare what stands there, and
     });
 }
 
+TEST_CASE("a file that cannot be renamed keeps its incomplete name, and the call says why", "[store]") {
+    auto const content = make_sample({{"a", 65'536}});
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    auto const disk = open_store(content, settings);
+    REQUIRE(receive(*disk, content, 0).value());
+    with_refused_call({SYS_renameat2, EIO}, [&] { CHECK(disk->complete_files().error() == std::errc::io_error); });
+    CHECK(fs::exists(content.root(settings.directory) / "a.part"));
+    CHECK(disk->complete_files());
+    CHECK(content.is_in(settings.directory));
+}
+
+TEST_CASE("where folders cannot be locked all goes on without", "[store]") {
+    auto const content = make_sample({{"a", 65'536}});
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    with_refused_call({SYS_flock, ENOLCK}, [&] { download(content, settings); });
+    CHECK(content.is_in(settings.directory));
+}
+
+TEST_CASE("a file that finds no descriptor takes that of another of its torrent, or says so", "[store]") {
+    auto const content = make_sample({{"a", 65'536}, {"b", 65'536}});
+    temporary_folder folder;
+    auto settings = settings_in(folder.path(), store::back_end::plain);
+    settings.writable = false;
+    content.place(settings.directory);
+    auto const disk = open_store(content, settings);
+    REQUIRE(disk->check_piece(piece_index{0}).value());
+    auto const of_b = content.torrent->pieces().block_at(piece_index{1}, 0);
+    byte_vector place(of_b.length);
+    with_refused_call({SYS_openat2, EMFILE},
+                      [&] { CHECK(disk->read(of_b, place).error() == store::errc::too_many_files); });
+    CHECK(disk->read(of_b, place));
+}
+
 TEST_CASE("a disk that does not take what was written says so, for one file and for many", "[store]") {
     auto const count = GENERATE(1, 40);
     auto const [error, expected] =
