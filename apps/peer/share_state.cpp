@@ -32,6 +32,8 @@ namespace shoal::cli {
 namespace {
 /// What is taken up at once waits for the disk so long: ten times what 256 journals take.
 constexpr auto taken_up_within = std::chrono::seconds{2};
+/// Records that one thread reads in a row.
+constexpr std::size_t read_at_once = 256;
 
 bool is_below(std::filesystem::path const& path, std::filesystem::path const& folder) {
     auto const end = std::ranges::mismatch(folder, path).in1;
@@ -52,15 +54,30 @@ bool sharing::is_any_kept_below(std::filesystem::path const& folder) const {
 
 /// Those of what this command line shares; others are of no concern to it.
 net::task<void> sharing::read_records() {
+    std::vector<std::string> names;
+    co_await net::on_pool(with_.outside().workers, [&] { names = records_.names(); });
+    co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
+        for (std::size_t i = 0; i < names.size(); i += read_at_once)
+            group.spawn("read records",
+                        read_records(std::span{names}.subspan(i, std::min(read_at_once, names.size() - i))));
+        co_await group.join();
+    });
+}
+
+net::task<void> sharing::read_records(std::span<std::string const> names) {
+    std::vector<share_record::record> found;
     co_await net::on_pool(with_.outside().workers, [&] {
-        for (auto const& name : records_.names()) {
+        for (auto const& name : names) {
             auto read = records_.read(name);
             if (!read || !is_asked_for(read->path)) continue;
             if (read->hub == hub_key_) records_.mark_used(name);
-            auto path = read->path;
-            kept_.emplace(std::move(path), *std::move(read));
+            found.push_back(*std::move(read));
         }
     });
+    for (auto& each : found) {
+        auto path = each.path;
+        kept_.emplace(std::move(path), std::move(each));
+    }
 }
 
 /// Shares what is as its record says. Of the rest, the record helps to make the torrent anew.

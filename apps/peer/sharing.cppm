@@ -123,6 +123,7 @@ private:
 
     // What is remembered: share_state.cpp.
     net::task<void> read_records();
+    net::task<void> read_records(std::span<std::string const> names);
     net::task<void> take_up(std::span<std::shared_ptr<shared> const> those);
     net::task<void> find_gone();
     net::task<void> keep_records();

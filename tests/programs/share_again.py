@@ -3,6 +3,7 @@
 
     share_again.py PEER TRACKER [NAME...]
 """
+import hashlib
 import json
 import os
 import pathlib
@@ -84,6 +85,20 @@ class ShareAgain(WithHub):
         self.until(lambda: self.listed() == [now["info_hash"]])
         self.get("docs")
         self.assertEqual((self.folder / "out" / "docs" / "small.bin").read_bytes(), small.read_bytes())
+
+    def test_of_what_was_not_synced_all_is_read_where_some_was_changed(self):
+        large = self.made("docs/large.bin", 4 << 20)
+        small = self.made("docs/small.bin")
+        docs = self.folder / "shared" / "docs"
+        self.settled(large)
+        state, _ = self.share_for_a_while(docs)
+        record = self.records(state)[0]
+        body = record.read_bytes()[32:]
+        self.assertTrue(body.startswith(b"d7:durablei1e"))
+        body = body.replace(b"7:durablei1e", b"7:durablei0e", 1)
+        record.write_bytes(hashlib.sha256(body).digest() + body)
+        small.write_bytes(os.urandom(300_000))
+        self.assertEqual(self.shared_by(self.share(docs, state=state), 1)[docs]["hashed"], (4 << 20) + 300_000)
 
     def test_a_file_that_was_just_written_is_read_again_at_the_next_start(self):
         state, now = self.state(), time.time()
@@ -185,6 +200,29 @@ class ShareAgain(WithHub):
         self.assertIn(before[one]["info_hash"], self.listed())
         self.start_share(music, options=["--each"], state=state).wait_for('"withdrawn"')
         self.assertNotIn(before[one]["info_hash"], self.listed())
+
+    def test_what_another_hub_lists_is_left_to_it(self):
+        one, two = self.made("music/one.ogg"), self.made("music/two.ogg")
+        music, first = one.parent, self.url
+        state, before = self.share_for_a_while(music, options=["--each"], count=2)
+        one.unlink()
+        self.start_hub(name="other hub")
+        program = self.share(music, options=["--each"], state=state)
+        program.end(signal.SIGTERM)
+        self.assertNotIn(b'"withdrawn"', program.seen)
+        self.assertEqual(self.listed(), [before[two]["info_hash"]])
+        self.url = first
+        self.assertIn(before[one]["info_hash"], self.listed())
+        self.start_share(music, options=["--each"], state=state).wait_for('"withdrawn"')
+        self.assertEqual(self.listed(), [before[two]["info_hash"]])
+
+    def test_what_is_there_is_not_withdrawn_when_only_its_files_are_asked_for(self):
+        docs = self.made("all/docs/a.bin").parent
+        state, before = self.share_for_a_while(docs)
+        program = self.share(docs.parent, options=["--each"], state=state)
+        program.end(signal.SIGTERM)
+        self.assertNotIn(b'"withdrawn"', program.seen)
+        self.assertIn(before[docs]["info_hash"], self.listed())
 
     def test_a_record_that_is_damaged_or_of_other_options_counts_for_nothing(self):
         film = self.made("film.bin", 3_000_000)
