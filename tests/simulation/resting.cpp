@@ -12,6 +12,7 @@ using namespace simulated_world;
 
 TEST_CASE("a seeder that nobody asks does next to nothing, and serves whoever comes at once", "[simulation]") {
     auto const content = content_of(1'000'000);
+    std::size_t wakes = 0;
     world here{content};
     here.is_public = false;  // neither the DHT nor the local network
     here.disk->put("0", content.files[0]);
@@ -19,7 +20,6 @@ TEST_CASE("a seeder that nobody asks does next to nothing, and serves whoever co
     here.start({});
     here.sim.run_for(1min);
 
-    std::size_t wakes = 0;
     here.sim.after_each_handler([&] { ++wakes; });
     here.sim.run_for(1h);
     INFO("steps: " << wakes);
