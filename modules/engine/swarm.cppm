@@ -480,6 +480,8 @@ private:
     void peers_changed();
     void hold_choke_round(time_point now);
     void connect_more(time_point now);
+    /// There may be more to call, or more to call them for.
+    void call_peers();
     net::task<void> connect(endpoint to, attempt outcome);
     net::task<std::error_code> converse_with(endpoint to, std::function<void()> when_connected);
     void keep_to_named();

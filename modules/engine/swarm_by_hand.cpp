@@ -67,7 +67,7 @@ void swarm::set_automatic(bool is_on) {
     for (auto& [at, known] : known_) known.try_at = {};  // also whom a person disconnected
     start_announcing();
     files_ready_.notify();
-    connect_more(node.now());
+    call_peers();
     fill_all();
 }
 

@@ -91,8 +91,7 @@ void swarm::begin_work() {
         },
     };
     for (; work_begun_ < steps.size(); ++work_begun_) steps[work_begun_]();
-    connect_more(node.now());
-    stir();
+    call_peers();
 }
 
 net::task<result<void>> swarm::open_and_check() {
@@ -413,18 +412,17 @@ net::task<void> swarm::look_after_content() {
     auto scrub_at = scrubs ? node.now() + pause : time_point::max();
     // Anywhere: who runs it for an hour each evening would else read the same beginning each time.
     auto next = node.outside.random.next() % count;
-    for (;;) {
-        co_await look_at_content();
-        for (auto const looked_at = node.now();;) {
-            auto const look_at = looked_at + look_pause();
-            co_await node.outside.clock.wait(asked_for_, std::min(look_at, scrub_at));
-            if (node.now() >= scrub_at) {
-                co_await scrub(piece_index{static_cast<std::uint32_t>(next)});
-                next = (next + 1) % count;
-                scrub_at = node.now() + pause;
-            }
-            if (node.now() >= look_at) break;
+    co_await look_at_content();
+    for (auto looked_at = node.now();;) {
+        co_await node.outside.clock.wait(asked_for_, std::min(looked_at + look_pause(), scrub_at));
+        if (node.now() >= scrub_at) {
+            co_await scrub(piece_index{static_cast<std::uint32_t>(next)});
+            next = (next + 1) % count;
+            scrub_at = node.now() + pause;
         }
+        if (node.now() < looked_at + look_pause()) continue;
+        co_await look_at_content();
+        looked_at = node.now();
     }
 }
 
@@ -497,7 +495,7 @@ void swarm::give_up(std::vector<piece_index> const& pieces, std::error_code why)
     // Whoever was sent away because nothing was wanted is of use again.
     for (auto& [at, known] : known_)
         if (!known.is_hearsay && known.failures == 0) known.try_at = {};
-    if (!is_stopping_) connect_more(node.now());
+    if (!is_stopping_) call_peers();
 }
 
 /// Files that were changed: what is still right in them is given again at once, the rest when it is as it was.

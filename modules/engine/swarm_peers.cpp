@@ -161,7 +161,7 @@ void swarm::add_peers(std::vector<endpoint> const& peers) {
     for (auto const& each : peers) introduce(each.address);
     for (auto const& each : peers)
         if (!name(known_, each)) return;
-    if (was_checked_ && !is_stopping_) connect_more(node.now());
+    if (was_checked_ && !is_stopping_) call_peers();
 }
 
 void swarm::hear_of(std::vector<wire::exchanged_peer> const& peers, ip_address const& told_by) {
@@ -177,7 +177,7 @@ void swarm::hear_of(std::vector<wire::exchanged_peer> const& peers, ip_address c
 
 void swarm::hear_of(std::vector<endpoint> const& peers) {
     if (!is_public() || !engine::hear_of(known_, peers, node.now())) return;
-    if (was_checked_ && !is_stopping_) connect_more(node.now());
+    if (was_checked_ && !is_stopping_) call_peers();
 }
 
 void swarm::keep_to_named() {
@@ -264,6 +264,10 @@ void swarm::connect_more(time_point now) {
         ++connecting_;
         return tried::begun;
     });
+}
+
+void swarm::call_peers() {
+    connect_more(node.now());
     stir();
 }
 

@@ -191,7 +191,7 @@ struct web_socket::parts {
 
     environment& outside;
     web_socket_limits limits;
-    beast_ws::stream<layer, false> frames;  // no compression: what it costs to read strangers' is not worth it
+    beast_ws::stream<layer, false> frames;  // never compressed: we offer it to nobody
     std::error_code ended;                  ///< Why, once it has; `closed` after an orderly end, which `orderly` tells.
     bool orderly = false;
     bool closing = false;  ///< Our farewell is on its way.
