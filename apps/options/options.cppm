@@ -45,7 +45,7 @@ inline constexpr pace log_pace{.burst = 1000, .per_second = 20};
 /// What stands in the log for lines that do not.
 std::string left_out_line(std::uint64_t count);
 
-/// A file that appears under its name when it is whole and durable, in the place of an older one.
+/// A file that appears under its name when it is whole, in the place of an older one.
 class atomic_file {
 public:
     /// Creates the temporary file beside `path`, with the permissions `mode` less the umask.
@@ -57,8 +57,14 @@ public:
     atomic_file& operator=(atomic_file const&) = delete;
     /// Writes, syncs, renames. Throws `std::system_error`.
     void commit(byte_view content);
+    /// The same without syncing: a power cut may leave any part of it. For what can be told by a checksum, and made
+    /// again.
+    void commit_unsynced(byte_view content);
 
 private:
+    void fill(byte_view content);
+    void take_place();
+
     std::filesystem::path path_;
     std::filesystem::path temporary_;
     int file_ = -1;

@@ -14,11 +14,10 @@ module;
 #include <utility>
 #include <vector>
 
-#include "core/try.hpp"
-
 module shoal.share_record;
 import shoal.core;
 import shoal.hash;
+import shoal.options;
 
 namespace shoal::share_record {
 namespace {
@@ -50,19 +49,6 @@ std::chrono::sys_seconds now() {
 }
 std::chrono::sys_seconds last_used(struct stat const& facts) {
     return std::chrono::sys_seconds{std::chrono::seconds{facts.st_mtim.tv_sec}};
-}
-
-result<void> write_file(fs::path const& path, byte_view content) {
-    // One of an earlier run that was ended while it wrote may be in the way.
-    descriptor const file{open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
-    if (file.number() < 0) return last_error();
-    while (!content.empty()) {
-        auto const count = write(file.number(), content.data(), content.size());
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return last_error();
-        content = content.subspan(static_cast<std::size_t>(count));
-    }
-    return success();
 }
 }  // namespace
 
@@ -110,14 +96,12 @@ void record_folder::mark_used(std::string const& name) const {
 
 result<void> record_folder::write(record const& what) const {
     if (mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) return last_error();
-    auto const path = file_of(what.path);
-    auto temporary = path;
-    temporary += "." + std::to_string(getpid()) + ".tmp";
-    auto const written = write_file(temporary, encode(what));
-    if (written && rename(temporary.c_str(), path.c_str()) == 0) return success();
-    auto const why = written ? last_error() : written.error();
-    (void)unlink(temporary.c_str());
-    return why;
+    try {
+        options::atomic_file{file_of(what.path), 0600}.commit_unsynced(encode(what));
+    } catch (std::system_error const& why) {
+        return why.code();
+    }
+    return success();
 }
 
 void record_folder::remove(fs::path const& whole_path) const {
