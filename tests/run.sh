@@ -13,8 +13,8 @@
 #
 # Works from any folder, as root or through sudo (for missing packages only). What a step prints goes to build/STEP.log and is shown
 # when the step fails. A test that fails is run once more, for some depend on the clock, on other programs and on what else the
-# machine does; those that passed only then are named in the end as such. What failed is told once more in the end, for whoever
-# sees the end alone.
+# machine does; those that passed only then are named in the end as such. How long each step took and what failed is told once
+# more in the end, for whoever sees the end alone.
 # Exit status 0 when every step passed.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -32,9 +32,11 @@ for step in "${steps[@]}"; do
 done
 wants() { [[ " ${steps[*]} " == *" $1 "* ]]; }
 
+took=() # "SECONDS STEP", one for each step that ran
 needs=()
 { wants interop || wants instructions; } && needs=(--interop)
 . cmake/bootstrap.sh "${needs[@]}" || exit 1
+took+=("$SECONDS packages")
 mkdir -p build
 rm -f build/*-tests.log
 failed=()
@@ -45,6 +47,7 @@ step() {
     shift 2
     timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null
     status=$?
+    took+=("$((SECONDS - begin)) $name")
     if [ $status -eq 0 ]; then
         echo "== $name: passed in $((SECONDS - begin)) s"
         return 0
@@ -91,13 +94,16 @@ if wants dev || wants interop; then
     wants dev || filter=(-L interop)
     wants interop || filter=(-LE interop)
     if build dev 1200; then
+        begin=$SECONDS
         timeout --kill-after=10 1500 ctest --preset dev "${twice[@]}" "${filter[@]}" </dev/null 2>&1 | tee build/dev-tests.log
         [ "${PIPESTATUS[0]}" -eq 0 ] || failed+=("dev tests")
+        took+=("$((SECONDS - begin)) dev tests")
     fi
 fi
 for preset in asan tsan dev; do
     [ ! -e build/$preset-tests.log ] || second_tries build/$preset-tests.log
 done
+echo "== seconds: $(printf '%s, ' "${took[@]}")$SECONDS in all"
 [ ${#failed[@]} -eq 0 ] && exit 0
 for name in "${failed[@]}"; do
     echo "== FAILED: $name"

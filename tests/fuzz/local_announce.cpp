@@ -48,7 +48,8 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
                 "what was read can be said again");
         }
         for (auto const& peer : ours.receive(datagram, {source, 6771}, now))
-            fuzz::require(peer.at.address.is_local() && peer.at.port != 0, "a peer is a neighbour who can be reached");
+            fuzz::require(peer.at == endpoint{source, peer.at.port} && peer.at.port != 0,
+                          "a peer is who sent the datagram, at a port that can be reached");
         for (int sent = 0; auto const out = ours.next_datagram(now); ++sent) {
             fuzz::require(sent < 2 && out->size() <= announce::local_announce_bytes_max,
                           "40 torrents need two datagrams");

@@ -143,7 +143,7 @@ SEEDS = {
                    bytes([6, 16]) + struct.pack(">IIQ", 0, 0, 9) + bytes([32]) + struct.pack(">IIIIIIII", 2, 0, 1, 2, 3, 4, 5, 6),
                    bytes([4, 12]) + struct.pack(">II4s", 3, 0, b"oops") + bytes([0, 0])],
     "local_announce": [bytes([how]) + b"".join(struct.pack(">H", len(each)) + each for each in LOCAL)
-                       for how in (0, 1, 6)],
+                       for how in (0, 1, 6, 9, 12)],
     "peer_stream": [bytes([how]) + STREAM for how in (0, 3, 0x3f, 0x33)],
     "extensions": [HELLO, bencode({"msg_type": 1, "piece": 0, "total_size": 20000}) + b"d" * 100,
                    bencode({"msg_type": 0, "piece": 3}), bencode({"msg_type": 2, "piece": 3}),
