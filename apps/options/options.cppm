@@ -23,6 +23,8 @@ std::filesystem::path state_folder(std::string_view program);
 /// Lets this process open as many files as the system allows it: each connection is one, and shells and service
 /// managers often begin with 1024.
 void raise_open_files() noexcept;
+/// Descriptors that this process may have open.
+std::size_t open_files_max() noexcept;
 /// `IP:PORT`, `[IPv6]:PORT`, port 0 for any.
 std::optional<endpoint> parse_address(std::string_view text);
 

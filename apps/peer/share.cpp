@@ -11,6 +11,7 @@ module;
 #include <map>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <set>
 #include <span>
 #include <string>
@@ -26,6 +27,7 @@ import shoal.core;
 import shoal.engine;
 import shoal.metainfo;
 import shoal.net;
+import shoal.options;
 import shoal.session;
 import shoal.share_record;
 import :catalogue;
@@ -39,6 +41,14 @@ namespace {
 constexpr auto ask_again_after = std::chrono::seconds{10};
 /// Things of an earlier run that are taken up at a time: their journals are read side by side.
 constexpr std::size_t taken_up_at_once = 256;
+/// Descriptors for connections, and for what is read, made and written beside.
+constexpr std::size_t spare_descriptors = 256;
+
+/// Each torrent keeps one open, which is its lock.
+std::size_t torrents_max() {
+    auto const all = options::open_files_max();
+    return all - std::min(all / 2, spare_descriptors);
+}
 }  // namespace
 
 sharing::sharing(mover& with, share_options const& options, engine::hub_session& hub, std::string const& announce_url)
@@ -222,7 +232,14 @@ net::task<void> sharing::list_folders() {
         return each->is_listed && !each->content && !each->moved && !there.contains(each->path) && is_begun_;
     });
     for (auto const& each : all_) there.erase(each->path);
-    for (auto const& path : there) add_path(path, true);
+    auto const room = torrents_max() - std::min(torrents_max(), all_.size());
+    if (there.size() > room) {
+        auto why = "--each: " + std::to_string(there.size() + all_.size()) + " files take as many descriptors, and " +
+                   std::to_string(torrents_max()) + " can be had: raise the limit (ulimit -n)";
+        if (!is_begun_) throw failure{exit_status::failed, why + ", or share the folder as one"};
+        if (std::exchange(crowd_trouble_, why) != why) out_.note(why);
+    }
+    for (auto const& path : there | std::views::take(room)) add_path(path, true);
 }
 
 /// Fetches beside the sharing. A hub or tracker that is away is asked again: what is shared goes on meanwhile.

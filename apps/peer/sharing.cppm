@@ -156,5 +156,6 @@ private:
     std::map<std::filesystem::path, share_record::record> kept_;  // by earlier runs, not taken up yet
     std::vector<leaving> leaving_;
     std::string record_trouble_;  // as last said
+    std::string crowd_trouble_;   // the same of files that there are too many of
 };
 }  // namespace shoal::cli

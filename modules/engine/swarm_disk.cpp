@@ -435,9 +435,11 @@ duration swarm::look_pause() const {
 
 net::task<void> swarm::look_at_content() {
     result<void> synced = success();
+    bool const is_at_rest = session_count_ == 0 && !wants_data();
     co_await net::on_pool(workers, [&] {
         if (store->unsynced_bytes() > 0 || store->is_journal_behind()) synced = store->sync();
         (void)store->check_files();  // fails when closed only
+        if (is_at_rest) store->rest();
     });
     sync_ended(synced ? std::error_code{} : synced.error());
     give_up_lost();

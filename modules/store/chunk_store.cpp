@@ -41,6 +41,11 @@ result<std::unique_ptr<chunk_store>> chunk_store::open(std::shared_ptr<metainfo:
     }
 }
 
+void chunk_store::rest() {
+    std::lock_guard const journal_lock(state_->journaling);
+    if (!state_->closed) state_->files->rest();
+}
+
 std::unique_ptr<piece_writer> chunk_store::begin(piece_index piece) {
     auto progress = std::make_shared<piece_progress>(*state_->torrent, piece);
     {

@@ -183,6 +183,8 @@ public:
     /// Gives files their final names when all their pieces are held, and creates the empty ones. Cheap when there is
     /// nothing to do: call it after each piece. Does not wait for the data to be on disk. [pool]
     result<void> complete_files();
+    /// Nothing will be asked for soon: closes files, which the next call that needs one opens again. [pool]
+    void rest();
     /// The same for one file; the others keep the names they have. [pool]
     result<void> complete_file(file_number file);
     /// Syncs, rewrites the journal compactly, and unlocks; the store answers `closed` afterwards. A store that neither

@@ -66,6 +66,7 @@ back_end_files::~back_end_files() = default;
 result<std::optional<mapped_bytes>> back_end_files::prepare(file_number, std::uint64_t, std::size_t) {
     return std::nullopt;
 }
+void back_end_files::rest() {}
 void back_end_files::map_for_reading(file_number, std::uint64_t, std::size_t) {}
 std::optional<mapped_bytes> back_end_files::resident(file_number, std::uint64_t, std::size_t) {
     return std::nullopt;
@@ -85,19 +86,21 @@ disk_files::disk_files(std::shared_ptr<metainfo::torrent const> torrent, disk_se
       settings_(std::move(settings)),
       windows_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))),
       reserved_(torrent_->content().files().size()) {
-    if (has_journal()) journal_.emplace(settings_.journal);
+    if (has_journal()) journal_.emplace(settings_.journal, settings_.writable);
 }
 
 result<void> disk_files::lock() {
-    if (auto const locked = journal_ ? journal_->lock() : success(); !locked) {
-        if (locked.error() != errc::in_use || settings_.writable) return locked;
-        journal_.reset();  // whoever only reads can read all of it instead
-        settings_.journal.clear();
+    if (journal_) {
+        SHOAL_TRY(journal_->lock());
+    }
+    if (is_only_read()) {
+        auto const opened = open(0, false);  // locks it
+        return !opened && opened.error() == errc::in_use ? result<void>(errc::in_use) : success();
     }
     auto const found = root(false);
     if (!found) return found.error() == errc::missing_file ? result<void>(success()) : found.error();
     if (!torrent_->single_file()) return lock_content(found.value());
-    for (auto const is_part : {settings_.writable, !settings_.writable}) {
+    for (auto const is_part : {true, false}) {
         auto const path = is_part ? part_path(0) : final_path(0);
         auto const file = open_file_below(found.value()->number(), path, O_RDONLY);
         if (file) return lock_content(file.value());
@@ -241,6 +244,16 @@ void disk_files::map_for_reading(file_number file, std::uint64_t offset, std::si
 std::optional<mapped_bytes> disk_files::resident(file_number file, std::uint64_t offset, std::size_t size) {
     if (!settings_.mapped) return std::nullopt;
     return windows_.resident(file, offset, size);
+}
+
+void disk_files::rest() {
+    if (journal_) journal_->rest();
+    std::lock_guard const lock(mutex_);
+    std::erase_if(open_, [this](auto const& each) {
+        bool const is_lock = each.second.descriptor == content_lock_;
+        if (!is_lock) by_use_.erase(each.second.used);
+        return !is_lock;
+    });
 }
 
 std::int64_t disk_files::now() const {

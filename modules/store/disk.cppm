@@ -114,18 +114,31 @@ result<void> make_folders(std::filesystem::path const& path, unsigned mode);
 result<void> lock_file(int number, bool exclusive);
 
 /// The journal's file, its lock, and its replacements.
+///
+/// Whoever appends has it alone from `lock` to `unlock`. Others, any number, only read and replace it, hold no lock
+/// between two calls, and leave it as it is while it is with one who appends: to them there is none then.
 class journal_file {
 public:
-    explicit journal_file(std::filesystem::path path);
+    journal_file(std::filesystem::path path, bool appends);
     result<void> lock();
     void unlock() noexcept { lock_.reset(); }
+    void rest() noexcept { file_.reset(); }  // keeps the lock alone open
     result<std::optional<byte_vector>> read();
     result<void> append(byte_view record);
     result<void> replace(byte_view journal);
     result<void> set_aside();
 
 private:
+    /// One call's turn with the journal.
+    struct access {
+        shared_descriptor lock;
+        bool is_anothers = false;  // who appends to it
+    };
+    result<access> enter() const;
+    std::filesystem::path lock_path() const;
+
     std::filesystem::path path_;
+    bool appends_;
     shared_descriptor lock_;
     shared_descriptor file_;  // for appending
 };
@@ -144,6 +157,7 @@ public:
     result<void> sync(std::span<file_number const> files) override;
     result<void> complete(file_number file, std::uint64_t size) override;
     void drop_cache(file_number file) override;
+    void rest() override;
     result<std::optional<mapped_bytes>> prepare(file_number file, std::uint64_t offset, std::size_t size) override;
     void map_for_reading(file_number file, std::uint64_t offset, std::size_t size) override;
     std::optional<mapped_bytes> resident(file_number file, std::uint64_t offset, std::size_t size) override;
@@ -161,10 +175,13 @@ private:
         bool writable = false;
         std::list<file_number>::iterator used;  // in by_use_
     };
-    std::string const& root_name() const;            // in the user's folder
-    std::string final_path(file_number file) const;  // below the root
+    bool is_only_read() const { return torrent_->single_file() && !settings_.writable; }  // a file that is shared
+    std::string const& root_name() const;                                                 // in the user's folder
+    std::string final_path(file_number file) const;                                       // below the root
     std::string part_path(file_number file) const;
-    result<shared_descriptor> root(bool create);  // the torrent's folder, or the user's for a single file
+    /// The torrent's folder, or the user's for a single file. The latter is opened anew each time where it is only
+    /// read: of many that are shared each would cost one more descriptor.
+    result<shared_descriptor> root(bool create);
     result<shared_descriptor> open(file_number file, bool writable);
     result<shared_descriptor> open_new(int root, file_number file);
     void keep(file_number file, shared_descriptor opened, bool writable);
@@ -184,7 +201,7 @@ private:
 
     mutable std::mutex mutex_;  // of all below; not held while the disk works
     shared_descriptor root_;
-    shared_descriptor content_lock_;
+    shared_descriptor content_lock_;  // of a single file that is only read, the file in open_
     std::unordered_map<file_number, open_file> open_;
     std::list<file_number> by_use_;  // most recent first
     std::vector<bool> reserved_;     // whole size reserved

@@ -99,6 +99,7 @@ result<shared_descriptor> disk_files::root(bool create) {
         SHOAL_TRY(found, open_below(number, root_name(), O_RDONLY | O_DIRECTORY));
         SHOAL_TRY(lock_content(found));
     }
+    if (is_only_read()) return found;
     std::lock_guard const lock(mutex_);
     if (!root_) root_ = found;
     return root_;
@@ -129,6 +130,9 @@ result<shared_descriptor> disk_files::open(file_number file, bool writable) {
         opened = try_both();
     }
     if (!opened) return failed(file, opened.error());
+    if (is_only_read()) {
+        SHOAL_TRY(lock_content(opened.value()));
+    }
     keep(file, opened.value(), writable);
     return opened;
 }
@@ -138,8 +142,9 @@ void disk_files::keep(file_number file, shared_descriptor opened, bool writable)
     {
         std::lock_guard const lock(mutex_);
         if (auto const at = open_.find(file); at != open_.end()) {
+            if (!writable || at->second.writable) return;  // somebody else opened it meanwhile
             at->second.descriptor = std::move(opened);
-            at->second.writable = writable;
+            at->second.writable = true;
             return;
         }
         by_use_.push_front(file);
@@ -161,6 +166,7 @@ void disk_files::forget(file_number file) {
     std::lock_guard const lock(mutex_);
     auto const at = open_.find(file);
     if (at == open_.end()) return;
+    if (is_only_read() && at->second.descriptor == content_lock_) content_lock_.reset();
     by_use_.erase(at->second.used);
     open_.erase(at);
 }

@@ -70,7 +70,7 @@ result<void> store_state::record(std::vector<piece_index> const& now_durable,
     {
         std::lock_guard const lock(mutex);
         withdraws = std::exchange(claims_withdrawn, false);
-        whole = withdraws || rewrite;
+        whole = withdraws || rewrite || !settings.writable;  // others who only read may have replaced it
         if (whole) claimed = durable;
     }
     rewrite = true;  // until this succeeds: half a record may stand at the end

@@ -178,6 +178,8 @@ public:
     virtual result<void> complete(file_number file, std::uint64_t size) = 0;
     /// Forgets what is cached of the file, also which one it was, so that the next `read` asks the disk.
     virtual void drop_cache(file_number file) = 0;
+    /// Nobody will ask for anything soon: keeps open what holds the lock alone.
+    virtual void rest();
 
     /// Reserves and maps bytes of one file for writing, every page present. Nothing: this back end does not map.
     virtual result<std::optional<mapped_bytes>> prepare(file_number file, std::uint64_t offset, std::size_t size);

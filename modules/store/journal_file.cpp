@@ -1,5 +1,6 @@
 module;
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,18 +48,51 @@ result<void> sync_folder_of(std::filesystem::path const& path) {
 std::filesystem::path with_suffix(std::filesystem::path path, char const* suffix) {
     return path += suffix;
 }
+
+bool is_still_at(int number, std::filesystem::path const& path) {
+    struct stat ours{}, there{};
+    return ::fstat(number, &ours) == 0 && ::stat(path.c_str(), &there) == 0 && ours.st_dev == there.st_dev &&
+           ours.st_ino == there.st_ino;
+}
+
+/// Waits for others who write to the file. What they wrote is renamed by then, and is not the file any more.
+result<shared_descriptor> open_locked(std::filesystem::path const& path) {
+    for (;;) {
+        SHOAL_TRY(auto file, open_path(path, O_WRONLY | O_CREAT));
+        while (::flock(file->number(), LOCK_EX) != 0)
+            if (errno != EINTR) return file;  // no locks here
+        if (is_still_at(file->number(), path)) return file;
+    }
+}
 }  // namespace
 
-journal_file::journal_file(std::filesystem::path path) : path_(std::move(path)) {}
+journal_file::journal_file(std::filesystem::path path, bool appends) : path_(std::move(path)), appends_(appends) {}
 
 result<void> journal_file::lock() {
     SHOAL_TRY(make_folders(path_.parent_path(), 0700));  // what somebody fetches is nobody else's business
+    if (!appends_) return success();
     // A file of its own, since the journal is replaced by renaming.
-    SHOAL_TRY(lock_, open_path(with_suffix(path_, ".lock"), O_RDWR | O_CREAT));
+    SHOAL_TRY(lock_, open_path(lock_path(), O_RDWR | O_CREAT));
     return lock_file(lock_->number(), true);
 }
 
+std::filesystem::path journal_file::lock_path() const {
+    return with_suffix(path_, ".lock");
+}
+
+result<journal_file::access> journal_file::enter() const {
+    if (appends_) return access{lock_};
+    auto const found = open_path(lock_path(), O_RDONLY);
+    if (!found && found.error() == errc::missing_file) return access{};
+    if (!found) return found.error();
+    auto const locked = lock_file(found.value()->number(), false);
+    if (!locked && locked.error() != errc::in_use) return locked.error();
+    return access{found.value(), !locked};
+}
+
 result<std::optional<byte_vector>> journal_file::read() {
+    SHOAL_TRY(auto const access, enter());
+    if (access.is_anothers) return std::nullopt;
     auto opened = open_path(path_, O_RDONLY);
     if (!opened && opened.error() == errc::missing_file) return std::nullopt;
     if (!opened) return opened.error();
@@ -88,18 +122,21 @@ result<void> journal_file::append(byte_view record) {
 }
 
 result<void> journal_file::replace(byte_view journal) {
+    SHOAL_TRY(auto const access, enter());
+    if (access.is_anothers) return success();
     auto const fresh = with_suffix(path_, ".new");
-    {
-        SHOAL_TRY(auto file, open_path(fresh, O_WRONLY | O_CREAT | O_TRUNC));
-        SHOAL_TRY(write_all(file->number(), journal));
-        if (::fsync(file->number()) != 0) return error_of(errno);
-    }
+    SHOAL_TRY(auto file, open_locked(fresh));
+    if (::ftruncate(file->number(), 0) != 0) return error_of(errno);
+    SHOAL_TRY(write_all(file->number(), journal));
+    if (::fsync(file->number()) != 0) return error_of(errno);
     file_.reset();
     if (::rename(fresh.c_str(), path_.c_str()) != 0) return error_of(errno);
     return sync_folder_of(path_);
 }
 
 result<void> journal_file::set_aside() {
+    SHOAL_TRY(auto const access, enter());
+    if (access.is_anothers) return success();
     file_.reset();
     if (::rename(path_.c_str(), with_suffix(path_, ".bad").c_str()) != 0) return error_of(errno);
     return sync_folder_of(path_);

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -33,6 +34,17 @@ using engine::transfer_options;
 inline endpoint loopback(std::uint16_t port = 0) {
     return {*ip_address::parse("127.0.0.1"), port};
 }
+
+/// Notes where a node connects to.
+class watched_network final : public testing::passing_network {
+public:
+    using passing_network::passing_network;
+    net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, std::optional<ip_address> from) override {
+        tried.insert(to);
+        return below_.connect(to, from);
+    }
+    std::set<endpoint> tried;
+};
 
 /// Options of somebody who has the content in `folder` and only gives.
 inline transfer_options giving(fs::path const& folder) {

@@ -17,31 +17,6 @@ using namespace fixture;
 
 // Class D5: whoever is told of may be a victim. What holds for a swarm holds for the search for a magnet link.
 namespace {
-/// Notes where a node connects to, and leads nowhere.
-class watched_network final : public net::network {
-public:
-    explicit watched_network(net::network& inner) : inner_(inner) {}
-    net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, std::optional<ip_address> from) override {
-        tried.insert(to);
-        return inner_.connect(to, from);
-    }
-    result<std::unique_ptr<net::listener>> listen(endpoint at) override { return inner_.listen(at); }
-    result<std::unique_ptr<net::datagram_socket>> open_datagram(endpoint at) override {
-        return inner_.open_datagram(at);
-    }
-    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group,
-                                                                 std::optional<ip_address> from) override {
-        return inner_.open_multicast(group, from);
-    }
-    net::task<result<std::vector<ip_address>>> resolve(std::string host) override {
-        return inner_.resolve(std::move(host));
-    }
-    std::set<endpoint> tried;
-
-private:
-    net::network& inner_;
-};
-
 /// A node of the DHT that answers every query: it knows one other node, and of every torrent these peers.
 net::task<void> name_to_all(net::datagram_socket& at, dht::node_id own, dht::contact other,
                             std::vector<endpoint> peers) {

@@ -20,30 +20,21 @@ namespace {
 ip_address const outside_address = ip_address::v4({198, 51, 100, 7});
 
 /// Shows host 0 of a simulation, whose addresses are all local, as one far away too: `tracker.example`.
-class far_network final : public net::network {
+class far_network final : public testing::passing_network {
 public:
-    far_network(net::network& inner, ip_address host) : inner_(inner), host_(host) {}
+    far_network(net::network& below, ip_address host) : passing_network(below), host_(host) {}
     net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, std::optional<ip_address> from) override {
         if (to.address == outside_address) to.address = host_;
-        return inner_.connect(to, from);
-    }
-    result<std::unique_ptr<net::listener>> listen(endpoint at) override { return inner_.listen(at); }
-    result<std::unique_ptr<net::datagram_socket>> open_datagram(endpoint at) override {
-        return inner_.open_datagram(at);
-    }
-    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group,
-                                                                 std::optional<ip_address> from) override {
-        return inner_.open_multicast(group, from);
+        return below_.connect(to, from);
     }
     net::task<result<std::vector<ip_address>>> resolve(std::string host) override {
         if (host == "tracker.example") return known(outside_address);
-        return inner_.resolve(std::move(host));
+        return below_.resolve(std::move(host));
     }
 
 private:
     static net::task<result<std::vector<ip_address>>> known(ip_address address) { co_return std::vector{address}; }
 
-    net::network& inner_;
     ip_address host_;
 };
 

@@ -34,33 +34,22 @@ private:
 };
 
 /// The machine's network, on which TCP gets through or not, and whose datagrams are watched.
-class watched_network final : public net::network {
+class obstructed_network final : public testing::passing_network {
 public:
-    explicit watched_network(net::network& below) : below_(below) {}
+    using passing_network::passing_network;
     net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, std::optional<ip_address> from) override {
         ++tried;
         if (!has_tcp) co_return make_error_code(std::errc::connection_refused);
         co_return co_await below_.connect(to, from);
     }
-    result<std::unique_ptr<net::listener>> listen(endpoint at) override { return below_.listen(at); }
     result<std::unique_ptr<net::datagram_socket>> open_datagram(endpoint at) override {
         auto opened = below_.open_datagram(at);
         if (!opened) return opened.error();
         return std::make_unique<watched_datagrams>(std::move(opened.value()), datagrams_at_once, sent);
     }
-    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group,
-                                                                 std::optional<ip_address> from) override {
-        return below_.open_multicast(group, from);
-    }
-    net::task<result<std::vector<ip_address>>> resolve(std::string host) override {
-        co_return co_await below_.resolve(std::move(host));
-    }
     bool has_tcp = false;
     std::size_t datagrams_at_once = 1000;
     std::size_t tried = 0, sent = 0;
-
-private:
-    net::network& below_;
 };
 
 engine::node_settings with_utp() {
@@ -76,7 +65,7 @@ struct watched_node {
         : network(here.outside.network),
           outside{here.outside.clock, network, here.outside.random, here.outside.workers},
           node(outside, here.home, std::move(settings)) {}
-    watched_network network;
+    obstructed_network network;
     net::environment outside;
     engine::node node;
 };

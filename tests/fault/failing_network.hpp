@@ -78,10 +78,10 @@ private:
     failing_calls& calls_;
 };
 
-class failing_network final : public net::network {
+class failing_network final : public testing::passing_network {
 public:
     failing_network(net::network& below, failing_calls& calls, bool const& has_tcp)
-        : below_(below), calls_(calls), has_tcp_(has_tcp) {}
+        : passing_network(below), calls_(calls), has_tcp_(has_tcp) {}
     net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, std::optional<ip_address> from) override {
         if (calls_.strikes() && calls_.error != 0) co_return failure_of(calls_);
         if (!has_tcp_) co_return make_error_code(std::errc::connection_refused);
@@ -101,17 +101,12 @@ public:
         if (!made) return made.error();
         return std::make_unique<failing_datagrams>(std::move(made.value()), calls_);
     }
-    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group,
-                                                                 std::optional<ip_address> from) override {
-        return below_.open_multicast(group, from);
-    }
     net::task<result<std::vector<ip_address>>> resolve(std::string host) override {
         if (calls_.strikes() && calls_.error != 0) co_return failure_of(calls_);
         co_return co_await below_.resolve(std::move(host));
     }
 
 private:
-    net::network& below_;
     failing_calls& calls_;
     bool const& has_tcp_;
 };

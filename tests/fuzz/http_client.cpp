@@ -23,20 +23,12 @@ namespace {
 constexpr std::size_t steps_max = 4096;
 
 /// A network in which every name and every address leads to host 0.
-class one_host final : public net::network {
+class one_host final : public testing::passing_network {
 public:
-    one_host(net::network& inner, ip_address host) : inner_(inner), host_(host) {}
+    one_host(net::network& below, ip_address host) : passing_network(below), host_(host) {}
     net::task<result<std::unique_ptr<net::stream>>> connect(endpoint, std::optional<ip_address>) override {
         ++connections;
-        return inner_.connect({host_, 80}, std::nullopt);
-    }
-    result<std::unique_ptr<net::listener>> listen(endpoint at) override { return inner_.listen(at); }
-    result<std::unique_ptr<net::datagram_socket>> open_datagram(endpoint at) override {
-        return inner_.open_datagram(at);
-    }
-    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group,
-                                                                 std::optional<ip_address> from) override {
-        return inner_.open_multicast(group, from);
+        return below_.connect({host_, 80}, std::nullopt);
     }
     net::task<result<std::vector<ip_address>>> resolve(std::string host) override {
         fuzz::require(std::ranges::all_of(host, [](char c) { return c > ' ' && c < '\x7f'; }),
@@ -46,7 +38,6 @@ public:
     std::size_t connections = 0;
 
 private:
-    net::network& inner_;
     ip_address host_;
 };
 }  // namespace

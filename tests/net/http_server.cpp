@@ -282,6 +282,35 @@ TEST_CASE("connections are limited in all and per address", "[net]") {
     });
 }
 
+TEST_CASE("an IPv6 site has as many connections as four of its customers", "[net]") {
+    testing::simulation sim{3};
+    // Two for each customer. Eight of ten in one site, and one who lives elsewhere.
+    for (std::uint8_t n = 1; n <= 11; ++n)
+        sim.place(n, ip_address::v6({0x20, 0x01, 0x0d, 0xb8, 0, static_cast<std::uint8_t>(n == 11), 0, n, 0, 0, 0, 0, 0,
+                                     0, 0, 1}));
+    auto& outside = sim.host(0);
+    endpoint const at{sim.address_of(0), 80};
+    net::http_server server{outside, describe, {.connections_per_address = 2}};
+    auto const serve = [&]() -> net::task<void> { co_await server.serve(outside.network.listen(at).value()); };
+    std::vector<std::unique_ptr<net::stream>> held;
+    auto const ask = [&](std::size_t from) -> net::task<void> {
+        auto client = (co_await sim.host(from).network.connect(at, std::nullopt)).value();
+        (void)co_await client->write_all(as_bytes(std::string_view{"GET / HTTP/1.1\r\n\r\n"}));
+        std::array<std::byte, 100> place{};
+        if (co_await client->read_some(place)) held.push_back(std::move(client));
+    };
+    net::task_group servers{sim.executor()};
+    servers.spawn("server", serve());
+    for (std::size_t n = 1; n <= 10; ++n) sim.spawn("client", ask(n));
+    sim.run_for(1s);
+    CHECK(held.size() == 2 * customers_of_site_max);
+    CHECK(sim.run_to_end(ask(11), 1s));
+    CHECK(held.size() == 2 * customers_of_site_max + 1);
+    held.clear();
+    asio::post(sim.executor(), [&] { servers.cancel(); });
+    REQUIRE(sim.run_until([&] { return servers.size() == 0; }, 1h));
+}
+
 TEST_CASE("a server that is stopped while somebody connects ends at once", "[net]") {
     testing::simulation sim{3};
     auto& outside = sim.host(0);

@@ -9,6 +9,7 @@ import http.server
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -267,6 +268,23 @@ class Share(WithHub):
             self.assertEqual(said.returncode, FAILED, said)
             self.assertRegex(said.stderr, b"not valid UTF-8|name that cannot be shared")
             self.assert_clean(said.stderr, name)
+
+    def test_each_file_takes_one_descriptor_and_too_many_are_refused_at_once(self):
+        def few_descriptors():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
+        for number in range(150):
+            self.made(f"many/{number}.bin", 1000)
+        program = self.start_share(self.folder / "shared" / "many", options=["--each"], preexec_fn=few_descriptors)
+        program.wait_for('"published"', 150)
+        last = self.made("many/one more.bin", 1000)
+        program.wait_for("--each: 151 files take as many descriptors, and 150 can be had: raise the limit (ulimit -n)")
+        last.unlink()
+        self.get("149.bin")
+        self.assertEqual(program.end(signal.SIGTERM), DONE)
+        last.write_bytes(b"content")
+        program = self.start_share(self.folder / "shared" / "many", options=["--each"], preexec_fn=few_descriptors)
+        self.assertEqual(program.end(), FAILED)
+        self.assertIn(b"151 files take as many descriptors, and 150 can be had", program.seen)
 
     def test_share_prints_magnet_links_alone(self):
         film = self.made("film.bin")

@@ -29,44 +29,34 @@ using namespace simulated_world;
 
 namespace {
 /// A network whose connections throw at the tenth read.
-class brittle_network final : public net::network {
+class brittle_network final : public testing::passing_network {
 public:
-    explicit brittle_network(net::network& inner) : inner_(inner) {}
+    using passing_network::passing_network;
     net::task<result<std::unique_ptr<net::stream>>> connect(endpoint to, std::optional<ip_address> from) override {
-        auto made = co_await inner_.connect(to, from);
+        auto made = co_await below_.connect(to, from);
         if (!made) co_return made;
         co_return std::make_unique<brittle>(std::move(made.value()));
     }
-    result<std::unique_ptr<net::listener>> listen(endpoint at) override { return inner_.listen(at); }
-    result<std::unique_ptr<net::datagram_socket>> open_datagram(endpoint at) override {
-        return inner_.open_datagram(at);
-    }
-    result<std::unique_ptr<net::datagram_socket>> open_multicast(endpoint group,
-                                                                 std::optional<ip_address> from) override {
-        return inner_.open_multicast(group, from);
-    }
-    net::task<result<std::vector<ip_address>>> resolve(std::string host) override { return inner_.resolve(host); }
 
 private:
     class brittle final : public net::stream {
     public:
-        explicit brittle(std::unique_ptr<net::stream> inner) : inner_(std::move(inner)) {}
+        explicit brittle(std::unique_ptr<net::stream> below) : below_(std::move(below)) {}
         net::task<result<std::size_t>> read_some(std::span<mutable_byte_view const> places) override {
             if (++reads_ == 10) throw std::logic_error{"a read that throws"};
-            return inner_->read_some(places);
+            return below_->read_some(places);
         }
         net::task<result<std::size_t>> write_some(std::span<byte_view const> runs) override {
-            return inner_->write_some(runs);
+            return below_->write_some(runs);
         }
-        void close() override { inner_->close(); }
-        endpoint local() const override { return inner_->local(); }
-        endpoint remote() const override { return inner_->remote(); }
+        void close() override { below_->close(); }
+        endpoint local() const override { return below_->local(); }
+        endpoint remote() const override { return below_->remote(); }
 
     private:
-        std::unique_ptr<net::stream> inner_;
+        std::unique_ptr<net::stream> below_;
         int reads_ = 0;
     };
-    net::network& inner_;
 };
 }  // namespace
 

@@ -226,6 +226,12 @@ net::environment& simulation::host(std::size_t n) {
 ip_address simulation::address_of(std::size_t n) {
     return world_->host(n).address;
 }
+void simulation::place(std::size_t n, ip_address address) {
+    auto& host = world_->host(n);
+    world_->index_of.erase(host.address);
+    host.address = address;
+    world_->index_of.emplace(address, n);
+}
 void simulation::connect_by(std::size_t n, host_link link) {
     world_->host(n).link = link;
 }

@@ -53,6 +53,8 @@ public:
     /// The outside as host `n` sees it, from 0; hosts appear when first named. Addresses are 10.0.0.1, 10.0.0.2, ...
     net::environment& host(std::size_t n);
     ip_address address_of(std::size_t n);
+    /// Gives host `n` another address, before anything knows the one it has.
+    void place(std::size_t n, ip_address address);
     void connect_by(std::size_t n, host_link link);
     void set_faults(fault_rates rates);
     void name(std::string name, ip_address address);
