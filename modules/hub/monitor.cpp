@@ -66,15 +66,8 @@ std::int64_t monitor::wall(time_point at) const {
     return started_at_ + std::chrono::duration_cast<std::chrono::milliseconds>(at - started_).count();
 }
 
-monitor::traffic monitor::all_traffic() const {
-    traffic sum;
-    for (auto const& [hash, of] : nodes_.torrents()) {
-        for (auto const& [number, each] : of.members) {
-            sum.up_rate += std::min(each.up_rate, exact_max / 1024);
-            sum.down_rate += std::min(each.down_rate, exact_max / 1024);
-            sum.served += std::min(each.uploaded, exact_max / 1024);
-        }
-    }
+traffic monitor::all_traffic() const {
+    auto const& sum = nodes_.all_traffic();
     return {exact(sum.up_rate), exact(sum.down_rate), exact(sum.served)};
 }
 
@@ -150,7 +143,7 @@ void monitor::update(touched news, std::vector<happening> happened, monitor_numb
     json::array lines;
     if (listeners_ > 0) lines = log_array(log_, std::min(happened.size(), event_lines_max));
     bool const is_sampled = now - sampled_at_ >= history_step;
-    auto const all = is_sampled || listeners_ > 0 ? all_traffic() : traffic{};
+    auto const all = all_traffic();
     if (is_sampled) {
         auto const announces = numbers.announces_http + numbers.announces_udp;
         auto const seconds = std::chrono::duration<double>(now - sampled_at_).count();

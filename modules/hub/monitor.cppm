@@ -143,9 +143,6 @@ private:
     std::string const& snapshot(time_point now);
     touched take_pending();
     /// Of all members together.
-    struct traffic {
-        std::uint64_t up_rate = 0, down_rate = 0, served = 0;
-    };
     traffic all_traffic() const;
     boost::json::object status_object(monitor_numbers const& numbers, traffic const& all, time_point now) const;
     /// Counting the copies of a torrent takes a step for each piece of each peer: done again when it has changed, but
@@ -191,8 +188,6 @@ private:
 // The objects of docs/api.md, one by one.
 
 namespace shoal::hub {
-/// Numbers of a stranger stay where every reader of JSON has them exact (class K10).
-inline constexpr std::uint64_t exact_max = (std::uint64_t{1} << 53) - 1;
 std::uint64_t exact(std::uint64_t number);
 
 std::string id_of(node_number number);

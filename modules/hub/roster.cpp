@@ -35,6 +35,8 @@ constexpr std::size_t publications_max = 1000;
 constexpr std::size_t publication_bytes_max = 4 * session::metainfo_max;
 /// A peer that only announces is shown anew no more often, but when it is complete.
 constexpr auto announced_shown_every = 5s;
+/// Members whose time is looked at each second: so many, and all within so many seconds.
+constexpr std::size_t looks_min = 1000, looks_in = 60;
 /// What a member takes besides its pieces and whom it serves: nodes of maps and sets, the member itself.
 constexpr std::size_t member_bytes = 512;
 
@@ -48,16 +50,35 @@ std::uint64_t rate_between(std::uint64_t before, std::uint64_t after, duration t
     return (after - before) / static_cast<std::uint64_t>(length);
 }
 
+/// As `traffic` says.
+std::uint64_t counted(std::uint64_t said) {
+    return std::min(said, exact_max / 1024);
+}
+
 std::string comma(endpoint const& at) {
     return at.address.to_string() + "," + std::to_string(at.port);
 }
 }  // namespace
 
 roster::roster(roster_limits limits, siphash_key const& secret)
-    : limits_(limits), secret_(secret), by_address_(0, address_hash{secret}) {}
+    : limits_(limits), secret_(secret), by_address_(0, keyed_hash{secret}) {}
 
-std::size_t roster::address_hash::operator()(endpoint const& at) const noexcept {
+std::size_t keyed_hash::operator()(endpoint const& at) const {
     return siphash(key, at.address.bytes()) + at.port;
+}
+std::size_t keyed_hash::operator()(info_hash const& torrent) const {
+    return siphash(key, torrent.view());
+}
+
+roster::traffic_change::traffic_change(traffic& sum, member const& of) : sum_(sum), of_(of) {
+    sum_.up_rate -= counted(of_.up_rate);
+    sum_.down_rate -= counted(of_.down_rate);
+    sum_.served -= counted(of_.uploaded);
+}
+roster::traffic_change::~traffic_change() {
+    sum_.up_rate += counted(of_.up_rate);
+    sum_.down_rate += counted(of_.down_rate);
+    sum_.served += counted(of_.uploaded);
 }
 
 // Sessions
@@ -187,6 +208,7 @@ void roster::admit(session_id which, std::optional<session::token> const& resume
                 auto& kept = add_member(torrent, added);
                 auto& of = torrents_.at(torrent);
                 ++of.session_members;
+                traffic_change const summed{traffic_, kept};
                 kept = std::exchange(member, {});
                 added.bytes += kept.bytes;  // counted among all still
                 kept.of = added.number;
@@ -252,6 +274,7 @@ result<void> roster::handle(session_id from, session::join& said, time_point now
     }
     joined.have = std::move(said.have);
     joined.is_complete = joined.have.all();
+    traffic_change const summed{traffic_, joined};
     joined.uploaded = said.uploaded;
     joined.downloaded = said.downloaded;
     joined.number = 0;
@@ -288,6 +311,7 @@ result<void> roster::handle(session_id from, session::status const& said, time_p
         if (self.have.set(piece, false)) self.is_new = true;  // told as a whole bitfield
     bool const completes = self.have.all() && !self.is_complete;
     self.is_complete = self.have.all();
+    traffic_change const summed{traffic_, self};
     self.uploaded = said.uploaded;
     self.downloaded = said.downloaded;
     self.up_rate = said.up_rate;
@@ -508,6 +532,7 @@ void roster::announced(announce::announce_request const& request, endpoint const
     if (is_new && announced_members_ >= limits_.announced_max) return;
     auto& who = there != nullptr ? *there : add_node(at, client_of(request.peer), false, now);
     auto& self = is_new ? add_member(request.torrent, who) : *had;
+    traffic_change const summed{traffic_, self};
     if (is_new) {
         ++announced_members_;
         note("joined", who.number, request.torrent, comma(at) + " announced");
@@ -533,7 +558,7 @@ void roster::announced(announce::announce_request const& request, endpoint const
 
 node& roster::add_node(endpoint const& at, std::string client, bool is_session, time_point now) {
     auto const number = ++last_node_;
-    auto& added = nodes_[number];
+    auto& added = nodes_.try_emplace(number, secret_).first->second;
     added.number = number;
     added.at = at;
     added.client = std::move(client);
@@ -557,6 +582,7 @@ member& roster::add_member(info_hash const& torrent, node& who) {
         auto& added = torrents_[torrent].members[who.number];
         added.of = who.number;
         place = &added;
+        ++members_;
         return added;
     } catch (...) {  // no memory
         who.torrents.erase(torrent);
@@ -595,7 +621,12 @@ void roster::remove_member(info_hash const& torrent, node_number of) {
     auto const gone = in.members.find(of);
     self.bytes -= gone->second.bytes;
     bytes_ -= gone->second.bytes;
+    {
+        traffic_change const summed{traffic_, gone->second};
+        gone->second.uploaded = gone->second.up_rate = gone->second.down_rate = 0;
+    }
     in.members.erase(gone);
+    --members_;
     --(self.is_session ? in.session_members : announced_members_);
     in.touched.erase(of);
     if (in.members.empty()) torrents_.erase(found);
@@ -663,12 +694,20 @@ void roster::tick(time_point now) {
 }
 
 void roster::expire(time_point now) {
-    for (auto at = lost_.begin(); at != lost_.end();) {
-        auto const which = at++;
+    for (auto each = lost_.begin(); each != lost_.end();) {
+        auto const which = each++;
         if (which->second.until <= now) forget_lost(which);
     }
     std::vector<std::pair<info_hash, node_number>> silent;
-    for (auto& [number, who] : nodes_) {
+    // A part of the nodes each time, so that nobody's announce waits for a look at all.
+    std::size_t const looks = std::max(looks_min, members_ / looks_in);
+    std::size_t looked = 0;
+    auto at = nodes_.upper_bound(looked_at_);
+    for (auto left = nodes_.size(); left > 0 && looked < looks; --left, ++at) {
+        if (at == nodes_.end()) at = nodes_.begin();
+        auto& [number, who] = *at;
+        looked_at_ = number;
+        looked += 1 + who.torrents.size();
         for (auto& [torrent, part] : who.torrents) {
             if (!who.is_session && now - part->seen > limits_.announced_lifetime) silent.emplace_back(torrent, number);
             // The registry forgets who is silent; a session speaks for its node.

@@ -19,6 +19,11 @@ import shoal.announce;
 import shoal.core;
 import shoal.session;
 
+namespace shoal::hub {
+/// Numbers of a stranger stay where every reader of JSON has them exact (class K10).
+inline constexpr std::uint64_t exact_max = (std::uint64_t{1} << 53) - 1;
+}  // namespace shoal::hub
+
 export namespace shoal::hub {
 /// What a roster holds at most.
 struct roster_limits {
@@ -44,37 +49,55 @@ using node_number = std::uint64_t;
 /// Numbers a connection that may become a session.
 using session_id = std::uint64_t;
 
+/// Keyed: strangers choose addresses and torrents, and may look for some that meet in one bucket (class I14). Not
+/// noexcept: libstdc++ keeps beside each element the hash of one that may throw, and compares that first.
+struct keyed_hash {
+    siphash_key key;
+    std::size_t operator()(endpoint const& at) const;
+    std::size_t operator()(info_hash const& torrent) const;
+};
+
 struct member;
 /// Somebody who takes part: over a session, or by announcing.
 struct node {
+    explicit node(siphash_key const& secret) : torrents(0, keyed_hash{secret}) {}
+
     node_number number = 0;
     endpoint at;  ///< Where it accepts peers; port 0: nowhere.
     std::string client;
     std::string member_name;  ///< Of a private hub; empty in an open one, and for who only announces.
     bool is_session = false;
     time_point since{};
-    std::map<info_hash, member*> torrents;  ///< Its members stand in `roster::torrents`.
-    std::size_t bytes = 0;                  ///< Of its members, as `roster_limits` count them.
-    std::set<info_hash> counted;            ///< Downloads that were counted while it only announced.
+    /// Its members stand in `roster::torrents`. A seeder of thousands announces each of them.
+    std::unordered_map<info_hash, member*, keyed_hash> torrents;
+    std::size_t bytes = 0;        ///< Of its members, as `roster_limits` count them.
+    std::set<info_hash> counted;  ///< Downloads that were counted while it only announced.
 };
 
 /// A node's part in one torrent.
 struct member {
+    // Together what each announce looks at.
     node_number of = 0;
+    time_point seen{};     ///< Last heard of.
+    time_point touched{};  ///< Of who only announces: last shown to pages.
     bool is_complete = false;
     std::uint64_t uploaded = 0, downloaded = 0;  ///< Bytes.
     std::uint64_t up_rate = 0, down_rate = 0;    ///< Bytes per second.
     bitfield have;                               ///< Of size 0 where the node does not tell.
     std::vector<session::served> serving;
     std::uint64_t number = 0;  ///< Changes of pieces told so far.
-    time_point seen{};         ///< Last heard of.
     time_point presented{};    ///< Last told to the registry.
-    time_point touched{};      ///< Of who only announces: last shown to pages.
     std::size_t bytes = 0;     ///< That it takes, roughly.
     // For the next peer_set.
     std::vector<piece_index> gained;
     bool is_new = true;
     bool is_counted = false;  ///< That it has got its last piece was told to the registry, or by an announce.
+};
+
+/// What members say they move: bytes per second, and bytes. Each counts as 2^43 at most, so that no liar spoils the
+/// sum.
+struct traffic {
+    std::uint64_t up_rate = 0, down_rate = 0, served = 0;
 };
 
 /// The nodes of a torrent.
@@ -177,6 +200,7 @@ public:
 
     std::map<node_number, node> const& nodes() const noexcept { return nodes_; }
     std::map<info_hash, membership> const& torrents() const noexcept { return torrents_; }
+    traffic const& all_traffic() const noexcept { return traffic_; }  ///< Of all members together.
     node const* node_at(endpoint const& at) const;
     std::size_t session_count() const noexcept { return admitted_; }
     std::size_t waiting_count() const noexcept { return line_.size(); }
@@ -248,16 +272,26 @@ private:
     node_number last_node_ = 0;
     session_id last_session_ = 0;
     std::size_t admitted_ = 0;
-    std::size_t announced_members_ = 0;  // in all torrents
+    /// While it lives a member's traffic changes; then the sum is brought up to date.
+    class traffic_change {
+    public:
+        traffic_change(traffic& sum, member const& of);
+        traffic_change(traffic_change const&) = delete;
+        traffic_change& operator=(traffic_change const&) = delete;
+        ~traffic_change();
+
+    private:
+        traffic& sum_;
+        member const& of_;
+    };
+
+    traffic traffic_;
+    std::size_t members_ = 0;            // in all torrents
+    std::size_t announced_members_ = 0;  // of these, who only announce
     std::size_t bytes_ = 0;              // of all members of sessions, and of lost ones
     std::uint64_t refused_messages_ = 0;
     std::map<node_number, node> nodes_;
-    /// Keyed: strangers choose their addresses, and may look for some that meet in one bucket (class I14).
-    struct address_hash {
-        siphash_key key;
-        std::size_t operator()(endpoint const& at) const noexcept;
-    };
-    std::unordered_map<endpoint, node*, address_hash> by_address_;
+    std::unordered_map<endpoint, node*, keyed_hash> by_address_;
     std::map<info_hash, membership> torrents_;
     std::map<session_id, session_state> sessions_;
     std::map<node_number, session_id> session_of_;
@@ -270,6 +304,7 @@ private:
     std::vector<happening> happenings_;
     std::vector<presence> presences_;
     time_point expired_at_{};
+    node_number looked_at_ = 0;  // last, for its time
 };
 
 /// What a client calls itself by its peer id, `Transmission 3.00`; `unknown client` otherwise. Source: BEP 20.
