@@ -94,7 +94,7 @@ struct member {
     bool is_counted = false;  ///< That it has got its last piece was told to the registry, or by an announce.
 };
 
-/// What members say they move: bytes per second, and bytes. Each counts as 2^43 at most, so that no liar spoils the
+/// What members say they move: bytes per second, and bytes. Each counts as less than 2^43, so that no liar spoils the
 /// sum.
 struct traffic {
     std::uint64_t up_rate = 0, down_rate = 0, served = 0;

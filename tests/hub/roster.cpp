@@ -10,75 +10,8 @@
 #include <variant>
 #include <vector>
 
-import shoal.announce;
-import shoal.core;
-import shoal.hub;
-import shoal.session;
-
-using namespace shoal;
-using namespace std::chrono_literals;
-using hub::roster;
-using session::hub_message;
-
-namespace {
-info_hash const torrent = *info_hash::from(as_bytes("abcdefghijklmnopqrst"));
-
-endpoint at(std::string_view text) {
-    return *endpoint::parse(text);
-}
-bitfield pieces_of(std::uint32_t count, std::vector<std::uint32_t> const& had = {}) {
-    bitfield made{count};
-    for (auto const each : had) made.set(piece_index{each});
-    return made;
-}
-
-/// A hub's roster, and the peers that talk to it.
-struct table {
-    explicit table(hub::roster_limits limits = {}) : nodes(limits, {7, 8}) {}
-
-    struct caller {
-        hub::session_id number = 0;
-        std::vector<hub_message> heard;
-    };
-    void say(caller& who, session::peer_message const& what) {
-        REQUIRE(nodes.received(who.number, session::encode(what), now));
-        listen(who);
-    }
-    bool is_ended(caller& who, session::peer_message const& what) {
-        bool const ended = !nodes.received(who.number, session::encode(what), now);
-        listen(who);
-        return ended;
-    }
-    void listen(caller& who) {
-        for (auto const& bytes : nodes.take_output(who.number))
-            who.heard.push_back(session::parse_hub_message(*bytes).value());
-    }
-    caller call(std::string_view from, char id, std::uint16_t port, std::optional<session::token> resume = {}) {
-        caller who{nodes.connected(at(from), now), {}};
-        session::hello hello;
-        hello.id = *peer_id::from(as_bytes("-SL0010-" + std::string(12, id)));
-        hello.port = port;
-        hello.client = "Shoal 0.1";
-        hello.resume = resume;
-        say(who, hello);
-        return who;
-    }
-    void pass(duration time) {
-        now += time;
-        nodes.tick(now);
-    }
-    template <class Message>
-    static std::vector<Message> of(caller const& who) {
-        std::vector<Message> found;
-        for (auto const& each : who.heard)
-            if (auto const* message = std::get_if<Message>(&each)) found.push_back(*message);
-        return found;
-    }
-
-    roster nodes;
-    time_point now{1h};
-};
-}  // namespace
+#include "table.hpp"
+using namespace hub_table;
 
 TEST_CASE("a peer that joins is sent the peers that are there, and they are told of it", "[hub]") {
     table hub;
@@ -313,55 +246,6 @@ TEST_CASE("a peer that does not read is given up", "[hub]") {
     CHECK(hub.nodes.overflowed(peer.number));
 }
 
-TEST_CASE("ordinary clients stand in the same peer set with what an announce tells", "[hub]") {
-    table hub;
-    announce::announce_request announced;
-    announced.torrent = torrent;
-    announced.peer = *peer_id::from(as_bytes("-TR3000-abcdefghijkl"));
-    announced.uploaded = 100;
-    announced.left = 0;
-    hub.nodes.announced(announced, at("192.0.2.7:51413"), hub.now);
-    auto peer = hub.call("192.0.2.1:5000", 'a', 6881);
-    hub.say(peer, session::join{torrent, 100, pieces_of(9), 0, 0});
-    auto const set = table::of<session::peer_set>(peer).at(0);
-    REQUIRE(set.peers.size() == 1);
-    CHECK(set.peers[0].at == at("192.0.2.7:51413"));
-    CHECK(set.peers[0].client == "Transmission 3.0");
-    CHECK(set.peers[0].is_complete);
-    CHECK_FALSE(set.peers[0].is_session);
-    CHECK_FALSE(set.peers[0].have);
-
-    hub.pass(10s);
-    announced.uploaded = 1100;
-    hub.nodes.announced(announced, at("192.0.2.7:51413"), hub.now);
-    CHECK(hub.nodes.torrents().at(torrent).members.begin()->second.up_rate == 100);
-
-    announced.what = announce::event::stopped;
-    hub.nodes.announced(announced, at("192.0.2.7:51413"), hub.now);
-    CHECK(hub.nodes.announced_count() == 0);
-}
-
-TEST_CASE("who announces and then falls silent is forgotten", "[hub]") {
-    table hub{{.announced_lifetime = 60s}};
-    announce::announce_request announced;
-    announced.torrent = torrent;
-    hub.nodes.announced(announced, at("192.0.2.7:51413"), hub.now);
-    hub.pass(59s);
-    CHECK(hub.nodes.announced_count() == 1);
-    hub.pass(5s);
-    CHECK(hub.nodes.announced_count() == 0);
-    CHECK(hub.nodes.torrents().empty());
-}
-
-TEST_CASE("a flood of announces is shown up to the limit only", "[hub]") {
-    table hub{{.announced_max = 10}};
-    announce::announce_request announced;
-    announced.torrent = torrent;
-    for (std::uint16_t port = 1; port <= 100; ++port)
-        hub.nodes.announced(announced, {*ip_address::parse("192.0.2.7"), port}, hub.now);
-    CHECK(hub.nodes.announced_count() == 10);
-}
-
 TEST_CASE("the log tells of peers in the words of the specification", "[hub]") {
     table hub;
     auto peer = hub.call("192.0.2.1:5000", 'a', 7000);
@@ -457,24 +341,6 @@ TEST_CASE("a session that is replaced or lost is told to its writer", "[hub]") {
     CHECK(std::ranges::find(ready, old.number) != ready.end());
     CHECK(hub.nodes.overflowed(old.number));
     CHECK_FALSE(hub.nodes.overflowed(again.number));
-}
-
-TEST_CASE("a flood of torrents from a few peers is shown up to the limit only", "[hub]") {
-    table hub{{.announced_max = 10}};
-    announce::announce_request announced;
-    for (char letter = 'a'; letter <= 'z'; ++letter) {
-        announced.torrent = *info_hash::from(as_bytes(std::string(20, letter)));
-        hub.nodes.announced(announced, at("192.0.2.7:1"), hub.now);
-    }
-    CHECK(hub.nodes.torrents().size() == 10);
-    announced.what = announce::event::stopped;
-    announced.torrent = *info_hash::from(as_bytes(std::string(20, 'a')));
-    hub.nodes.announced(announced, at("192.0.2.7:1"), hub.now);
-    announced.what = announce::event::none;
-    announced.torrent = *info_hash::from(as_bytes(std::string(20, 'z')));
-    hub.nodes.announced(announced, at("192.0.2.7:1"), hub.now);
-    CHECK(hub.nodes.torrents().size() == 10);
-    CHECK(hub.nodes.torrents().contains(announced.torrent));
 }
 
 TEST_CASE("clients are named by their peer id", "[hub]") {
