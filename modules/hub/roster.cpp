@@ -36,7 +36,7 @@ constexpr std::size_t publication_bytes_max = 4 * session::metainfo_max;
 /// A peer that only announces is shown anew no more often, but when it is complete.
 constexpr auto announced_shown_every = 5s;
 /// Members whose time is looked at each second: so many, and all within so many seconds.
-constexpr std::size_t looks_min = 1000, looks_in = 60;
+constexpr std::size_t looks_min = 1000, looks_in = 10;
 /// What a member takes besides its pieces and whom it serves: nodes of maps and sets, the member itself.
 constexpr std::size_t member_bytes = 512;
 

@@ -93,13 +93,13 @@ result<void> disk_files::lock() {
     if (journal_) {
         SHOAL_TRY(journal_->lock());
     }
+    auto const found = root(false);
+    if (!found) return found.error() == errc::missing_file ? result<void>(success()) : found.error();
+    if (!torrent_->single_file()) return lock_content(found.value());
     if (is_only_read()) {
         auto const opened = open(0, false);  // locks it
         return !opened && opened.error() == errc::in_use ? result<void>(errc::in_use) : success();
     }
-    auto const found = root(false);
-    if (!found) return found.error() == errc::missing_file ? result<void>(success()) : found.error();
-    if (!torrent_->single_file()) return lock_content(found.value());
     for (auto const is_part : {true, false}) {
         auto const path = is_part ? part_path(0) : final_path(0);
         auto const file = open_file_below(found.value()->number(), path, O_RDONLY);

@@ -1,16 +1,17 @@
 module;
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "core/try.hpp"
@@ -22,6 +23,10 @@ import shoal.core;
 
 namespace shoal::store {
 namespace {
+/// A journal takes some milliseconds to write; whoever takes longer than all tries together stands still.
+constexpr int lock_tries_max = 200;
+constexpr auto lock_again_after = std::chrono::milliseconds{5};
+
 // The journal's path is the user's own: links in it are his.
 result<shared_descriptor> open_path(std::filesystem::path const& path, int flags) {
     auto const number = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
@@ -57,12 +62,13 @@ bool is_still_at(int number, std::filesystem::path const& path) {
 
 /// Waits for others who write to the file. What they wrote is renamed by then, and is not the file any more.
 result<shared_descriptor> open_locked(std::filesystem::path const& path) {
-    for (;;) {
+    for (int tries = 0; tries < lock_tries_max; ++tries) {
         SHOAL_TRY(auto file, open_path(path, O_WRONLY | O_CREAT));
-        while (::flock(file->number(), LOCK_EX) != 0)
-            if (errno != EINTR) return file;  // no locks here
-        if (is_still_at(file->number(), path)) return file;
+        auto const locked = lock_file(file->number(), true);
+        if (locked && is_still_at(file->number(), path)) return file;
+        if (!locked) std::this_thread::sleep_for(lock_again_after);
     }
+    return errc::in_use;
 }
 }  // namespace
 

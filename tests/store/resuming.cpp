@@ -1,6 +1,8 @@
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -272,6 +274,24 @@ TEST_CASE("who reads a content leaves the journal to who writes another of the s
     auto const written = read_file(settings.journal);
     CHECK(open_store(content, elsewhere)->load().value().none());
     CHECK(read_file(settings.journal) == written);
+}
+
+TEST_CASE("who replaces a journal waits for another who does, but not for ever", "[store]") {
+    auto const content = make_sample({{"file", 65536}}, metainfo::format::v1, 65536, true);
+    temporary_folder folder;
+    auto settings = settings_in(folder.path());
+    settings.writable = false;
+    content.place(settings.directory);
+    auto const reader = open_store(content, settings);
+    REQUIRE(reader->check_piece(piece_index{0}).value());
+    auto const other = settings.journal.string() + ".new";
+    auto const held = ::open(other.c_str(), O_WRONLY | O_CREAT, 0600);
+    REQUIRE(::flock(held, LOCK_EX) == 0);
+    CHECK(reader->sync().error() == store::errc::in_use);
+    CHECK_FALSE(fs::exists(settings.journal));
+    ::close(held);
+    CHECK(reader->sync());
+    CHECK(open_store(content, settings)->load().value().all());
 }
 
 TEST_CASE("content that is shared and that nobody asks for takes one descriptor", "[store]") {
