@@ -27,8 +27,9 @@ export struct store_settings {
     bool writable = true;            ///< False: files are opened for reading, and nothing is created but the journal.
     bool preallocate = true;         ///< Reserves a file's whole size with its first write.
     std::vector<bool> wanted_files;  ///< One for each file; empty: all. What is not wanted is not reserved.
-    std::filesystem::path journal;   ///< A file, with a `.lock` beside it; empty: none. Where another store has it this
-                                     ///< one is refused (`in_use`), or reads everything, if it may not write.
+    std::filesystem::path journal;  ///< A file, with a `.lock` beside it; empty: none. One store that may write has it;
+                                    ///< another such is refused (`in_use`). Who may not write does without while one
+                                    ///< has it, and from when another has replaced it.
     std::size_t open_files_max = 128;  ///< Descriptors that this store keeps open.
     content_names names;               ///< Where files are that are not under the torrent's names; not if `writable`.
 };
@@ -93,7 +94,7 @@ private:
 /// Errors are `errc`, or codes of `std::system_category`; `last_failed_path` says which file a failure was about.
 export class chunk_store {
 public:
-    /// Takes the locks, creates nothing but the lock and its folder. [pool] Fails with `in_use`.
+    /// Takes the locks, creates nothing but the journal's lock and its folder. [pool] Fails with `in_use`.
     static result<std::unique_ptr<chunk_store>> open(std::shared_ptr<metainfo::torrent const> torrent,
                                                      store_settings settings);
     /// On other files, such as `simulated_files`. Of the settings `writable` and `preallocate` count.
@@ -183,10 +184,10 @@ public:
     /// Gives files their final names when all their pieces are held, and creates the empty ones. Cheap when there is
     /// nothing to do: call it after each piece. Does not wait for the data to be on disk. [pool]
     result<void> complete_files();
-    /// Nothing will be asked for soon: closes files, which the next call that needs one opens again. [pool]
-    void rest();
     /// The same for one file; the others keep the names they have. [pool]
     result<void> complete_file(file_number file);
+    /// Nothing will be asked for soon: closes files, which the next call that needs one opens again. [pool]
+    void rest();
     /// Syncs, rewrites the journal compactly, and unlocks; the store answers `closed` afterwards. A store that neither
     /// loaded nor wrote anything leaves the journal as it is. [pool]
     result<void> close(closing how = closing::durable);

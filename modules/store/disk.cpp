@@ -86,7 +86,7 @@ disk_files::disk_files(std::shared_ptr<metainfo::torrent const> torrent, disk_se
       settings_(std::move(settings)),
       windows_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))),
       reserved_(torrent_->content().files().size()) {
-    if (has_journal()) journal_.emplace(settings_.journal, settings_.writable);
+    if (!settings_.journal.empty()) journal_.emplace(settings_.journal, settings_.writable);
 }
 
 result<void> disk_files::lock() {
@@ -95,15 +95,16 @@ result<void> disk_files::lock() {
     }
     auto const found = root(false);
     if (!found) return found.error() == errc::missing_file ? result<void>(success()) : found.error();
-    if (!torrent_->single_file()) return lock_content(found.value());
-    if (is_only_read()) {
-        auto const opened = open(0, false);  // locks it
-        return !opened && opened.error() == errc::in_use ? result<void>(errc::in_use) : success();
+    if (!torrent_->single_file()) {
+        SHOAL_TRY(lock_content(found.value()));
+        return success();
     }
-    for (auto const is_part : {true, false}) {
+    for (auto const is_part : {settings_.writable, !settings_.writable}) {
         auto const path = is_part ? part_path(0) : final_path(0);
         auto const file = open_file_below(found.value()->number(), path, O_RDONLY);
-        if (file) return lock_content(file.value());
+        if (!file) continue;
+        SHOAL_TRY(lock_content(file.value()));
+        break;
     }
     return success();
 }
@@ -115,12 +116,12 @@ void disk_files::unlock() {
     content_lock_.reset();
 }
 
-result<void> disk_files::lock_content(shared_descriptor content) {
+result<shared_descriptor> disk_files::lock_content(shared_descriptor content) {
     std::lock_guard const lock(mutex_);
-    if (content_lock_) return success();
+    if (content_lock_) return content_lock_;
     SHOAL_TRY(lock_file(content->number(), settings_.writable));
     content_lock_ = std::move(content);
-    return success();
+    return content_lock_;
 }
 
 result<std::optional<file_status>> disk_files::status(file_number file) {
@@ -249,11 +250,8 @@ std::optional<mapped_bytes> disk_files::resident(file_number file, std::uint64_t
 void disk_files::rest() {
     if (journal_) journal_->rest();
     std::lock_guard const lock(mutex_);
-    std::erase_if(open_, [this](auto const& each) {
-        bool const is_lock = each.second.descriptor == content_lock_;
-        if (!is_lock) by_use_.erase(each.second.used);
-        return !is_lock;
-    });
+    open_.clear();
+    by_use_.clear();
 }
 
 std::int64_t disk_files::now() const {

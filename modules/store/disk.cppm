@@ -1,5 +1,6 @@
 module;
 #include <array>
+#include <atomic>
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
@@ -115,8 +116,10 @@ result<void> lock_file(int number, bool exclusive);
 
 /// The journal's file, its lock, and its replacements.
 ///
-/// Whoever appends has it alone from `lock` to `unlock`. Others, any number, only read and replace it, hold no lock
-/// between two calls, and leave it as it is while it is with one who appends: to them there is none then.
+/// Whoever appends has it alone from `lock` to `unlock`. Others, any number, only read and replace it, and hold no lock
+/// between two calls. To such a one the journal `is_anothers` once one who appends has it at the start, or somebody has
+/// replaced what he read or wrote last: he leaves it as it is from then on. Errors: `in_use` where it cannot be had for
+/// a call.
 class journal_file {
 public:
     journal_file(std::filesystem::path path, bool appends);
@@ -127,18 +130,24 @@ public:
     result<void> append(byte_view record);
     result<void> replace(byte_view journal);
     result<void> set_aside();
+    bool is_anothers() const noexcept { return is_anothers_; }  ///< [any thread]
 
 private:
-    /// One call's turn with the journal.
-    struct access {
-        shared_descriptor lock;
-        bool is_anothers = false;  // who appends to it
+    /// Tells one journal from another: the last bytes are a checksum over all of it. Of none: as made.
+    struct mark {
+        std::uint64_t size = 0;
+        std::array<std::byte, journal::checksum::size()> end{};
+        bool operator==(mark const&) const = default;
     };
-    result<access> enter() const;
-    std::filesystem::path lock_path() const;
+    static mark mark_of(byte_view journal) noexcept;
+    static result<mark> mark_in(int number);
+    result<shared_descriptor> enter() const;  // the lock, as long as a call takes
+    result<bool> is_as_left() const;
 
     std::filesystem::path path_;
     bool appends_;
+    std::atomic<bool> is_anothers_ = false;
+    std::optional<mark> known_;  // read or written last
     shared_descriptor lock_;
     shared_descriptor file_;  // for appending
 };
@@ -166,7 +175,7 @@ public:
     result<void> append_journal(byte_view record) override;
     result<void> replace_journal(byte_view journal) override;
     result<void> set_journal_aside() override;
-    bool has_journal() const noexcept override { return !settings_.journal.empty(); }
+    bool has_journal() const noexcept override { return journal_ && !journal_->is_anothers(); }
     std::string last_failed_path() const override;
 
 private:
@@ -187,7 +196,8 @@ private:
     void keep(file_number file, shared_descriptor opened, bool writable);
     void close_some(std::size_t count);  // least recently used first
     void forget(file_number file);
-    result<void> lock_content(shared_descriptor content);  // its folder, or the single file
+    /// Locks the folder, or the single file; gives what holds the lock, if there is one before.
+    result<shared_descriptor> lock_content(shared_descriptor content);
     bool is_reserved(file_number file) const;
     result<void> reserve(int number, std::uint64_t offset, std::uint64_t size);
     std::error_code failed(file_number file, std::error_code why);       // notes the path
@@ -201,7 +211,7 @@ private:
 
     mutable std::mutex mutex_;  // of all below; not held while the disk works
     shared_descriptor root_;
-    shared_descriptor content_lock_;  // of a single file that is only read, the file in open_
+    shared_descriptor content_lock_;  // of a file that is only read: what it is read by
     std::unordered_map<file_number, open_file> open_;
     std::list<file_number> by_use_;  // most recent first
     std::vector<bool> reserved_;     // whole size reserved

@@ -1,6 +1,7 @@
 module;
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -108,6 +109,7 @@ result<shared_descriptor> disk_files::root(bool create) {
 result<shared_descriptor> disk_files::open(file_number file, bool writable) {
     {
         std::lock_guard const lock(mutex_);
+        if (is_only_read() && content_lock_) return content_lock_;
         if (auto const at = open_.find(file); at != open_.end() && (at->second.writable || !writable)) {
             by_use_.splice(by_use_.begin(), by_use_, at->second.used);
             return at->second.descriptor;
@@ -131,7 +133,8 @@ result<shared_descriptor> disk_files::open(file_number file, bool writable) {
     }
     if (!opened) return failed(file, opened.error());
     if (is_only_read()) {
-        SHOAL_TRY(lock_content(opened.value()));
+        opened = lock_content(std::move(opened.value()));
+        return opened ? opened : failed(file, opened.error());
     }
     keep(file, opened.value(), writable);
     return opened;
@@ -142,9 +145,8 @@ void disk_files::keep(file_number file, shared_descriptor opened, bool writable)
     {
         std::lock_guard const lock(mutex_);
         if (auto const at = open_.find(file); at != open_.end()) {
-            if (!writable || at->second.writable) return;  // somebody else opened it meanwhile
             at->second.descriptor = std::move(opened);
-            at->second.writable = true;
+            at->second.writable = writable;
             return;
         }
         by_use_.push_front(file);
@@ -164,9 +166,12 @@ void disk_files::close_some(std::size_t count) {
 
 void disk_files::forget(file_number file) {
     std::lock_guard const lock(mutex_);
+    if (is_only_read() && content_lock_) {
+        ::flock(content_lock_->number(), LOCK_UN);  // a mapping may keep the file open
+        content_lock_.reset();
+    }
     auto const at = open_.find(file);
     if (at == open_.end()) return;
-    if (is_only_read() && at->second.descriptor == content_lock_) content_lock_.reset();
     by_use_.erase(at->second.used);
     open_.erase(at);
 }

@@ -158,7 +158,8 @@ class back_end_files {
 public:
     virtual ~back_end_files();
 
-    /// Takes journal and content for this object until `unlock` or its end. Creates no content.
+    /// Takes the content for this object until `unlock` or its end, and, where it is written to, the journal. Creates
+    /// no content.
     virtual result<void> lock() = 0;
     virtual void unlock() = 0;
 

@@ -3,9 +3,12 @@ module;
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -23,8 +26,7 @@ import shoal.core;
 
 namespace shoal::store {
 namespace {
-/// A journal takes some milliseconds to write; whoever takes longer than all tries together stands still.
-constexpr int lock_tries_max = 200;
+constexpr int lock_tries_max = 100;
 constexpr auto lock_again_after = std::chrono::milliseconds{5};
 
 // The journal's path is the user's own: links in it are his.
@@ -54,58 +56,71 @@ std::filesystem::path with_suffix(std::filesystem::path path, char const* suffix
     return path += suffix;
 }
 
-bool is_still_at(int number, std::filesystem::path const& path) {
-    struct stat ours{}, there{};
-    return ::fstat(number, &ours) == 0 && ::stat(path.c_str(), &there) == 0 && ours.st_dev == there.st_dev &&
-           ours.st_ino == there.st_ino;
-}
-
-/// Waits for others who write to the file. What they wrote is renamed by then, and is not the file any more.
-result<shared_descriptor> open_locked(std::filesystem::path const& path) {
-    for (int tries = 0; tries < lock_tries_max; ++tries) {
-        SHOAL_TRY(auto file, open_path(path, O_WRONLY | O_CREAT));
+/// Locks a file of its own, since the journal is replaced by renaming. Who only reads has it for some milliseconds, and
+/// is waited for; who is there for longer appends.
+result<shared_descriptor> lock_beside(std::filesystem::path const& path) {
+    SHOAL_TRY(auto file, open_path(with_suffix(path, ".lock"), O_RDWR | O_CREAT));
+    for (int tries = 1;; ++tries) {
         auto const locked = lock_file(file->number(), true);
-        if (locked && is_still_at(file->number(), path)) return file;
-        if (!locked) std::this_thread::sleep_for(lock_again_after);
+        if (locked) return file;
+        if (tries == lock_tries_max) return locked.error();
+        std::this_thread::sleep_for(lock_again_after);
     }
-    return errc::in_use;
 }
 }  // namespace
 
 journal_file::journal_file(std::filesystem::path path, bool appends) : path_(std::move(path)), appends_(appends) {}
 
+journal_file::mark journal_file::mark_of(byte_view journal) noexcept {
+    mark of{journal.size(), {}};
+    auto const end = journal.last(std::min(journal.size(), of.end.size()));
+    std::ranges::copy(end, of.end.begin());
+    return of;
+}
+
+result<journal_file::mark> journal_file::mark_in(int number) {
+    struct stat facts{};
+    if (::fstat(number, &facts) != 0) return error_of(errno);
+    mark of{static_cast<std::uint64_t>(facts.st_size), {}};
+    auto const length = std::min<std::uint64_t>(of.size, of.end.size());
+    if (::pread(number, of.end.data(), length, static_cast<off_t>(of.size - length)) < 0) return error_of(errno);
+    return of;
+}
+
 result<void> journal_file::lock() {
     SHOAL_TRY(make_folders(path_.parent_path(), 0700));  // what somebody fetches is nobody else's business
     if (!appends_) return success();
-    // A file of its own, since the journal is replaced by renaming.
-    SHOAL_TRY(lock_, open_path(lock_path(), O_RDWR | O_CREAT));
-    return lock_file(lock_->number(), true);
+    SHOAL_TRY(lock_, lock_beside(path_));
+    return success();
 }
 
-std::filesystem::path journal_file::lock_path() const {
-    return with_suffix(path_, ".lock");
+result<shared_descriptor> journal_file::enter() const {
+    if (appends_) return lock_;
+    return lock_beside(path_);
 }
 
-result<journal_file::access> journal_file::enter() const {
-    if (appends_) return access{lock_};
-    auto const found = open_path(lock_path(), O_RDONLY);
-    if (!found && found.error() == errc::missing_file) return access{};
-    if (!found) return found.error();
-    auto const locked = lock_file(found.value()->number(), false);
-    if (!locked && locked.error() != errc::in_use) return locked.error();
-    return access{found.value(), !locked};
+/// Whether it is still the one that this object has read or written last.
+result<bool> journal_file::is_as_left() const {
+    if (appends_ || !known_) return true;
+    auto const opened = open_path(path_, O_RDONLY);
+    if (!opened && opened.error() == errc::missing_file) return *known_ == mark{};
+    if (!opened) return opened.error();
+    SHOAL_TRY(auto const there, mark_in(opened.value()->number()));
+    return there == *known_;
 }
 
 result<std::optional<byte_vector>> journal_file::read() {
-    SHOAL_TRY(auto const access, enter());
-    if (access.is_anothers) return std::nullopt;
+    auto const turn = enter();
+    if (!turn && turn.error() == errc::in_use) is_anothers_ = true;
+    if (is_anothers_) return std::nullopt;
+    if (!turn) return turn.error();
+    known_ = mark{};
     auto opened = open_path(path_, O_RDONLY);
     if (!opened && opened.error() == errc::missing_file) return std::nullopt;
     if (!opened) return opened.error();
-    struct stat facts{};
-    if (::fstat(opened.value()->number(), &facts) != 0) return error_of(errno);
-    if (static_cast<std::size_t>(facts.st_size) > journal::size_max) return errc::bad_journal;
-    byte_vector bytes(static_cast<std::size_t>(facts.st_size));
+    SHOAL_TRY(known_, mark_in(opened.value()->number()));
+    if (known_->size > journal::size_max) return errc::bad_journal;
+    byte_vector bytes(static_cast<std::size_t>(known_->size));
     std::size_t filled = 0;
     while (filled < bytes.size()) {
         auto const count = ::read(opened.value()->number(), bytes.data() + filled, bytes.size() - filled);
@@ -128,23 +143,30 @@ result<void> journal_file::append(byte_view record) {
 }
 
 result<void> journal_file::replace(byte_view journal) {
-    SHOAL_TRY(auto const access, enter());
-    if (access.is_anothers) return success();
+    SHOAL_TRY(auto const turn, enter());
+    SHOAL_TRY(auto const is_ours, is_as_left());
+    if (!is_ours) is_anothers_ = true;
+    if (is_anothers_) return success();
     auto const fresh = with_suffix(path_, ".new");
-    SHOAL_TRY(auto file, open_locked(fresh));
-    if (::ftruncate(file->number(), 0) != 0) return error_of(errno);
-    SHOAL_TRY(write_all(file->number(), journal));
-    if (::fsync(file->number()) != 0) return error_of(errno);
+    {
+        SHOAL_TRY(auto file, open_path(fresh, O_WRONLY | O_CREAT | O_TRUNC));
+        SHOAL_TRY(write_all(file->number(), journal));
+        if (::fsync(file->number()) != 0) return error_of(errno);
+    }
     file_.reset();
     if (::rename(fresh.c_str(), path_.c_str()) != 0) return error_of(errno);
+    known_ = mark_of(journal);
     return sync_folder_of(path_);
 }
 
 result<void> journal_file::set_aside() {
-    SHOAL_TRY(auto const access, enter());
-    if (access.is_anothers) return success();
+    SHOAL_TRY(auto const turn, enter());
+    SHOAL_TRY(auto const is_ours, is_as_left());
+    if (!is_ours) is_anothers_ = true;
+    if (is_anothers_) return success();
     file_.reset();
     if (::rename(path_.c_str(), with_suffix(path_, ".bad").c_str()) != 0) return error_of(errno);
+    known_ = mark{};
     return sync_folder_of(path_);
 }
 }  // namespace shoal::store

@@ -1,8 +1,6 @@
 #include <catch2/catch.hpp>
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -253,87 +251,6 @@ TEST_CASE("a second user of journal or content is told so", "[store]") {
     CHECK(three->close());
     CHECK(one->load().value().all());  // whoever reads shares the journal
     CHECK(store::chunk_store::open(content.torrent, settings).error() == store::errc::in_use);
-}
-
-TEST_CASE("who reads a content leaves the journal to who writes another of the same name", "[store]") {
-    auto const content = make_sample({{"file", 65536}}, metainfo::format::v1, 65536, true);
-    temporary_folder folder;
-    auto settings = settings_in(folder.path());
-    auto const writer = open_store(content, settings);
-    auto elsewhere = settings;
-    elsewhere.writable = false;
-    elsewhere.directory = folder.path() / "elsewhere";
-    content.place(elsewhere.directory);
-    auto const reader = open_store(content, elsewhere);
-    CHECK(reader->load().value().none());
-    REQUIRE(reader->check_piece(piece_index{0}).value());
-    REQUIRE(reader->close());
-    CHECK_FALSE(fs::exists(settings.journal));
-    REQUIRE(receive(*writer, content, 0).value());
-    REQUIRE(writer->sync());
-    auto const written = read_file(settings.journal);
-    CHECK(open_store(content, elsewhere)->load().value().none());
-    CHECK(read_file(settings.journal) == written);
-}
-
-TEST_CASE("who replaces a journal waits for another who does, but not for ever", "[store]") {
-    auto const content = make_sample({{"file", 65536}}, metainfo::format::v1, 65536, true);
-    temporary_folder folder;
-    auto settings = settings_in(folder.path());
-    settings.writable = false;
-    content.place(settings.directory);
-    auto const reader = open_store(content, settings);
-    REQUIRE(reader->check_piece(piece_index{0}).value());
-    auto const other = settings.journal.string() + ".new";
-    auto const held = ::open(other.c_str(), O_WRONLY | O_CREAT, 0600);
-    REQUIRE(::flock(held, LOCK_EX) == 0);
-    CHECK(reader->sync().error() == store::errc::in_use);
-    CHECK_FALSE(fs::exists(settings.journal));
-    ::close(held);
-    CHECK(reader->sync());
-    CHECK(open_store(content, settings)->load().value().all());
-}
-
-TEST_CASE("content that is shared and that nobody asks for takes one descriptor", "[store]") {
-    auto const single = GENERATE(true, false);
-    auto const content = single ? make_sample({{"file", 65536}}, metainfo::format::v1, 65536, true)
-                                : make_sample({{"a", 65536}, {"b", 65536}, {"c", 65536}}, metainfo::format::v1, 65536);
-    temporary_folder folder;
-    auto settings = settings_in(folder.path());
-    settings.writable = false;
-    content.place(settings.directory);
-    auto const open_now = [] {
-        return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator{});
-    };
-    auto const before = open_now();
-    auto const disk = open_store(content, settings);
-    REQUIRE(disk->load());
-    for (std::uint32_t piece = 0; piece < content.count(); ++piece)
-        REQUIRE(disk->check_piece(piece_index{piece}).value());
-    REQUIRE(disk->sync());
-    REQUIRE(disk->check_files());
-    disk->rest();
-    CHECK(open_now() == before + 1);
-    CHECK(disk->check_piece(piece_index{0}).value());
-    settings.writable = true;
-    CHECK(store::chunk_store::open(content.torrent, settings).error() == store::errc::in_use);
-}
-
-TEST_CASE("the lock of a shared file goes on to the one that took its place", "[store]") {
-    auto const content = make_sample({{"file", 65536}}, metainfo::format::v1, 65536, true);
-    temporary_folder folder;
-    auto settings = settings_in(folder.path());
-    settings.writable = false;
-    content.place(settings.directory);
-    auto const disk = open_store(content, settings);
-    REQUIRE(disk->check_piece(piece_index{0}).value());
-    fs::rename(settings.directory / content.torrent->name(), folder.path() / "old");
-    content.place(settings.directory);
-    disk->reopen(piece_index{0});
-    REQUIRE(disk->check_piece(piece_index{0}).value());
-    auto writer = settings;
-    writer.writable = true;
-    CHECK(store::chunk_store::open(content.torrent, writer).error() == store::errc::in_use);
 }
 
 TEST_CASE("a seeder's journal saves it from hashing again, and changes are noticed", "[store]") {
