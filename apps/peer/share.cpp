@@ -232,13 +232,17 @@ net::task<void> sharing::list_folders() {
         return each->is_listed && !each->content && !each->moved && !there.contains(each->path) && is_begun_;
     });
     for (auto const& each : all_) there.erase(each->path);
-    auto const room = torrents_max() - std::min(torrents_max(), all_.size());
-    if (there.size() > room) {
-        auto why = "--each: " + std::to_string(there.size() + all_.size()) + " files take as many descriptors, and " +
-                   std::to_string(torrents_max()) + " can be had: raise the limit (ulimit -n)";
+    auto const most = torrents_max();
+    auto const room = most - std::min(most, all_.size());
+    bool const are_too_many = there.size() > room;
+    if (are_too_many && !are_too_many_) {
+        auto const why = "--each: " + std::to_string(there.size() + all_.size()) +
+                         " files take as many descriptors, and " + std::to_string(most) +
+                         " can be had: raise the limit (ulimit -n)";
         if (!is_begun_) throw failure{exit_status::failed, why + ", or share the folder as one"};
-        if (std::exchange(crowd_trouble_, why) != why) out_.note(why);
+        out_.note(why);
     }
+    are_too_many_ = are_too_many;
     for (auto const& path : there | std::views::take(room)) add_path(path, true);
 }
 

@@ -148,6 +148,7 @@ private:
     net::task_group* beside_ = nullptr;              // what goes on beside `run`
     bool is_known_ = false;                          // the hub has let us in
     bool is_begun_ = false;
+    bool are_too_many_ = false;  // files for `--each`; said
 
     share_record::record_folder const records_;
     std::string const hub_key_;                                   // of the hub, in records
@@ -156,6 +157,5 @@ private:
     std::map<std::filesystem::path, share_record::record> kept_;  // by earlier runs, not taken up yet
     std::vector<leaving> leaving_;
     std::string record_trouble_;  // as last said
-    std::string crowd_trouble_;   // the same of files that there are too many of
 };
 }  // namespace shoal::cli

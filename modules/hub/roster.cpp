@@ -35,7 +35,7 @@ constexpr std::size_t publications_max = 1000;
 constexpr std::size_t publication_bytes_max = 4 * session::metainfo_max;
 /// A peer that only announces is shown anew no more often, but when it is complete.
 constexpr auto announced_shown_every = 5s;
-/// Members whose time is looked at each second: so many, and all within so many seconds.
+/// Nodes and members whose time is looked at each second: so many, and all within so many seconds.
 constexpr std::size_t looks_min = 1000, looks_in = 10;
 /// What a member takes besides its pieces and whom it serves: nodes of maps and sets, the member itself.
 constexpr std::size_t member_bytes = 512;
@@ -700,7 +700,7 @@ void roster::expire(time_point now) {
     }
     std::vector<std::pair<info_hash, node_number>> silent;
     // A part of the nodes each time, so that nobody's announce waits for a look at all.
-    std::size_t const looks = std::max(looks_min, members_ / looks_in);
+    std::size_t const looks = std::max(looks_min, (members_ + nodes_.size()) / looks_in + 1);
     std::size_t looked = 0;
     auto at = nodes_.upper_bound(looked_at_);
     for (auto left = nodes_.size(); left > 0 && looked < looks; --left, ++at) {
