@@ -22,6 +22,10 @@ import shoal.session;
 namespace shoal::hub {
 /// Numbers of a stranger stay where every reader of JSON has them exact (class K10).
 inline constexpr std::uint64_t exact_max = (std::uint64_t{1} << 53) - 1;
+/// What a member takes that tells of so many pieces, bytes.
+std::size_t bytes_for(std::uint32_t pieces);
+/// `IP,PORT`, as the specification's log lines have it.
+std::string comma(endpoint const& at);
 }  // namespace shoal::hub
 
 export namespace shoal::hub {

@@ -213,3 +213,27 @@ TEST_CASE("peers that both have everything part", "[engine]") {
         CHECK(at_other->status().downloaded + at_other->status().uploaded == 0);
     });
 }
+
+TEST_CASE("of a shared folder that nobody asks for nothing is open but the folder itself", "[engine]") {
+    auto const content = testing::make_content({{"a", 300'000}, {"b", 300'000}, {"c", 300'000}}, {});
+    testing::temporary_folder from, to;
+    content.place(from.path());
+    auto const open_in = [](fs::path const& folder) {
+        std::ptrdiff_t count = 0;
+        std::error_code gone;
+        for (auto const& each : fs::directory_iterator("/proc/self/fd"))
+            if (fs::read_symlink(each.path(), gone).string().starts_with(folder.string() + "/")) ++count;
+        return count;
+    };
+    on_machine([&](machine& here) -> net::task<void> {
+        auto& seeder = here.start();
+        auto const given = co_await here.give(seeder, content, from.path());
+        CHECK(co_await here.comes_true([&] { return open_in(from.path()) == 1; }));
+        auto& leecher = here.start();
+        auto const fetched = leecher.node->add(content.torrent, fetching(to.path(), {seeder.at})).value();
+        CHECK(co_await here.completed(fetched));
+        CHECK(content.is_in(to.path()));
+        co_await leecher.node->stop();
+        CHECK(co_await here.comes_true([&] { return open_in(from.path()) == 1; }));
+    });
+}

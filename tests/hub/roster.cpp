@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cstddef>
@@ -82,6 +83,37 @@ TEST_CASE("who leaves or is lost disappears from the peer set at once", "[hub]")
     hub.listen(stays);
     auto const gone = table::of<session::peer_set>(stays).at(0).gone;
     CHECK(gone.size() == 2);
+}
+
+TEST_CASE("what sessions say they moved is in the sum as long as they are there", "[hub]") {
+    table hub;
+    auto const sum = [&] {
+        auto const& all = hub.nodes.all_traffic();
+        return std::array{all.served, all.up_rate, all.down_rate};
+    };
+    using sums = std::array<std::uint64_t, 3>;
+    auto first = hub.call("192.0.2.1:5000", 'a', 6881);
+    auto second = hub.call("192.0.2.2:5000", 'b', 6882);
+    hub.say(first, session::join{torrent, 100, pieces_of(9), 5, 6});
+    hub.say(second, session::join{torrent, 100, pieces_of(9), 70, 0});
+    CHECK(sum() == sums{75, 0, 0});
+    session::status said;
+    said.torrent = torrent;
+    said.uploaded = 500;
+    said.up_rate = 11;
+    said.down_rate = 12;
+    said.number = 1;
+    hub.say(first, said);
+    CHECK(sum() == sums{570, 11, 12});
+    hub.say(second, session::leave{torrent, true});
+    CHECK(sum() == sums{500, 11, 12});
+    auto const welcome = table::of<session::welcome>(first).at(0);
+    hub.nodes.disconnected(first.number, hub.now);
+    CHECK(sum() == sums{0, 0, 0});
+    auto const again = hub.call("192.0.2.1:5001", 'a', 6881, welcome.resume);
+    CHECK(sum() == sums{500, 11, 12});
+    hub.nodes.disconnected(again.number, hub.now);
+    CHECK(sum() == sums{0, 0, 0});
 }
 
 TEST_CASE("a lost session is taken up again without telling all anew", "[hub]") {
