@@ -99,11 +99,11 @@ result<shared_descriptor> journal_file::enter() const {
     return lock_beside(path_);
 }
 
-/// Whether it is still the one that this object has read or written last.
+/// Whether nobody has replaced what this object has read or written last. What is gone claims nothing.
 result<bool> journal_file::is_as_left() const {
     if (appends_ || !known_) return true;
     auto const opened = open_path(path_, O_RDONLY);
-    if (!opened && opened.error() == errc::missing_file) return *known_ == mark{};
+    if (!opened && opened.error() == errc::missing_file) return true;
     if (!opened) return opened.error();
     SHOAL_TRY(auto const there, mark_in(opened.value()->number()));
     return there == *known_;

@@ -167,6 +167,17 @@ TEST_CASE("of two who find the journal damaged one sets it aside, and neither fa
     CHECK(two->load().value().none());
 }
 
+TEST_CASE("who reads writes the journal anew that somebody has removed", "[store]") {
+    shared_content const here{one_file()};
+    auto const disk = here.read();
+    REQUIRE(disk->load());
+    check_all(*disk, here.content);
+    REQUIRE(disk->sync());
+    fs::remove(here.settings.journal);
+    REQUIRE(disk->close());
+    CHECK(here.read()->load().value().all());
+}
+
 TEST_CASE("content that is shared and that nobody asks for takes one descriptor", "[store]") {
     auto const single = GENERATE(true, false);
     shared_content const here{
