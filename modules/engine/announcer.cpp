@@ -5,7 +5,6 @@ module;
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,6 +19,7 @@ module;
 #include <variant>
 #include <vector>
 
+#include <boost/container/deque.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 

@@ -5,7 +5,6 @@ module;
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,6 +16,8 @@ module;
 #include <unordered_set>
 #include <utility>
 #include <vector>
+
+#include <boost/container/deque.hpp>
 
 #include "core/try.hpp"
 

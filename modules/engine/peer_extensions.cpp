@@ -5,7 +5,6 @@ module;
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <functional>
 #include <map>
@@ -20,6 +19,8 @@ module;
 #include <utility>
 #include <variant>
 #include <vector>
+
+#include <boost/container/deque.hpp>
 
 #include "core/try.hpp"
 

@@ -5,7 +5,6 @@ module;
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <functional>
 #include <map>
@@ -20,6 +19,8 @@ module;
 #include <utility>
 #include <variant>
 #include <vector>
+
+#include <boost/container/deque.hpp>
 
 #include "core/canary.hpp"
 #include "core/try.hpp"
@@ -143,13 +144,13 @@ bool peer_session::is_served_by_seed() const noexcept {
 
 std::optional<choker::waiting_peer> peer_session::waiting() const {
     if (uploads_queued() <= granted_ || core.unsent_bytes() >= send_watermark_limited) return std::nullopt;
-    auto const& pieces = swarm_.content->pieces();
     choker::waiting_peer self;
     self.id = number;
     self.network = network;
-    self.progress = std::max(std::uint64_t{core.peer_pieces().count()} * pieces.piece_length(), uploaded);
-    self.is_in_run =
-        last_upload_.length > 0 && last_upload_.begin + last_upload_.length < pieces.piece_size(last_upload_.piece);
+    self.progress =
+        std::max(std::uint64_t{core.peer_pieces().count()} * swarm_.content->pieces().piece_length(), uploaded);
+    self.is_in_run = last_upload_.length > 0 &&
+                     last_upload_.begin + last_upload_.length < swarm_.picker.needed_size(last_upload_.piece);
     return self;
 }
 
@@ -208,7 +209,7 @@ void peer_session::upload_goes_on(block_ref const& sent) {
     auto const at = std::ranges::find(told_uploads_, sent.piece, &told_upload::piece);
     if (at == told_uploads_.end()) return;
     at->sent += sent.length;
-    if (at->sent < swarm_.content->pieces().piece_size(sent.piece)) return;
+    if (at->sent < swarm_.picker.needed_size(sent.piece)) return;
     told_uploads_.erase(at);
     swarm_.tell(event::upload_finished{address(), sent.piece});
 }

@@ -7,6 +7,8 @@ module;
 #include <new>
 #include <utility>
 
+#include <boost/container/deque.hpp>
+
 module shoal.engine;
 import shoal.net;
 import :pool_share;

@@ -1,9 +1,10 @@
 module;
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
+
+#include <boost/container/deque.hpp>  // takes no memory while it is empty
 
 module shoal.engine:pool_share;
 import shoal.net;
@@ -25,7 +26,7 @@ private:
         net::worker_pool& of;
         std::size_t const running_max;
         std::mutex mutex;
-        std::deque<std::function<void()>> waiting;
+        boost::container::deque<std::function<void()>> waiting;
         std::size_t running = 0;
     };
     static void run_next(std::shared_ptr<queue> const& in);

@@ -4,7 +4,6 @@ module;
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,6 +16,8 @@ module;
 #include <unordered_set>
 #include <utility>
 #include <vector>
+
+#include <boost/container/deque.hpp>
 
 #include "core/canary.hpp"
 #include "core/try.hpp"
@@ -38,6 +39,7 @@ picker::picker_settings picker_settings_for(node_state& node, metainfo::torrent 
     settings.piece_length = content.pieces().piece_length();
     settings.total_size = content.pieces().total_size();
     settings.seed = node.outside.random.next();
+    settings.padding = content.content().padding();  // is not asked for: BEP 47
     settings.policy = is_sequential ? picker::order::sequential : picker::order::rarest_first;
     return settings;
 }

@@ -3,7 +3,6 @@ module;
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,6 +16,8 @@ module;
 #include <unordered_set>
 #include <utility>
 #include <vector>
+
+#include <boost/container/deque.hpp>  // takes no memory while it is empty, as most are of most peers
 
 /// What a node and its transfers are made of. Only implementation units of this room import it.
 module shoal.engine:swarm;
@@ -282,13 +283,13 @@ private:
     swarm& swarm_;
     std::unique_ptr<net::stream> stream_;
     net::signal output_;
-    std::deque<pending> pending_;
-    std::deque<refused> set_aside_;     // the picker believes that the peer lacks them
-    std::vector<lent_buffer> retired_;  // the read under way may write to them; freed after its commit
-    std::deque<sending> sending_;
+    boost::container::deque<pending> pending_;
+    boost::container::deque<refused> set_aside_;  // the picker believes that the peer lacks them
+    std::vector<lent_buffer> retired_;            // the read under way may write to them; freed after its commit
+    boost::container::deque<sending> sending_;
     std::uint64_t sent_blocks_ = 0;
-    std::size_t granted_ = 0;          // blocks, where the upload is limited
-    std::deque<block_ref> postponed_;  // asked for, and found no buffer: sent first when there is one
+    std::size_t granted_ = 0;                       // blocks, where the upload is limited
+    boost::container::deque<block_ref> postponed_;  // asked for, and found no buffer: sent first when there is one
     block_ref last_upload_{};
     std::error_code why_;
     std::uint32_t idle_turns_ = 0;
@@ -298,11 +299,11 @@ private:
     std::map<std::uint64_t, open_ping> pings_;  // by number
     budget pings_answered_;
     budget metadata_sent_;
-    std::deque<std::uint32_t> metadata_asked_;  // pieces
-    bool has_told_port_ = false;                // of its DHT node
-    std::set<endpoint> told_peers_;             // of whom it knows by us
-    time_point next_exchange_{};                // ours
-    time_point exchange_due_{};                 // its next one is heeded from then on
+    boost::container::deque<std::uint32_t> metadata_asked_;  // pieces
+    bool has_told_port_ = false;                             // of its DHT node
+    std::set<endpoint> told_peers_;                          // of whom it knows by us
+    time_point next_exchange_{};                             // ours
+    time_point exchange_due_{};                              // its next one is heeded from then on
     std::vector<told_upload> told_uploads_;
 };
 
@@ -445,6 +446,7 @@ private:
     void blank_padding(block_ref block, mutable_byte_view bytes) const;
     net::task<void> write_batch(piece_index piece, store::piece_writer& writer,
                                 std::span<store::block_data const> batch, std::span<picker::received_block> received);
+    void add_padding(piece_index piece, std::vector<store::block_data>& batch) const;
     void take_prints(piece_index piece, std::span<store::block_data const> batch,
                      std::span<picker::received_block> received);
     net::task<void> keep_files();

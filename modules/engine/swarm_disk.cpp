@@ -6,7 +6,6 @@ module;
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <functional>
 #include <map>
@@ -20,6 +19,8 @@ module;
 #include <unordered_set>
 #include <utility>
 #include <vector>
+
+#include <boost/container/deque.hpp>
 
 #include "core/canary.hpp"
 #include "core/try.hpp"
@@ -203,14 +204,14 @@ net::task<void> swarm::write_piece(piece_index piece, piece_work& work) {
 
 /// False when nothing is received any more.
 net::task<bool> swarm::receive_piece(piece_index piece, piece_work& work) {
-    auto const total = content->pieces().block_count(piece);
+    auto const needed = picker.needed_blocks(piece);
     {
         auto const writer = store->begin(piece);
         std::vector<store::block_data> batch;
-        std::vector<picker::received_block> received(total);
+        std::vector<picker::received_block> received(needed);
         bool is_compared = blame_.remembers(piece);  // of what one peer sent alone nobody asks for prints
         picker::sender last_by;
-        for (std::uint32_t written = 0; written < total;) {
+        for (std::uint32_t written = 0; written < needed;) {
             if (work.arrived.empty()) {
                 co_await work.ready.wait();
                 continue;
@@ -223,9 +224,10 @@ net::task<bool> swarm::receive_piece(piece_index piece, piece_work& work) {
                 is_compared = is_compared || (by != last_by && last_by != picker::sender{});
                 last_by = by;
             }
+            if (written + batch.size() >= needed) add_padding(piece, batch);
             auto const printed = is_compared ? std::span{received} : std::span<picker::received_block>{};
             co_await write_batch(piece, *writer, batch, printed);
-            written += static_cast<std::uint32_t>(batch.size() * (is_planted("block_counted_twice") ? 2 : 1));
+            written += static_cast<std::uint32_t>(arrived.size() * (is_planted("block_counted_twice") ? 2 : 1));
         }
         result<bool> right = false;
         for (;;) {
@@ -253,6 +255,15 @@ net::task<bool> swarm::receive_piece(piece_index piece, piece_work& work) {
     co_return true;
 }
 
+/// What nobody was asked for.
+void swarm::add_padding(piece_index piece, std::vector<store::block_data>& batch) const {
+    static constexpr std::array<std::byte, block_length> zeros{};
+    for (auto i = picker.needed_blocks(piece); i < content->pieces().block_count(piece); ++i) {
+        auto const block = content->pieces().block_at(piece, i);
+        batch.push_back({block.begin, byte_view{zeros}.first(block.length), false});
+    }
+}
+
 /// Writes and hashes blocks on the pool; when the disk fails, again and again until it takes them. `received` are the
 /// blocks of the piece that need prints, none where nobody will compare them.
 net::task<void> swarm::write_batch(piece_index piece, store::piece_writer& writer,
@@ -277,7 +288,9 @@ net::task<void> swarm::write_batch(piece_index piece, store::piece_writer& write
 /// nobody is blamed for them. [pool]
 void swarm::take_prints(piece_index piece, std::span<store::block_data const> batch,
                         std::span<picker::received_block> received) {
-    for (auto const& each : batch) received[each.begin / block_length].print = node.prints.of(each.bytes);
+    for (auto const& each : batch)
+        if (auto const at = each.begin / block_length; at < received.size())  // padding is behind them
+            received[at].print = node.prints.of(each.bytes);
     byte_vector buffer;
     for (std::uint32_t i = 0; i < received.size(); ++i) {
         auto& each = received[i];
@@ -344,7 +357,7 @@ void swarm::piece_verified(piece_index piece, std::span<picker::received_block c
 
 void swarm::piece_rejected(piece_index piece, std::span<picker::received_block const> blocks) {
     ++failed_pieces_;
-    wasted += content->pieces().piece_size(piece);
+    wasted += picker.needed_size(piece);
     fetch_again(piece);  // first what does not fail
     tell(event::piece_rejected{piece});
     if (auto const culprit = blame_.failed(piece, blocks)) ban(*culprit);

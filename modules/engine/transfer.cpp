@@ -1,7 +1,6 @@
 module;
 #include <chrono>
 #include <coroutine>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,6 +12,8 @@ module;
 #include <unordered_set>
 #include <utility>
 #include <vector>
+
+#include <boost/container/deque.hpp>
 
 module shoal.engine;
 import shoal.core;

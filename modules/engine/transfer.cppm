@@ -327,7 +327,7 @@ struct transfer_status {
     std::error_code error;  ///< While `failed`.
     std::uint32_t pieces_have = 0, pieces_total = 0, pieces_checked = 0;
     std::uint32_t pieces_hashed = 0;                ///< Of those checked at the start: the journal proved the others.
-    std::uint64_t bytes_total = 0, bytes_left = 0;  ///< Of what is wanted.
+    std::uint64_t bytes_total = 0, bytes_left = 0;  ///< Of what is wanted, without padding.
     std::uint64_t downloaded = 0, uploaded = 0, wasted = 0;
     std::uint64_t failed_pieces = 0;
     double download_rate = 0, upload_rate = 0;

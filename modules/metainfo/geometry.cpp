@@ -78,6 +78,20 @@ std::vector<file_range> layout::ranges(std::uint64_t offset, std::uint64_t lengt
     return found;
 }
 
+std::vector<std::uint32_t> layout::padding() const {
+    std::vector<std::uint32_t> found;
+    for (auto const& each : files_) {
+        auto const end = each.offset + each.size;
+        bool const ends_piece = end == geometry_.total_size() || end % geometry_.piece_length() == 0;
+        if (!each.pad || each.size == 0 || !ends_piece) continue;
+        piece_index const piece{static_cast<std::uint32_t>((end - 1) / geometry_.piece_length())};
+        if (each.size >= geometry_.piece_size(piece)) continue;  // a piece of nothing else
+        found.resize(geometry_.piece_count());
+        found[to_number(piece)] = static_cast<std::uint32_t>(each.size);
+    }
+    return found;
+}
+
 piece_span layout::pieces_of(std::uint32_t index) const noexcept {
     auto const& of = files_[index];
     if (of.size == 0) return {};

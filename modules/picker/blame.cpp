@@ -4,7 +4,6 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <deque>
 #include <optional>
 #include <span>
 #include <utility>
@@ -49,7 +48,7 @@ std::optional<sender> blame::failed(piece_index piece, std::span<received_block 
     block_count_ += blocks.size();
     while (block_count_ > blamed_blocks_max) {
         block_count_ -= failures_.front().blocks.size();
-        failures_.pop_front();
+        failures_.erase(failures_.begin());
     }
     return std::nullopt;
 }

@@ -2,7 +2,6 @@ module;
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <span>
 #include <vector>
@@ -73,7 +72,7 @@ private:
         piece_index piece;
         std::vector<received_block> blocks;
     };
-    std::deque<failure> failures_;  // oldest first
+    std::vector<failure> failures_;  // oldest first
     std::size_t block_count_ = 0;
 };
 }  // namespace shoal::picker

@@ -31,6 +31,8 @@ struct picker_settings {
     std::uint64_t total_size = 0;    ///< Bytes.
     std::uint64_t seed = 0;          ///< For the choice among equals; differs from peer to peer, or all ask the same.
     order policy = order::rarest_first;
+    /// Bytes at the end of each piece that nobody needs to send (padding), less than the piece; empty: none of any.
+    std::vector<std::uint32_t> padding = {};
 };
 
 /// Slots above this are ignored: a torrent has far fewer connections, and the table of peers is dense.
@@ -191,11 +193,15 @@ public:
     bitfield const& have() const noexcept { return have_; }
     /// All that is wanted is had.
     bool complete() const noexcept { return missing_count_ == 0; }
-    /// Bytes of the pieces that are wanted and not had.
+    /// Bytes of the pieces that are wanted and not had, without their padding.
     std::uint64_t bytes_left() const noexcept { return bytes_left_; }
     std::uint32_t piece_count() const noexcept { return piece_count_; }
     /// Bytes of a piece; the last one may be shorter.
     std::uint32_t piece_size(piece_index piece) const noexcept;
+    /// The same without its padding.
+    std::uint32_t needed_size(piece_index piece) const noexcept;
+    /// The first so many blocks of a piece are asked for; those behind them are padding alone.
+    std::uint32_t needed_blocks(piece_index piece) const noexcept;
     /// How many peers have the piece.
     std::uint32_t availability(piece_index piece) const noexcept;
 
@@ -238,8 +244,9 @@ public:
     // Answers.
 
     struct arrival {
-        bool wanted = false;          ///< The first copy, and asked of this peer: store it.
-        bool piece_complete = false;  ///< All blocks are there now: check the hash, then `set_have` or `piece_failed`.
+        bool wanted = false;  ///< The first copy, and asked of this peer: store it.
+        bool piece_complete =
+            false;  ///< All that it needs are there: check the hash, then `set_have` or `piece_failed`.
     };
     /// A block arrived. Appends to `also_asked` the others that were asked for it: send them `cancel`; to the picker
     /// nothing is outstanding to them any more.

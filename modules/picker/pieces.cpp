@@ -8,20 +8,22 @@ module shoal.picker;
 
 namespace shoal::picker {
 picker::picker(picker_settings settings)
-    : settings_(settings),
-      piece_count_(
-          settings.piece_length == 0
-              ? 0
-              : static_cast<std::uint32_t>((settings.total_size + settings.piece_length - 1) / settings.piece_length)),
+    : settings_(std::move(settings)),
+      piece_count_(settings_.piece_length == 0
+                       ? 0
+                       : static_cast<std::uint32_t>((settings_.total_size + settings_.piece_length - 1) /
+                                                    settings_.piece_length)),
       missing_count_(piece_count_),
-      bytes_left_(piece_count_ == 0 ? 0 : settings.total_size),
-      random_(settings.seed),
+      random_(settings_.seed),
       have_(piece_count_),
       wanted_(piece_count_, true),
       failed_(piece_count_),
       fresh_(piece_count_, random_.next()),
       begun_(piece_count_, none) {
-    for (std::uint32_t piece = 0; piece < piece_count_; ++piece) fresh_.list(piece);
+    for (std::uint32_t piece = 0; piece < piece_count_; ++piece) {
+        fresh_.list(piece);
+        bytes_left_ += needed_size(piece_index{piece});
+    }
 }
 
 std::uint32_t picker::piece_size(piece_index piece) const noexcept {
@@ -29,6 +31,15 @@ std::uint32_t picker::piece_size(piece_index piece) const noexcept {
     if (number >= piece_count_) return 0;
     auto const begin = std::uint64_t{number} * settings_.piece_length;
     return static_cast<std::uint32_t>(std::min<std::uint64_t>(settings_.piece_length, settings_.total_size - begin));
+}
+
+std::uint32_t picker::needed_size(piece_index piece) const noexcept {
+    auto const number = to_number(piece);
+    return piece_size(piece) - (number < settings_.padding.size() ? settings_.padding[number] : 0);
+}
+
+std::uint32_t picker::needed_blocks(piece_index piece) const noexcept {
+    return (needed_size(piece) + block_length - 1) / block_length;
 }
 
 std::uint32_t picker::availability(piece_index piece) const noexcept {
@@ -120,7 +131,7 @@ void picker::list_fresh(std::uint32_t piece) {
 
 void picker::piece_left_missing(std::uint32_t piece) {
     --missing_count_;
-    bytes_left_ -= piece_size(piece_index{piece});
+    bytes_left_ -= needed_size(piece_index{piece});
     for (auto& peer : peers_) {
         if (!peer.is_seed && peer_has_piece(peer, piece)) --peer.missing_count;
     }
@@ -128,7 +139,7 @@ void picker::piece_left_missing(std::uint32_t piece) {
 
 void picker::piece_became_missing(std::uint32_t piece) {
     ++missing_count_;
-    bytes_left_ += piece_size(piece_index{piece});
+    bytes_left_ += needed_size(piece_index{piece});
     for (auto& peer : peers_) {
         if (!peer.is_seed && peer_has_piece(peer, piece)) ++peer.missing_count;
     }
@@ -143,9 +154,8 @@ piece_progress const* picker::progress_of(std::uint32_t piece) const noexcept {
 }
 
 piece_progress& picker::begin_piece(std::uint32_t piece) {
-    auto const block_count = (piece_size(piece_index{piece}) + block_length - 1) / block_length;
     // All memory first; with room for each begun piece among the open ones, whatever ends takes none.
-    auto& begun = progress_.emplace_back(piece, block_count);
+    auto& begun = progress_.emplace_back(piece, needed_blocks(piece_index{piece}));
     try {
         open_.reserve(progress_.capacity());
     } catch (...) {

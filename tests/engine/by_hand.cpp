@@ -131,6 +131,27 @@ TEST_CASE("a piece is asked of a peer that has it only", "[engine]") {
     });
 }
 
+TEST_CASE("a piece that ends in padding was sent when all before that was", "[engine]") {
+    auto const content = testing::make_content({{"first", 20'000}, {"second", 100'000}},
+                                               {.format = metainfo::format::hybrid, .piece_length = 4 * block_length});
+    testing::temporary_folder from, to;
+    content.place(from.path());
+    on_machine([&](machine& here) -> net::task<void> {
+        happenings events, at_one;
+        auto& one = here.start();
+        auto& driven = here.start();
+        auto options = giving(from.path());
+        options.on_event = at_one.keep();
+        auto const given = one.node->add(content.torrent, std::move(options)).value();
+        CHECK(co_await here.checked(given));
+        auto const fetched = driven.node->add(content.torrent, by_hand(to.path(), &events)).value();
+        CHECK(co_await fetched->connect_to(one.at));
+        CHECK(co_await fetched->fetch_piece(one.at, piece_index{0}));
+        CHECK(given->status().uploaded == 2 * block_length);
+        CHECK(at_one.all<engine::event::upload_finished>().size() == 1);
+    });
+}
+
 TEST_CASE("several pieces are fetched by hand at once, each from the peer that was named", "[engine]") {
     auto const content = two_files();
     testing::temporary_folder from, to;

@@ -121,6 +121,28 @@ TEST_CASE("ranges skip empty files and cross file borders", "[metainfo]") {
     CHECK(content.ranges(block_ref{first, 12, 5}) == ranges{{4, 2, 3}, {6, 0, 2}});
 }
 
+TEST_CASE("padding counts where it ends a piece that holds something else", "[metainfo]") {
+    auto const with_pads = [](std::vector<std::uint64_t> const& sizes, std::vector<bool> const& pads) {
+        std::vector<file> files;
+        for (std::size_t i = 0; i < sizes.size(); ++i) {
+            files.push_back(sized(sizes[i]));
+            files.back().pad = pads[i];
+        }
+        return layout{piece_length, std::move(files)}.padding();
+    };
+    using by_piece = std::vector<std::uint32_t>;
+    constexpr auto whole = std::uint64_t{piece_length};
+    CHECK(with_pads({10, whole, 7}, {false, false, false}).empty());
+    CHECK(with_pads({10, whole - 10, 3 * whole, 7}, {false, true, false, false}) ==
+          by_piece{piece_length - 10, 0, 0, 0, 0});
+    CHECK(with_pads({whole + 1, whole - 1, 5, 20}, {false, true, false, true}) == by_piece{0, piece_length - 1, 20});
+    CHECK(with_pads({10, 20, 30}, {false, true, false}).empty());  // it ends inside a piece
+    CHECK(with_pads({whole, 20}, {false, true}).empty());          // a piece of nothing else
+    CHECK(with_pads({10, whole - 10, 0, whole}, {false, true, true, false}) == by_piece{piece_length - 10, 0});
+    CHECK(with_pads({10, 6, whole - 16}, {false, true, true}) == by_piece{piece_length - 16});
+    CHECK(with_pads({0}, {true}).empty());
+}
+
 TEST_CASE("an empty file owns no piece", "[metainfo]") {
     auto const content = of_sizes(piece_length, {0, piece_length, 0, 1, piece_length, 0});
     using span = metainfo::piece_span;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdint>
 #include <vector>
@@ -42,6 +43,27 @@ TEST_CASE("pieces that are had count down what is left to nothing", "[picker]") 
     CHECK(p.complete());
     CHECK(p.bytes_left() == 0);
     CHECK(p.have().all());
+}
+
+TEST_CASE("padding at the end of a piece is not left, and nobody is asked for blocks of it alone", "[picker]") {
+    // Of two blocks each: the second is padding alone, in part, and not at all.
+    auto p = picker_t{{2 * block_length, 6ULL * block_length, 5, {}, {block_length, 7, 0}}};
+    CHECK(p.needed_size(piece_index{0}) == block_length);
+    CHECK(p.needed_size(piece_index{1}) == 2 * block_length - 7);
+    CHECK(p.needed_blocks(piece_index{0}) == 1);
+    CHECK(p.needed_blocks(piece_index{1}) == 2);
+    CHECK(p.bytes_left() == 5 * block_length - 7);
+    add_seed(p, a);
+    auto const asked = pick(p, a, 100);
+    CHECK(asked.size() == 5);
+    CHECK(std::ranges::count(asked, block_ref{piece_index{0}, 0, block_length}) == 1);
+    CHECK(std::ranges::count(asked, block_ref{piece_index{1}, block_length, block_length}) == 1);  // a whole one
+    std::vector<peer_slot> also_asked;
+    CHECK(p.received(a, {piece_index{0}, 0, block_length}, also_asked).piece_complete);
+    p.set_have(piece_index{0});
+    CHECK(p.bytes_left() == 4 * block_length - 7);
+    p.piece_failed(piece_index{0});
+    CHECK(p.bytes_left() == 5 * block_length - 7);
 }
 
 TEST_CASE("complete means all that is wanted", "[picker]") {
