@@ -352,7 +352,7 @@ net::task<void> sharing::go_on() {
             auto const pause = std::clamp<duration>(files * look_pause_of_file, look_interval, look_interval_max);
             look_at_time = std::chrono::steady_clock::now() + pause;
         }
-        co_await with_.wait(std::max<std::chrono::milliseconds>(redraw_interval, moving.size() / 10 * show_pause));
+        co_await with_.wait(std::max<std::chrono::milliseconds>(redraw_interval, moving.size() / 2 * show_pause));
     }
 }
 

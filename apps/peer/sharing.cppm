@@ -31,9 +31,9 @@ namespace shoal::cli {
 /// Between two looks at the files that are shared: what is seen the same twice is no longer being written.
 inline constexpr auto look_interval = std::chrono::seconds{2};
 /// The more files, the less often.
-inline constexpr auto look_pause_of_file = std::chrono::milliseconds{2};
+inline constexpr auto look_pause_of_file = std::chrono::milliseconds{5};
 inline constexpr auto look_interval_max = std::chrono::minutes{5};
-/// Between two lines of progress, for ten torrents in it.
+/// Between two lines of progress, for two torrents in it.
 inline constexpr auto show_pause = std::chrono::milliseconds{1};
 
 /// When the hub is asked again for what it did not do: later each time.

@@ -2,12 +2,11 @@ module;
 #include <algorithm>
 #include <cstddef>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <utility>
-
-#include <boost/container/deque.hpp>
 
 module shoal.engine;
 import shoal.net;

@@ -1,10 +1,9 @@
 module;
 #include <cstddef>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
-
-#include <boost/container/deque.hpp>  // takes no memory while it is empty
 
 module shoal.engine:pool_share;
 import shoal.net;
@@ -26,7 +25,7 @@ private:
         net::worker_pool& of;
         std::size_t const running_max;
         std::mutex mutex;
-        boost::container::deque<std::function<void()>> waiting;
+        std::list<std::function<void()>> waiting;  // takes no memory while it is empty
         std::size_t running = 0;
     };
     static void run_next(std::shared_ptr<queue> const& in);

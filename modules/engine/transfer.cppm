@@ -162,7 +162,7 @@ inline constexpr auto storage_retry_after = 2s;
 /// Time between two looks at whether somebody changed the files of a transfer.
 inline constexpr auto content_look_interval = 5s;
 /// Torrents that nobody asks for are looked at one after the other, one in this time.
-inline constexpr auto content_look_cost = 10ms;
+inline constexpr auto content_look_cost = 25ms;
 /// Pieces of a changed file that are read again at one look.
 inline constexpr std::size_t pieces_looked_at_max = 64;
 /// Time for trackers to hear that we leave, when stopping.

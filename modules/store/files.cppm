@@ -250,6 +250,8 @@ public:
 
     // What a test does behind the store's back.
     std::optional<byte_vector> content(std::string const& name) const;
+    /// Whether these bytes stand there from `offset` on; nothing where there is no such file.
+    std::optional<bool> holds(std::string const& name, std::uint64_t offset, byte_view bytes) const;
     void put(std::string const& name, byte_vector content);
     void remove(std::string const& name);
     std::vector<std::string> names() const;

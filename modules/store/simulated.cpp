@@ -89,6 +89,14 @@ std::optional<byte_vector> simulated_disk::content(std::string const& name) cons
     return at->second.now;
 }
 
+std::optional<bool> simulated_disk::holds(std::string const& name, std::uint64_t offset, byte_view bytes) const {
+    std::lock_guard const lock(mutex_);
+    auto const at = files_.find(name);
+    if (at == files_.end()) return std::nullopt;
+    auto const& now = at->second.now;
+    return offset + bytes.size() <= now.size() && equal(byte_view{now}.subspan(offset, bytes.size()), bytes);
+}
+
 void simulated_disk::put(std::string const& name, byte_vector content) {
     std::lock_guard const lock(mutex_);
     ++clock_;

@@ -80,6 +80,8 @@ struct peer {
     bool is_changing = false;  // it is stopping, to start again
     bool has_rot = false;      // its disk gives back what was never written, and it may give that to others
     std::set<ip_address> took_wrong_of, banned;
+    std::optional<std::pair<unsigned, std::uint64_t>> compared_at;  // its files: by process and calls of its disk
+    bool was_wrong = false;                                         // by that
     // Where there is a hub.
     std::unique_ptr<hub_part> part;
     std::optional<own_content> own;
@@ -162,6 +164,7 @@ private:
     void check_piece(peer const& who, piece_index piece);
     void check_content(peer const& who);
     std::optional<std::size_t> wrong_file(peer const& who) const;
+    bool has_wrong_file(peer& who) const;
     void check_bans(peer const& who, outcome& result);
     void watch_memory();
     bool has_all(peer const& who) const;
