@@ -203,6 +203,7 @@ void connection::release_memory() {
     if (uploads_.empty()) uploads_.clear();
     if (events_.empty()) events_.clear();
     requests_.release_memory();
+    outbox_.release_memory();
     spill_ = {};
     if (part_ != part::body) body_ = {};
 }

@@ -119,10 +119,14 @@ public:
     std::size_t own_size() const noexcept { return end_ - begin_; }  ///< Bytes of own messages not yet sent.
     std::size_t size() const noexcept { return own_size() + block_bytes_; }
     std::uint64_t blocks_sent() const noexcept { return blocks_sent_; }
+    /// Gives back what a steady flow would need again.
+    void release_memory() { spare_.clear(); }
 
 private:
-    static constexpr std::size_t chunk_size = 4096;  // 240 requests; what a quiet connection keeps
+    static constexpr std::size_t chunk_size = 1024;  // 60 requests; what a quiet connection keeps
+    static constexpr std::size_t spare_max = 3;      // 240 requests with the one in use
     using chunk = std::array<std::byte, chunk_size>;
+    void add_chunk();
     struct block {
         std::uint64_t after = 0;  // place in the stream of own messages
         byte_view data;
@@ -131,7 +135,7 @@ private:
     std::uint64_t begin_ = 0;  // places in the stream of own messages: sent, and added
     std::uint64_t end_ = 0;
     queue<std::unique_ptr<chunk>> chunks_;  // the first holds begin_
-    std::unique_ptr<chunk> spare_;
+    std::vector<std::unique_ptr<chunk>> spare_;
     queue<block> blocks_;
     std::size_t block_bytes_ = 0;
     std::uint64_t blocks_sent_ = 0;
@@ -366,7 +370,8 @@ private:
     static constexpr std::size_t short_message_length = 17;  // length, id, piece, begin, length: what header_ holds
     static constexpr std::size_t aimed_blocks_max = 32;      // 64 places: what Asio gathers in one call
     static constexpr std::size_t aimed_blocks_min = 4;       // where every prediction fails
-    static constexpr std::size_t inbox_length = 4096;        // 240 requests; what a quiet connection keeps
+    static constexpr std::size_t inbox_least = 512;          // 30 requests; what a quiet connection keeps
+    static constexpr std::size_t inbox_most = 4096;          // of one that filled all places of a read
     static constexpr std::size_t body_step = 16 * 1024;      // a long message gets memory as it comes
 
     // receive.cpp
@@ -424,10 +429,12 @@ private:
     std::vector<byte_vector> payloads_;            // what events of this input point to
     byte_vector spill_;                            // bytes that stood where others belong
     std::size_t aimed_blocks_ = aimed_blocks_max;  // fewer after a wrong prediction
-    std::size_t aims_used_ = 0;
-    std::array<aim, 2 * aimed_blocks_max + 2> aims_;
-    std::array<std::array<std::byte, block_header_length>, aimed_blocks_max> headers_;
-    std::array<std::byte, inbox_length> inbox_;
+    // Of the read under way. They grow with the flow and stay so; a quiet connection needs next to nothing.
+    std::vector<aim> aims_;
+    std::size_t aimed_bytes_ = 0;
+    std::vector<std::array<std::byte, block_header_length>> headers_;
+    byte_vector inbox_;
+    std::size_t inbox_wanted_ = inbox_least;
     queue<any_event> events_;
     bool told_requested_ = false;  // an event::requested waits
 

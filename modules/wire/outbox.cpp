@@ -6,6 +6,7 @@ module;
 #include <memory>
 #include <span>
 #include <utility>
+#include <vector>
 
 module shoal.wire;
 import shoal.core;
@@ -15,12 +16,24 @@ void outbox::add(byte_view message) {
     while (!message.empty()) {
         auto const room_at = static_cast<std::size_t>(end_ % chunk_size);
         // A new chunk at each border, and for the first byte after all was sent.
-        if (room_at == 0 || chunks_.empty()) chunks_.push(spare_ ? std::move(spare_) : std::make_unique<chunk>());
+        if (room_at == 0 || chunks_.empty()) add_chunk();
         auto const count = std::min(message.size(), chunk_size - room_at);
         std::memcpy(chunks_.back()->data() + room_at, message.data(), count);
         end_ += count;
         message = message.subspan(count);
     }
+}
+
+void outbox::add_chunk() {
+    spare_.reserve(spare_max);  // `sent` takes no memory
+    std::unique_ptr<chunk> next;
+    if (spare_.empty()) {
+        next = std::make_unique<chunk>();
+    } else {
+        next = std::move(spare_.back());
+        spare_.pop_back();
+    }
+    chunks_.push(std::move(next));
 }
 
 void outbox::add_block(byte_view data) {
@@ -70,7 +83,9 @@ std::size_t outbox::sent(std::size_t count) {
         auto const part = std::min<std::uint64_t>(count, stop - begin_);
         begin_ += part;
         count -= static_cast<std::size_t>(part);
-        if (begin_ == chunk_end) spare_ = chunks_.pop();
+        if (begin_ != chunk_end) continue;
+        auto used = chunks_.pop();
+        if (spare_.size() < spare_max) spare_.push_back(std::move(used));
     }
     return of_blocks;
 }

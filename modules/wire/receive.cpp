@@ -16,12 +16,13 @@ import shoal.core;
 namespace shoal::wire {
 std::size_t connection::prepare(std::span<mutable_byte_view> places) {
     assert(!places.empty());
-    auto const room = std::min(places.size(), aims_.size());
-    aims_used_ = 0;
+    auto const room = std::min(places.size(), 2 * aimed_blocks_max + 2);
+    aims_.clear();
     auto const aim_at = [this](mutable_byte_view place, aim::use as = aim::use::own, block_ref const& expected = {}) {
-        aims_[aims_used_++] = {.place = place, .as = as, .expected = expected};
+        aims_.push_back({.place = place, .as = as, .expected = expected});
     };
 
+    if (inbox_.size() < inbox_wanted_) inbox_.resize(inbox_wanted_);
     auto inbox = mutable_byte_view{inbox_};
     bool is_known = true;  // what comes after the last place
     if (part_ == part::body) {
@@ -42,24 +43,30 @@ std::size_t connection::prepare(std::span<mutable_byte_view> places) {
     }
 
     std::size_t from = 0;
-    for (std::size_t block = 0; is_known && block < aimed_blocks_ && aims_used_ + 2 <= room; ++block) {
+    for (std::size_t block = 0; is_known && block < aimed_blocks_ && aims_.size() + 2 <= room; ++block) {
         auto const* const next = requests_.next_wanted(from);
         if (!next) break;
+        if (block == 0 && headers_.size() < aimed_blocks_) headers_.resize(aimed_blocks_);
         auto head = mutable_byte_view{headers_[block]};
         if (block == 0 && part_ == part::header)
             head = mutable_byte_view{header_}.subspan(header_have_, block_header_length - header_have_);
         aim_at(head, aim::use::header, next->ref);
         aim_at({next->destination, next->ref.length}, aim::use::destination);
     }
-    if (is_known && aims_used_ < room && !inbox.empty()) aim_at(inbox);
+    if (is_known && aims_.size() < room && !inbox.empty()) aim_at(inbox);
 
-    aims_used_ = std::min(aims_used_, room);
-    for (std::size_t i = 0; i < aims_used_; ++i) places[i] = aims_[i].place;
-    return aims_used_;
+    aims_.resize(std::min(aims_.size(), room));
+    aimed_bytes_ = 0;
+    for (std::size_t i = 0; i < aims_.size(); ++i) {
+        places[i] = aims_[i].place;
+        aimed_bytes_ += places[i].size();
+    }
+    return aims_.size();
 }
 
 result<void> connection::commit(std::size_t count, time_point now) {
     begin_input(count, now);
+    if (count >= aimed_bytes_) inbox_wanted_ = inbox_most;
     std::size_t at = 0;
     if (part_ != part::header && count > 0) {
         auto const taken = took_in_place(std::min(count, aims_[0].place.size()), now);
@@ -70,7 +77,7 @@ result<void> connection::commit(std::size_t count, time_point now) {
         }
     }
     std::size_t expected = 0;
-    while (count > 0 && at < aims_used_) {
+    while (count > 0 && at < aims_.size()) {
         auto const& head = aims_[at];
         if (head.as != aim::use::header || count < head.place.size()) break;
         auto const* const request = stands_as_expected(head, at) ? requests_.wanted(head.expected) : nullptr;
@@ -91,7 +98,7 @@ result<void> connection::commit(std::size_t count, time_point now) {
     if (expected >= aimed_blocks_) aimed_blocks_ = std::min(2 * aimed_blocks_, aimed_blocks_max);
     if (count == 0) return end_input(success());
 
-    source rest{std::span{aims_}.first(aims_used_).subspan(at), count, settings_.copy};
+    source rest{std::span{aims_}.subspan(at), count, settings_.copy};
     return end_input(parse(rest, now));
 }
 
@@ -109,7 +116,7 @@ void connection::begin_input(std::size_t count, time_point now) {
 }
 
 result<void> connection::end_input(result<void> so_far) {
-    aims_used_ = 0;
+    aims_.clear();
     // The spill of a few blocks is kept, since whoever needed it will need it again.
     if (spill_.capacity() > (aimed_blocks_min + 1) * block_length) spill_ = {};
     if (so_far && outbox_.own_size() > settings_.limits.unsent_max) return errc::never_reads;

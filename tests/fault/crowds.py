@@ -5,7 +5,7 @@
 
 IDLE connections that have announced and stay (default 500; the figure asks for 10000) cost the hub at most 8 KiB of memory each, and
 honest announces beside them take at most 20 ms, but for one in a hundred. PEERS idle peers (default 200; 2000) cost a peer at most
-32 KiB each. SLOW connections (default 150; 10000) that send a byte every 5 s, of a request of the tracker's, of one for the page, of a
+16 KiB each. SLOW connections (default 150; 10000) that send a byte every 5 s, of a request of the tracker's, of one for the page, of a
 handshake of a peer's, are all closed within 15 s, and honest ones meanwhile take at most 100 ms.
 Prints what it saw; exit status 0 when all of that held.
 """
@@ -21,7 +21,7 @@ from rig import PATIENCE, SANITIZED, Place, announce_path, percentile, require, 
 
 CROWD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "crowd.py")
 PER_ADDRESS = 150
-IDLE_BYTES, IDLE_PEER_BYTES = 8 * 1024, 32 * 1024
+IDLE_BYTES, IDLE_PEER_BYTES = 8 * 1024, 16 * 1024
 IDLE_SECONDS, SLOW_SECONDS = 0.020, 0.100
 CLOSED_SECONDS = 15
 HONEST = 300  # requests that are timed
