@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the tests did not run: coverage.py LLVM_COV PROFILE PROGRAM...
 
-Prints a line for each folder of modules/ and apps/, and each line of strict files that no test ran. Strict are the readers of
+Prints a line for each folder of modules/ and apps/, one for all branches, and each line of strict files that no test ran. Strict are the readers of
 strangers' bytes, the store and what verifies: there every line is run, or stands in coverage_exempt.txt with the reason. Of the
 whole tree WHOLE per cent are run. Exit status 0 when both hold; lines that are exempt and are run all the same are told, too.
 """
@@ -14,6 +14,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 EXEMPT = ROOT / "tests" / "coverage_exempt.txt"
 WHOLE = 90
+OURS = ("modules/", "apps/")
 STRICT = ["modules/bencode/*", "modules/hash/*", "modules/metainfo/*", "modules/announce/*", "modules/store/*", "modules/session/*",
           "modules/wire/messages.*", "modules/wire/handshake.*", "modules/wire/extension.*", "modules/wire/exchange.*",
           "modules/wire/metadata.*", "modules/wire/receive.*", "modules/wire/ping.*", "modules/dht/message.*", "modules/net/http_grammar.*",
@@ -21,11 +22,11 @@ STRICT = ["modules/bencode/*", "modules/hash/*", "modules/metainfo/*", "modules/
 
 
 def counts(llvm_cov, profile, programs):
-    """For each file, how often each line that has code was run."""
+    """For each file, how often each line that has code was run; and for all, how often each condition went each way."""
     objects = [word for program in programs for word in ("-object", program)]
     report = subprocess.run([llvm_cov, "export", "-format=lcov", f"-instr-profile={profile}", *objects,
                              "-ignore-filename-regex=/usr/", "-ignore-filename-regex=/tests/"], check=True, capture_output=True, text=True).stdout
-    files, lines = {}, {}
+    files, lines, branches, name = {}, {}, {}, ""
     for line in report.splitlines():
         kind, _, rest = line.partition(":")
         if kind == "SF":
@@ -35,8 +36,10 @@ def counts(llvm_cov, profile, programs):
         elif kind == "DA":
             number, count = map(int, rest.split(",")[:2])
             lines[number] = max(lines.get(number, 0), count)
-    files.pop("", None)
-    return {name: lines for name, lines in files.items() if name.startswith(("modules/", "apps/"))}
+        elif kind == "BRDA" and name.startswith(OURS):
+            which, _, count = rest.rpartition(",")
+            branches[name, which] = max(branches.get((name, which), 0), int(count) if count != "-" else 0)
+    return {name: lines for name, lines in files.items() if name.startswith(OURS)}, branches
 
 
 def is_strict(name):
@@ -54,7 +57,7 @@ def exempt_lines():
 
 
 def main():
-    files = counts(sys.argv[1], sys.argv[2], sys.argv[3:])
+    files, branches = counts(sys.argv[1], sys.argv[2], sys.argv[3:])
     exempt, unused, missed = exempt_lines(), exempt_lines(), []
     folders = {}
     for name, lines in sorted(files.items()):
@@ -74,6 +77,8 @@ def main():
         print(f"{100 * run / there:5.1f} %  {run:5} of {there:5}  {folder}")
     run, there = (sum(each[i] for each in folders.values()) for i in (0, 1))
     print(f"{100 * run / there:5.1f} %  {run:5} of {there:5}  lines of all")
+    taken = sum(count > 0 for count in branches.values())
+    print(f"{100 * taken / max(len(branches), 1):5.1f} %  {taken:5} of {len(branches):5}  branches of all")
     for line in missed:
         print(f"no test runs {line}")
     for path, text in sorted(unused):

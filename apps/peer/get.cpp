@@ -136,7 +136,7 @@ net::task<int> get(mover& with, get_options const& options) {
         if (!added)
             co_return out.fail(status_of(added.error()), escaped(content->name()) + ": " + added.error().message());
         all.push_back(added.value());
-        out.event("start", {{"name", content->name()}, {"bytes", content->pieces().total_size()}});
+        out.event("start", {{"name", content->name()}, {"bytes", content->content().content_size()}});
     }
 
     bool const has_one_tracker = tracker_count(targets, options.transfer.trackers) == 1;

@@ -144,10 +144,10 @@ net::task<void> sharing::tell_when_checked(std::shared_ptr<shared> whose) {
     bool const is_there = (co_await moved->transfer->checked()).has_value();
     if (what.moved != moved) co_return;  // it was withdrawn meanwhile
     if (is_there) hub_.join(moved->transfer);
-    auto const& pieces = what.content->pieces();
+    auto const size = what.content->content().content_size();
     auto const status = moved->transfer->status();
     if (!what.is_hashed) {
-        what.hashed = std::min(std::uint64_t{status.pieces_hashed} * pieces.piece_length(), pieces.total_size());
+        what.hashed = std::min(std::uint64_t{status.pieces_hashed} * what.content->pieces().piece_length(), size);
         if (status.pieces_have < status.pieces_total)
             out_.note(escaped(what.content->name()) + ": the disk has lost " +
                       std::to_string(status.pieces_total - status.pieces_have) + " of its " +
@@ -158,7 +158,7 @@ net::task<void> sharing::tell_when_checked(std::shared_ptr<shared> whose) {
     out_.event("shared", {{"path", what.path.string()},
                           {"name", what.content->name()},
                           {"info_hash", to_hex(what.content->swarm_hash().view())},
-                          {"size", pieces.total_size()},
+                          {"size", size},
                           {"hashed", what.hashed},
                           {"magnet", magnet}});
     what.is_told = true;
@@ -279,7 +279,7 @@ void sharing::look_at_fetched() {
     for (auto const& each : fetched_) {
         if (!each->is_complete || each->complete_since) continue;
         each->complete_since = std::chrono::steady_clock::now();
-        out_.event("complete", {{"name", each->content->name()}, {"bytes", each->content->pieces().total_size()}});
+        out_.event("complete", {{"name", each->content->name()}, {"bytes", each->content->content().content_size()}});
         out_.note(escaped(each->content->name()) + ": complete and verified");
     }
 }

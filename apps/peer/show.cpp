@@ -33,13 +33,6 @@ bool is_listed(metainfo::torrent const& torrent, metainfo::file const& file) {
     return torrent.has_v1() || !file.pad;
 }
 
-std::uint64_t content_size(metainfo::torrent const& torrent) {
-    std::uint64_t size = 0;
-    for (auto const& file : torrent.content().files())
-        if (!file.pad) size += file.size;
-    return size;
-}
-
 json::object describe(metainfo::torrent const& torrent) {
     json::array tiers;
     for (auto const& tier : torrent.trackers()) tiers.push_back(array_of(tier));
@@ -63,7 +56,7 @@ json::object describe(metainfo::torrent const& torrent) {
             {"info_hash_v2", hex_or_null(torrent.info_hash_v2())},
             {"piece_length", torrent.pieces().piece_length()},
             {"piece_count", torrent.pieces().piece_count()},
-            {"total_size", content_size(torrent)},
+            {"total_size", torrent.content().content_size()},
             {"private", torrent.is_private()},
             {"trackers", std::move(tiers)},
             {"web_seeds", array_of(torrent.web_seeds())},
@@ -126,7 +119,8 @@ void print(output& out, metainfo::torrent const& torrent) {
     print_names(out, info_hashes{torrent.info_hash_v1(), torrent.info_hash_v2()}, torrent.name());
     line(out, "pieces",
          std::to_string(torrent.pieces().piece_count()) + " of " + size_text(torrent.pieces().piece_length()));
-    line(out, "size", size_text(content_size(torrent)) + " (" + std::to_string(content_size(torrent)) + " bytes)");
+    auto const size = torrent.content().content_size();
+    line(out, "size", size_text(size) + " (" + std::to_string(size) + " bytes)");
     if (torrent.is_private()) line(out, "private", "yes");
     for (std::size_t tier = 0; tier < torrent.trackers().size(); ++tier)
         for (auto const& url : torrent.trackers()[tier]) line(out, "tracker " + std::to_string(tier), url);

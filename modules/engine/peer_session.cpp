@@ -180,9 +180,10 @@ void peer_session::handle(wire::any_event& happened) {
                        update_interest();
                    },
                    [&](event::block& block) {
-                       downloaded += block.ref.length;
+                       auto const bytes = swarm_.picker.needed_size(block.ref);
+                       downloaded += bytes;
                        swarm_.picker.set_snubbed(slot, false);
-                       swarm_.downloaded += block.ref.length;
+                       swarm_.downloaded += bytes;
                        auto place = take_pending(block.ref);
                        if (place && block.direct)
                            swarm_.block_arrived(*this, block.ref, std::move(place->buffer));

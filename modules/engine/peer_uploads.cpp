@@ -56,8 +56,9 @@ net::task<std::error_code> peer_session::write() {
         }
         for (auto const done = core.blocks_sent(); sent_blocks_ < done; ++sent_blocks_) {
             auto const block = sending_.front().block;
-            uploaded += block.length;
-            swarm_.uploaded += block.length;
+            auto const bytes = swarm_.picker.needed_size(block);
+            uploaded += bytes;
+            swarm_.uploaded += bytes;
             sending_.pop_front();
             upload_goes_on(block);
         }
@@ -99,7 +100,7 @@ net::task<void> peer_session::load_uploads() {
         if (auto resident = swarm_.store->view(*block)) {
             core.send_block(*block, resident->bytes);
             sending_.push_back({std::move(resident->keep), {}, *block, swarm_.node.now()});
-            upload_begins(block->piece);
+            upload_begins(*block);
             continue;
         }
         // The pool brings it in, and what the peer asked for after it: one trip for many blocks.
@@ -194,21 +195,23 @@ net::task<void> peer_session::send_from_disk(std::span<block_ref const> blocks) 
         }
         core.send_block(each.block, each.buffer.bytes().first(each.block.length));
         sending_.push_back({nullptr, std::move(each.buffer), each.block, swarm_.node.now()});
-        upload_begins(each.block.piece);
+        upload_begins(each.block);
     }
 }
 
-void peer_session::upload_begins(piece_index piece) {
-    if (std::ranges::find(told_uploads_, piece, &told_upload::piece) != told_uploads_.end()) return;
+/// Of a piece. Others may ask for its padding as well, which tells nobody anything.
+void peer_session::upload_begins(block_ref const& block) {
+    if (swarm_.picker.needed_size(block) == 0) return;
+    if (std::ranges::find(told_uploads_, block.piece, &told_upload::piece) != told_uploads_.end()) return;
     if (told_uploads_.size() >= uploads_told_max) told_uploads_.erase(told_uploads_.begin());
-    told_uploads_.push_back({piece});
-    swarm_.tell(event::upload_began{address(), piece});
+    told_uploads_.push_back({block.piece});
+    swarm_.tell(event::upload_began{address(), block.piece});
 }
 
 void peer_session::upload_goes_on(block_ref const& sent) {
     auto const at = std::ranges::find(told_uploads_, sent.piece, &told_upload::piece);
     if (at == told_uploads_.end()) return;
-    at->sent += sent.length;
+    at->sent += swarm_.picker.needed_size(sent);
     if (at->sent < swarm_.picker.needed_size(sent.piece)) return;
     told_uploads_.erase(at);
     swarm_.tell(event::upload_finished{address(), sent.piece});

@@ -39,7 +39,10 @@ picker::picker_settings picker_settings_for(node_state& node, metainfo::torrent 
     settings.piece_length = content.pieces().piece_length();
     settings.total_size = content.pieces().total_size();
     settings.seed = node.outside.random.next();
-    settings.padding = content.content().padding();  // is not asked for: BEP 47
+    // Source: BEP 47: padding should not be asked for.
+    settings.padding = content.content().padding();
+    for (auto& bytes : settings.padding)
+        if (bytes > padding_made_max) bytes = 0;
     settings.policy = is_sequential ? picker::order::sequential : picker::order::rarest_first;
     return settings;
 }

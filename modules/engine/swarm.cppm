@@ -274,7 +274,7 @@ private:
     void on_exchange(byte_view payload);
     void tell_of_peers(time_point now);
     std::uint8_t id_of(std::string_view extension) const;
-    void upload_begins(piece_index piece);
+    void upload_begins(block_ref const& block);
     void upload_goes_on(block_ref const& sent);
     std::optional<pending> take_pending(block_ref block);
     void retire(pending entry) noexcept;
@@ -446,7 +446,7 @@ private:
     void blank_padding(block_ref block, mutable_byte_view bytes) const;
     net::task<void> write_batch(piece_index piece, store::piece_writer& writer,
                                 std::span<store::block_data const> batch, std::span<picker::received_block> received);
-    void add_padding(piece_index piece, std::vector<store::block_data>& batch) const;
+    net::task<void> write_padding(piece_index piece, store::piece_writer& writer);
     void take_prints(piece_index piece, std::span<store::block_data const> batch,
                      std::span<picker::received_block> received);
     net::task<void> keep_files();

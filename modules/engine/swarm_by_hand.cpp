@@ -215,7 +215,7 @@ net::task<result<void>> swarm::fetch_piece(endpoint from, piece_index piece) {
 }
 
 net::task<result<void>> swarm::await_fetch(piece_index piece, fetch& under_way) {
-    auto const last = node.now() + fetch_patience + std::chrono::seconds{picker.piece_size(piece) / fetch_rate_min};
+    auto const last = node.now() + fetch_patience + std::chrono::seconds{picker.needed_size(piece) / fetch_rate_min};
     for (;;) {
         auto const until = std::min<time_point>(under_way.heard + fetch_patience, last);
         if (co_await comes_true([&] { return under_way.outcome.has_value(); }, until)) break;
@@ -254,8 +254,7 @@ void swarm::fetch_failed_hash(piece_index piece) {
 void swarm::request_refused(peer_session& from, block_ref block) {
     auto const at = fetches_.find(to_number(block.piece));
     if (at == fetches_.end() || at->second.session != from.number) return from.set_aside(block.piece);
-    if (++at->second.refusals > 2 * content->pieces().block_count(block.piece))
-        fetch_ended(block.piece, errc::piece_refused);
+    if (++at->second.refusals > 2 * picker.needed_blocks(block.piece)) fetch_ended(block.piece, errc::piece_refused);
 }
 
 void swarm::session_ended(std::uint32_t number, std::error_code why) {

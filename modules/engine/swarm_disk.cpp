@@ -224,11 +224,11 @@ net::task<bool> swarm::receive_piece(piece_index piece, piece_work& work) {
                 is_compared = is_compared || (by != last_by && last_by != picker::sender{});
                 last_by = by;
             }
-            if (written + batch.size() >= needed) add_padding(piece, batch);
             auto const printed = is_compared ? std::span{received} : std::span<picker::received_block>{};
             co_await write_batch(piece, *writer, batch, printed);
             written += static_cast<std::uint32_t>(arrived.size() * (is_planted("block_counted_twice") ? 2 : 1));
         }
+        co_await write_padding(piece, *writer);
         result<bool> right = false;
         for (;;) {
             co_await net::on_pool(workers, [&] { right = writer->finish(); });
@@ -256,11 +256,17 @@ net::task<bool> swarm::receive_piece(piece_index piece, piece_work& work) {
 }
 
 /// What nobody was asked for.
-void swarm::add_padding(piece_index piece, std::vector<store::block_data>& batch) const {
+net::task<void> swarm::write_padding(piece_index piece, store::piece_writer& writer) {
     static constexpr std::array<std::byte, block_length> zeros{};
-    for (auto i = picker.needed_blocks(piece); i < content->pieces().block_count(piece); ++i) {
+    constexpr std::size_t at_once = 64;
+    std::vector<store::block_data> batch;
+    auto const count = content->pieces().block_count(piece);
+    for (auto i = picker.needed_blocks(piece); i < count; ++i) {
         auto const block = content->pieces().block_at(piece, i);
         batch.push_back({block.begin, byte_view{zeros}.first(block.length), false});
+        if (batch.size() < at_once && i + 1 < count) continue;
+        co_await write_batch(piece, writer, batch, {});
+        batch.clear();
     }
 }
 
@@ -288,9 +294,7 @@ net::task<void> swarm::write_batch(piece_index piece, store::piece_writer& write
 /// nobody is blamed for them. [pool]
 void swarm::take_prints(piece_index piece, std::span<store::block_data const> batch,
                         std::span<picker::received_block> received) {
-    for (auto const& each : batch)
-        if (auto const at = each.begin / block_length; at < received.size())  // padding is behind them
-            received[at].print = node.prints.of(each.bytes);
+    for (auto const& each : batch) received[each.begin / block_length].print = node.prints.of(each.bytes);
     byte_vector buffer;
     for (std::uint32_t i = 0; i < received.size(); ++i) {
         auto& each = received[i];

@@ -157,6 +157,9 @@ inline constexpr auto sync_interval = 5s;
 /// Bytes that a thread of the pool checks before other work gets its turn: some 10 ms of hashing, 100 ms of an old
 /// disk.
 inline constexpr std::uint64_t check_turn = 16u << 20;
+/// Padding at the end of a piece is made here and hashed, up to so many bytes; more is asked for: who has us hash much
+/// shall have to send it.
+inline constexpr std::uint32_t padding_made_max = 16u << 20;
 /// Time between two tries to write after the disk failed us.
 inline constexpr auto storage_retry_after = 2s;
 /// Time between two looks at whether somebody changed the files of a transfer.
@@ -260,7 +263,7 @@ struct upload_began {  ///< The first block of a piece goes to a peer.
     endpoint to;
     piece_index piece;
 };
-struct upload_finished {  ///< As many bytes as the piece has went to the peer's socket.
+struct upload_finished {  ///< As many bytes as the piece has without padding went to the peer's socket.
     endpoint to;
     piece_index piece;
 };
@@ -327,7 +330,7 @@ struct transfer_status {
     std::error_code error;  ///< While `failed`.
     std::uint32_t pieces_have = 0, pieces_total = 0, pieces_checked = 0;
     std::uint32_t pieces_hashed = 0;                ///< Of those checked at the start: the journal proved the others.
-    std::uint64_t bytes_total = 0, bytes_left = 0;  ///< Of what is wanted, without padding.
+    std::uint64_t bytes_total = 0, bytes_left = 0;  ///< Of what is wanted, without padding behind it.
     std::uint64_t downloaded = 0, uploaded = 0, wasted = 0;
     std::uint64_t failed_pieces = 0;
     double download_rate = 0, upload_rate = 0;

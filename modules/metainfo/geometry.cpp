@@ -78,6 +78,13 @@ std::vector<file_range> layout::ranges(std::uint64_t offset, std::uint64_t lengt
     return found;
 }
 
+std::uint64_t layout::content_size() const noexcept {
+    std::uint64_t size = 0;
+    for (auto const& each : files_)
+        if (!each.pad) size += each.size;
+    return size;
+}
+
 std::vector<std::uint32_t> layout::padding() const {
     std::vector<std::uint32_t> found;
     for (auto const& each : files_) {

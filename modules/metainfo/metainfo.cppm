@@ -183,6 +183,8 @@ public:
     piece_span pieces_of(std::uint32_t index) const noexcept;
     /// The file that holds this byte of the linear space.
     std::uint32_t file_at(std::uint64_t offset) const noexcept;
+    /// Bytes of all files, pad files left out.
+    std::uint64_t content_size() const noexcept;
     /// Bytes at the end of each piece that are of a pad file, and less than the piece; empty where no piece ends so.
     std::vector<std::uint32_t> padding() const;
 

@@ -200,6 +200,8 @@ public:
     std::uint32_t piece_size(piece_index piece) const noexcept;
     /// The same without its padding.
     std::uint32_t needed_size(piece_index piece) const noexcept;
+    /// Bytes of a block that are no padding.
+    std::uint32_t needed_size(block_ref block) const noexcept;
     /// The first so many blocks of a piece are asked for; those behind them are padding alone.
     std::uint32_t needed_blocks(piece_index piece) const noexcept;
     /// How many peers have the piece.

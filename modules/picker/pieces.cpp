@@ -38,6 +38,11 @@ std::uint32_t picker::needed_size(piece_index piece) const noexcept {
     return piece_size(piece) - (number < settings_.padding.size() ? settings_.padding[number] : 0);
 }
 
+std::uint32_t picker::needed_size(block_ref block) const noexcept {
+    auto const of_piece = needed_size(block.piece);
+    return std::min(block.length, of_piece - std::min(block.begin, of_piece));
+}
+
 std::uint32_t picker::needed_blocks(piece_index piece) const noexcept {
     return (needed_size(piece) + block_length - 1) / block_length;
 }

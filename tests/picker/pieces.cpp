@@ -50,6 +50,8 @@ TEST_CASE("padding at the end of a piece is not left, and nobody is asked for bl
     auto p = picker_t{{2 * block_length, 6ULL * block_length, 5, {}, {block_length, 7, 0}}};
     CHECK(p.needed_size(piece_index{0}) == block_length);
     CHECK(p.needed_size(piece_index{1}) == 2 * block_length - 7);
+    CHECK(p.needed_size({piece_index{0}, block_length, block_length}) == 0);
+    CHECK(p.needed_size({piece_index{1}, block_length, block_length}) == block_length - 7);
     CHECK(p.needed_blocks(piece_index{0}) == 1);
     CHECK(p.needed_blocks(piece_index{1}) == 2);
     CHECK(p.bytes_left() == 5 * block_length - 7);

@@ -32,7 +32,10 @@ peer_id id_of(std::uint64_t seed) {
 }
 
 bool may_lie_about(block_ref const& block, lie const& how, content const& of) {
-    auto const count = of.torrent->pieces().block_count(block.piece);
+    auto const padding = of.torrent->content().padding();  // nobody asks for that
+    auto const needed =
+        of.torrent->pieces().piece_size(block.piece) - (padding.empty() ? 0 : padding[to_number(block.piece)]);
+    auto const count = (needed + block_length - 1) / block_length;
     auto const number = block.begin / block_length;
     switch (how.about) {
         case lie::target::one_of_each_piece:

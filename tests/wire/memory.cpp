@@ -66,7 +66,7 @@ TEST_CASE("a quiet connection holds little, also after a busy time", "[wire]") {
     auto one = std::make_unique<connection>(defaults(), start);
     one->extension_handshake({.m = {{"a", std::uint8_t{1}}}});
     drain(*one);
-    CHECK(heap::in_use() - before < 12 * 1024);
+    CHECK(heap::in_use() - before < 5 * 1024);
 
     byte_vector place(block_length);
     {
