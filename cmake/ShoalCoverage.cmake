@@ -8,7 +8,7 @@ list(TRANSFORM programs REPLACE "(.+)" "$<TARGET_FILE:\\1>" OUTPUT_VARIABLE obje
 set(profiles ${PROJECT_BINARY_DIR}/profiles)
 add_custom_target(coverage
   COMMAND ${CMAKE_COMMAND} -E rm -rf ${profiles}
-  COMMAND ${CMAKE_COMMAND} -E env LLVM_PROFILE_FILE=${profiles}/%p.profraw
+  COMMAND ${CMAKE_COMMAND} -E env LLVM_PROFILE_FILE=${profiles}/%p.profraw SHOAL_SEEDS=200
     ${CMAKE_CTEST_COMMAND} -j 2 -LE "interop|consumer|bench" --output-on-failure
   COMMAND sh -c "${LLVM_PROFDATA} merge -sparse -failure-mode=all ${profiles}/*.profraw -o ${profiles}/all.profdata"
   COMMAND python3 ${CMAKE_CURRENT_LIST_DIR}/../tests/coverage.py ${LLVM_COV} ${profiles}/all.profdata ${objects}
