@@ -2,7 +2,6 @@ module;
 #include <pthread.h>
 #include <signal.h>
 
-#include <time.h>
 #include <stop_token>
 #include <thread>
 
@@ -16,9 +15,10 @@ stop_on_signal::stop_on_signal() {
     sigaddset(&signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     watch_ = std::jthread([signals, source = stop_](std::stop_token ended) mutable {
-        timespec const interval{.tv_sec = 0, .tv_nsec = 50'000'000};  // how late the end is noticed
-        while (!ended.stop_requested())
-            if (sigtimedwait(&signals, nullptr, &interval) > 0) source.request_stop();
+        // The end is told by a signal to this thread alone: who is ready does not wait for it.
+        std::stop_callback const wake{ended, [self = pthread_self()] { pthread_kill(self, SIGTERM); }};
+        int which = 0;
+        while (sigwait(&signals, &which) == 0 && !ended.stop_requested()) source.request_stop();
     });
 }
 }  // namespace shoal::cli

@@ -3,6 +3,7 @@ module;
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -50,7 +51,7 @@ auto peer_set<Size>::find(siphash_key const& key, address_bytes const& address, 
         return true;
     };
     if (is_indexed())
-        index_.find(hash(key, {address, port}), look);
+        index_->find(hash(key, {address, port}), look);
     else
         for (std::uint32_t at = 0; at < size() && !look(at); ++at) {}
     return result;
@@ -69,7 +70,7 @@ std::uint32_t peer_set<Size>::insert(siphash_key const& key, peer const& added, 
     auto const at = size();
     // All memory first: a peer that the index lacks could not be taken out again.
     if (is_indexed())
-        index_.insert(hash(key, added), at, [&](std::uint32_t other) { return hash(key, peers_[other]); });
+        index_->insert(hash(key, added), at, [&](std::uint32_t other) { return hash(key, peers_[other]); });
     peers_.push_back(added);
     if (!is_indexed() && size() > scan_max) build_index(key);
     return is_seeder ? set_seeder(key, at, true) : at;
@@ -88,10 +89,10 @@ void peer_set<Size>::erase(siphash_key const& key, std::uint32_t at) {
     at = set_seeder(key, at, false);
     exchange(key, at, size() - 1);
     if (is_indexed())
-        index_.erase(hash(key, peers_.back()), size() - 1,
-                     [&](std::uint32_t other) { return hash(key, peers_[other]); });
+        index_->erase(hash(key, peers_.back()), size() - 1,
+                      [&](std::uint32_t other) { return hash(key, peers_[other]); });
     peers_.pop_back();
-    if (is_indexed() && size() <= scan_max / 2) index_.clear();
+    if (is_indexed() && size() <= scan_max / 2) index_.reset();
     if (peers_.size() < peers_.capacity() / 4) peers_.shrink_to_fit();
 }
 
@@ -99,31 +100,35 @@ template <std::size_t Size>
 std::size_t peer_set<Size>::next_capacity() const noexcept {
     constexpr auto smallest_block = std::size_t{24} / sizeof(peer);
     if (peers_.size() < peers_.capacity()) return peers_.capacity();
-    return peers_.size() + std::max(smallest_block, peers_.size() / 2);
+    return peers_.size() + std::max(smallest_block, peers_.size() / 4);
 }
 
 template <std::size_t Size>
 std::size_t peer_set<Size>::growth() const noexcept {
     auto const array = heap_bytes(next_capacity() * sizeof(peer)) - heap_bytes(peers_.capacity() * sizeof(peer));
-    return array + (is_indexed() || size() == scan_max ? index_.growth() : 0);
+    if (is_indexed()) return array + index_->growth();
+    return array + (size() == scan_max ? heap_bytes(sizeof(slot_index)) + slot_index::memory_of(scan_max + 1) : 0);
+}
+
+template <std::size_t Size>
+std::size_t peer_set<Size>::memory() const noexcept {
+    return heap_bytes(peers_.capacity() * sizeof(peer)) +
+           (is_indexed() ? heap_bytes(sizeof(slot_index)) + index_->memory() : 0);
 }
 
 template <std::size_t Size>
 void peer_set<Size>::exchange(siphash_key const& key, std::uint32_t a, std::uint32_t b) {
     if (a == b) return;
-    if (is_indexed()) index_.exchange(hash(key, peers_[a]), a, hash(key, peers_[b]), b);
+    if (is_indexed()) index_->exchange(hash(key, peers_[a]), a, hash(key, peers_[b]), b);
     std::swap(peers_[a], peers_[b]);
 }
 
 template <std::size_t Size>
 void peer_set<Size>::build_index(siphash_key const& key) {
     auto hash_of = [&](std::uint32_t other) { return hash(key, peers_[other]); };
-    try {
-        for (std::uint32_t at = 0; at < size(); ++at) index_.insert(hash_of(at), at, hash_of);
-    } catch (...) {  // no memory: they are searched one by one until the next comes
-        index_.clear();
-        throw;
-    }
+    auto made = std::make_unique<slot_index>();  // where there is no memory they are searched until the next comes
+    for (std::uint32_t at = 0; at < size(); ++at) made->insert(hash_of(at), at, hash_of);
+    index_ = std::move(made);
 }
 
 template class peer_set<4>;

@@ -147,8 +147,13 @@ bool store_state::hash_in_place(piece_index piece, piece_hasher& hasher) {
         // One window at a time.
         auto const length =
             std::min({std::uint64_t{size - done}, std::uint64_t{check_read_size}, window_size - offset % window_size});
-        files->map_for_reading(number, offset, length);
-        auto const there = files->resident(number, offset, length);
+        // What is in memory is hashed as it faults in, sixteen pages at a time: to populate it takes more than twice
+        // that.
+        auto there = files->resident(number, offset, length);
+        if (!there) {
+            files->map_for_reading(number, offset, length);
+            there = files->resident(number, offset, length);
+        }
         if (!there || !hasher.update_mapped(there->bytes)) return false;
         done += static_cast<std::uint32_t>(length);
     }
