@@ -23,8 +23,8 @@ using bencode::kind;
 using bencode::value;
 
 namespace {
-/// Room for 170 000 files of a hybrid, which names each of them twice, and a pad file after it.
-constexpr std::size_t items_max = std::size_t{1} << 22;
+/// Room for 340 000 files of a hybrid, which names each of them twice, and a pad file after it.
+constexpr std::size_t items_max = std::size_t{1} << 23;
 constexpr bencode::rules as_found{.strict = false, .items_max = items_max};
 constexpr bencode::rules canonical_form{.items_max = items_max};
 /// Memory that paths may take, per byte of the torrent and besides: a v2 tree names a folder once, and each of its

@@ -435,3 +435,19 @@ TEST_CASE("the automatic piece length keeps a torrent below 2^16 pieces", "[meta
     CHECK(chosen({most - 512 * 1024 + 1, 1}, format::hybrid) == 1024 * 1024);
     CHECK(chosen(std::vector<std::uint64_t>(70'000, 1), format::hybrid) == 512 * 1024);
 }
+
+TEST_CASE("a hybrid of 180 000 files is read back", "[metainfo]") {
+    std::vector<source_file> files;
+    for (int i = 0; i < 180'000; ++i) files.push_back({{std::to_string(i)}, 1});
+    source const from{.name = "many",
+                      .single_file = false,
+                      .files = std::move(files),
+                      .read = [](std::size_t, std::uint64_t offset, mutable_byte_view into) -> result<std::size_t> {
+                          if (offset > 0) return std::size_t{0};
+                          into[0] = std::byte{1};
+                          return std::size_t{1};
+                      }};
+    auto const read = made_and_read(from, {.format = format::hybrid, .piece_length = 16 * 1024});
+    CHECK(read.content().content_size() == 180'000);
+    CHECK(read.content().padding().size() == 180'000);
+}
