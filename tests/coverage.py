@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What the tests did not run: coverage.py LLVM_COV PROFILE PROGRAM...
 
-Prints a line for each folder of modules/ and apps/, one for all branches, and each line of strict files that no test ran. Strict are the readers of
-strangers' bytes, the store and what verifies: there every line is run, or stands in coverage_exempt.txt with the reason. Of the
-whole tree WHOLE per cent are run. Exit status 0 when both hold; lines that are exempt and are run all the same are told, too.
+Prints a line for each folder of modules/ and apps/, one for all branches, and each line of strict files that no test ran. Strict are
+the readers of strangers' bytes, the store and what verifies: there every line is run, or stands in coverage_exempt.txt with the
+reason. Of the whole tree WHOLE per cent are run. Exit status 0 when both hold; lines that are exempt and are run all the same are told, too.
 """
 
 import fnmatch

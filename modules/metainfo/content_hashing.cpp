@@ -41,8 +41,7 @@ public:
         auto const count = content.geometry().piece_count();
         if (wants_v1()) hashes_.pieces.resize(sha1_digest::size() * std::size_t{count});
         if (wants_v2()) hashes_.roots.resize(count);
-        for (auto const& each : content.files())
-            if (!each.pad) total_ += each.size;
+        total_ = content.content_size();
     }
 
     result<content_hashes> run() {

@@ -246,9 +246,8 @@ public:
     // Answers.
 
     struct arrival {
-        bool wanted = false;  ///< The first copy, and asked of this peer: store it.
-        bool piece_complete =
-            false;  ///< All that it needs are there: check the hash, then `set_have` or `piece_failed`.
+        bool wanted = false;          ///< The first copy, and asked of this peer: store it.
+        bool piece_complete = false;  ///< It needs no more: check the hash, then `set_have` or `piece_failed`.
     };
     /// A block arrived. Appends to `also_asked` the others that were asked for it: send them `cancel`; to the picker
     /// nothing is outstanding to them any more.

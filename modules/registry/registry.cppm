@@ -67,10 +67,6 @@ public:
         if (slots_.size() > slots_min && size_ < slots_.size() / 8) rebuild(slots_.size() / 4, hash_of);
     }
 
-    void clear() {
-        slots_ = {};
-        size_ = 0;
-    }
     std::size_t size() const noexcept { return size_; }
     /// Bytes on the heap.
     std::size_t memory() const noexcept { return heap_bytes(slots_.capacity() * sizeof(std::uint32_t)); }

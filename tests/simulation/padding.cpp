@@ -15,6 +15,18 @@ testing::content with_padding() {
     return testing::make_content({{"first", 20'000}, {"second", 100'000}},
                                  {.format = metainfo::format::hybrid, .piece_length = 4 * block_length});
 }
+
+/// A stranger gives all that it is asked for, and keeps it in mind.
+void note_what_is_asked(world& here, std::vector<block_ref>& asked) {
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything());
+        while (co_await self.hear()) {
+            asked.insert(asked.end(), self.asked.begin(), self.asked.end());
+            while (!self.asked.empty()) co_await self.answer();
+            co_await self.send();
+        }
+    });
+}
 }  // namespace
 
 TEST_CASE("what a peer sends in place of padding counts for nothing", "[simulation]") {
@@ -38,14 +50,7 @@ TEST_CASE("padding is not asked for", "[simulation]") {
     auto const content = with_padding();
     world here{content};
     std::vector<block_ref> asked;
-    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
-        co_await self.meet(at, here.everything());
-        while (co_await self.hear()) {
-            asked.insert(asked.end(), self.asked.begin(), self.asked.end());
-            while (!self.asked.empty()) co_await self.answer();
-            co_await self.send();
-        }
-    });
+    note_what_is_asked(here, asked);
     here.start({here.at(1)});
     CHECK(here.transfer->status().bytes_total == 120'000);
     CHECK(here.completes(1min));
@@ -75,4 +80,17 @@ TEST_CASE("whoever alone sent a wrong piece with padding behind it is banned at 
               return std::holds_alternative<engine::event::piece_rejected>(each);
           }) == 1);
     here.end();
+}
+
+TEST_CASE("padding of more than 16 MiB behind a piece is asked for", "[simulation]") {
+    constexpr std::uint32_t piece_length = 32 << 20;
+    auto const content = testing::make_content({{"first", 1000}, {"second", 1000}},
+                                               {.format = metainfo::format::hybrid, .piece_length = piece_length});
+    world here{content};
+    std::vector<block_ref> asked;
+    note_what_is_asked(here, asked);
+    here.start({here.at(1)});
+    CHECK(here.completes(10min));
+    here.end();
+    CHECK(asked.size() == piece_length / block_length + 1);
 }
