@@ -3,6 +3,7 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <utility>
@@ -56,10 +57,14 @@ struct waiting_peer {
     std::uint64_t progress = 0;
     /// The next block it asked for follows, in the same piece, on the block it was sent last.
     bool is_in_run = false;
+    std::uint32_t copies = 0;  ///< Other peers that say they have the piece of that block.
 };
 
 /// Bytes sent to one peer without a break at most; a longer piece is sent in several turns.
 inline constexpr std::size_t run_max = 1024 * 1024;
+
+/// Parties whose last turn a seed remembers, besides those that wait.
+inline constexpr std::size_t served_remembered_max = 1024;
 
 /// Whose blocks go out next when the upload is limited: whole runs of blocks to one peer after another, the peer that
 /// has least first. Without a limit let every session send as it can.
@@ -71,19 +76,26 @@ public:
     /// The one to send a block to now; nothing when nobody waits. Equals take turns.
     ///
     /// A seed serves all in turn: what it sends is rare, and a peer that hides its pieces would get all of it. Those of
-    /// one network have one turn together, which goes to the one that has least (class C14).
+    /// one network have one turn together, which goes to the one that has least (class C14). Every second run goes to
+    /// whoever asked for what fewest have: what others have they can give each other, and may have learnt of since it
+    /// was asked for. Not every run, or who asks for the rarest alone would keep the others waiting.
     std::optional<std::uint32_t> next(std::span<waiting_peer const> waiting, bool seeding);
     /// So much was sent to the peer that `next` named.
     void sent(std::size_t bytes) noexcept { run_bytes_ += bytes; }
+    /// Of how many it knows when they were served last.
+    std::size_t remembered() const noexcept { return served_.size(); }
 
 private:
     /// Whose turn it is as a seed: a network, or who stands alone.
     using party = std::pair<share_holder, std::uint32_t>;
     static party party_of(waiting_peer const& peer) noexcept { return {peer.network, peer.network ? 0 : peer.id}; }
 
+    void note_served(party const& whose, std::span<waiting_peer const> waiting);
+
     std::optional<std::uint32_t> last_;
-    party last_party_;
     std::size_t run_bytes_ = 0;
+    std::map<party, std::uint64_t> served_;  // as a seed: the number of the run that each got last
+    std::uint64_t runs_ = 0;
 };
 
 /// A connected peer, as it stands when a round is held.

@@ -375,6 +375,8 @@ public:
 
     node_id const& id() const noexcept { return table_.own(); }
     std::size_t nodes() const noexcept { return table_.size(); }
+    /// Fewer nodes answer than a bucket has.
+    bool needs_routers() const noexcept { return table_.alive() < bucket_size; }
     std::size_t stored_torrents() const noexcept { return store_.torrents(); }
     /// What to keep for the next start: our address and the nodes. Bencoded. The id is another each time, since several
     /// programs may begin with one state.

@@ -190,7 +190,7 @@ void node::begin_waiting(time_point now) {
 }
 
 void node::bootstrap(time_point now) {
-    if (table_.alive() >= bucket_size || now < next_bootstrap_) return;
+    if (!needs_routers() || now < next_bootstrap_) return;
     next_bootstrap_ = now + bootstrap_wait_;
     bootstrap_wait_ = std::min<duration>(2 * bootstrap_wait_, bootstrap_again_after_max);
     begin(id(), search::purpose::nodes, now);
@@ -232,7 +232,7 @@ bool node::advance(time_point now) {
 
 void node::end(search const& over, time_point now) {
     if (over.why() == search::purpose::nodes) {
-        if (table_.alive() >= bucket_size) bootstrap_wait_ = bootstrap_again_after;
+        if (!needs_routers()) bootstrap_wait_ = bootstrap_again_after;
         return;
     }
     std::size_t told = 0;

@@ -357,10 +357,11 @@ net::task<void> node_state::resolve_nodes(std::vector<metainfo::host_port> named
             each->dht()->set_routers(found, now());
             each->news();
         }
-        // There may be no network yet, or one that answers every name with its own page for a log-in.
+        // There may be no network yet, or one that answers every name with its own page for a log-in. And whoever was
+        // found under a wrong address may be the only one we know: asked until there are enough.
         co_await outside.clock.sleep(wait);
-        auto const knows_some = [](auto const& each) { return each->dht() && each->dht()->nodes() > 0; };
-        if (!found.empty() && std::ranges::any_of(datagram_ports, knows_some)) co_return;
+        auto const needs_none = [](auto const& each) { return each->dht() && !each->dht()->needs_routers(); };
+        if (!found.empty() && std::ranges::any_of(datagram_ports, needs_none)) co_return;
     }
 }
 

@@ -152,6 +152,8 @@ std::optional<choker::waiting_peer> peer_session::waiting() const {
         std::max(std::uint64_t{core.peer_pieces().count()} * swarm_.content->pieces().piece_length(), uploaded);
     self.is_in_run = last_upload_.length > 0 &&
                      last_upload_.begin + last_upload_.length < swarm_.picker.needed_size(last_upload_.piece);
+    if (auto const next = postponed_.empty() ? core.peek_upload() : postponed_.front())
+        self.copies = swarm_.picker.availability(next->piece);
     return self;
 }
 

@@ -551,11 +551,8 @@ private:
     peer_book known_;
     std::map<ip_address, time_point> introduced_;  // where `members_only`: when they were last named
     picker::blame blame_;
-    struct bans {
-        std::unordered_set<peer_id> ids;
-        time_point last{};
-    };
-    std::map<ip_address, bans> banned_;  // by customer
+    using bans = std::unordered_map<peer_id, time_point>;  // when each was banned
+    std::map<ip_address, bans> banned_;                    // by customer
     std::vector<picker::peer_slot> also_asked_;
     bool needs_refill_ = false;
     std::map<std::uint32_t, fetch> fetches_;           // by piece

@@ -309,8 +309,10 @@ net::task<void> swarm::connect(endpoint to, attempt outcome) {
     auto const known = known_.find(to);
     if (known == known_.end()) co_return;
     auto const now = node.now();
-    if (why == errc::own_connection || why == errc::banned) {
+    if (why == errc::own_connection) {
         known->second.is_banned = true;
+    } else if (why == errc::banned) {
+        known->second.try_at = now + ban_lifetime;
     } else if (why == errc::not_needed || why == errc::duplicate_peer || why == errc::disconnected) {
         known->second.try_at = now + reconnect_after_max;
     } else {
@@ -368,9 +370,10 @@ net::task<void> swarm::answer(std::unique_ptr<net::stream> stream, wire::handsha
 bool swarm::is_banned(peer_id const& id, ip_address const& from) const {
     auto const there = banned_.find(from.customer());
     if (there == banned_.end()) return false;
-    auto const& [ids, last] = there->second;
-    return ids.contains(id) ||
-           (ids.size() >= banned_ids_max && node.now() - last < address_ban_lifetime && !from.is_loopback());
+    auto const& ids = there->second;
+    auto const lasts = [now = node.now()](auto const& each) { return now - each.second < ban_lifetime; };
+    if (auto const named = ids.find(id); named != ids.end() && lasts(*named)) return true;
+    return ids.size() >= banned_ids_max && !from.is_loopback() && std::ranges::any_of(ids, lasts);
 }
 
 /// Why this peer is not talked to. No error when it is: somebody else may have lost his place to it.
@@ -437,13 +440,15 @@ net::task<std::error_code> swarm::run_session(std::unique_ptr<net::stream> strea
 }
 
 void swarm::ban(picker::sender const& who) {
+    auto const now = node.now();
     auto& there = banned_[who.from];
-    if (!there.ids.insert(who.id).second) return;
-    there.last = node.now();
+    if (auto const since = there.find(who.id); since != there.end() && now - since->second < ban_lifetime) return;
+    there.insert_or_assign(who.id, now);
     tell(event::peer_banned{who.from, who.id});
     for (auto* session : sessions_) {
         if (!session || session->identity() != who) continue;
-        if (auto known = known_.find(session->listens_at); known != known_.end()) known->second.is_banned = true;
+        if (auto known = known_.find(session->listens_at); known != known_.end())
+            known->second.try_at = now + ban_lifetime;
         session->close(errc::banned);
     }
 }

@@ -41,11 +41,13 @@ inline constexpr std::size_t connecting_max = 30;
 /// Connections from one IPv4 address or IPv6 /64 to one transfer, and strangers from there in their handshake: a
 /// household behind one address, not an army (class C12). How networks share the places: `choker::gives_way`.
 inline constexpr std::size_t peers_per_address_max = 16;
-/// Peers of one address that were banned before nobody new is let in from there, for so long. A liar who comes back
-/// under ever new names is stopped; of his honest neighbours behind the same NAT those who are connected stay, and the
-/// others wait. An hour of that costs us three bad pieces.
+/// Who sent data that fails its hash is not talked to for so long. Not for ever: a disk that gives back what was not
+/// written makes its owner a liar once, and he may be the only one we know.
+inline constexpr auto ban_lifetime = 1h;
+/// Peers of one address that are banned before nobody new is let in from there, until `ban_lifetime` after the last of
+/// them. A liar who comes back under ever new names is stopped; of his honest neighbours behind the same NAT those who
+/// are connected stay, and the others wait. An hour of that costs us three bad pieces.
 inline constexpr std::size_t banned_ids_max = 3;
-inline constexpr auto address_ban_lifetime = 1h;
 /// Bytes a second, both ways together, from which on a connection counts as useful: a block every sixteen seconds.
 inline constexpr double useful_rate = 1024;
 /// Strangers that may be in their handshake with the node at once; with one more, one of them is closed.
@@ -243,7 +245,8 @@ struct peer_left {
     std::error_code why;
     endpoint at;  ///< As in `peer_introduced`.
 };
-struct peer_banned {     ///< It sent data that fails its hash. It may have left before that was found out.
+struct peer_banned {  ///< It sent data that fails its hash, for `ban_lifetime`. It may have left before that was found
+                      ///< out.
     ip_address address;  ///< Its `customer`.
     peer_id id;
 };

@@ -149,6 +149,12 @@ std::optional<block_ref> connection::next_upload() {
     return std::nullopt;
 }
 
+std::optional<block_ref> connection::peek_upload() const noexcept {
+    for (std::size_t i = 0; i < uploads_.size(); ++i)
+        if (uploads_[i].length != 0) return uploads_[i];
+    return std::nullopt;
+}
+
 void connection::send_block(block_ref const& block, byte_view data) {
     assert(block.length > 0 && data.size() == block.length);
     std::array<std::byte, block_header_length> head{};

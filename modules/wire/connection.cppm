@@ -44,6 +44,9 @@ private:
 ///
 /// Each block says how much arrived between its request and itself (a delivery rate), and how long it took. While the
 /// line is not full the rate follows the number of requests, so that the depth at least doubles each round trip.
+///
+/// A peer that serves others in between sends at its full rate while it is our turn, and then nothing for a while: what
+/// counts is the rate of turn and wait together, or whole pieces would wait at it that somebody else could send now.
 class pipeline {
 public:
     /// A block of `length` bytes came that was asked at `asked`, when `delivered_then` bytes had been delivered.
@@ -56,8 +59,13 @@ public:
 private:
     std::uint64_t total_ = 0;
     time_point last_{};
-    recent_max rate_;      // bytes a second
-    double shortest_ = 0;  // seconds, of all round trips: a queue of our own requests must not count as distance
+    bool is_served_in_turns(time_point now) const noexcept;
+
+    recent_max rate_;          // bytes a second
+    double shortest_ = 0;      // seconds, of all round trips: a queue of our own requests must not count as distance
+    double waited_ = 0;        // seconds, of the last long wait for the next block
+    time_point turn_began_{};  // with that wait
+    std::uint64_t before_turn_ = 0;
 };
 }  // namespace shoal::wire
 
@@ -320,6 +328,8 @@ public:
     /// The peer's requests in the order it made them, without those it cancelled; nothing when none waits. Each taken
     /// one is owed a `send_block` or a `reject`.
     std::optional<block_ref> next_upload();
+    /// The one that `next_upload` would hand out.
+    std::optional<block_ref> peek_upload() const noexcept;
     /// `data`, of `block.length` bytes, is not copied: it stays in place until `blocks_sent()` has counted it.
     void send_block(block_ref const& block, byte_view data);
     /// Without the fast extension nothing is sent: there is no such message.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdint>
 #include <optional>
@@ -99,4 +100,36 @@ TEST_CASE("a seed's uplink goes round by networks, and in each to the one that h
     }
     for (std::size_t i = 0; i < 8; ++i) CHECK(got[i] == 10);
     for (std::size_t i = 8; i < 11; ++i) CHECK(got[i] == 80);
+}
+
+TEST_CASE("every second run of a seed goes to whoever asked for what fewest have", "[choker]") {
+    uplink line;
+    std::vector<waiting_peer> const waiting{{.id = 1, .copies = 3}, {.id = 2, .copies = 1}, {.id = 3, .copies = 2}};
+    std::vector<std::uint32_t> served;
+    for (int i = 0; i < 6; ++i) served.push_back(*line.next(waiting, true));
+    CHECK(served == std::vector<std::uint32_t>{1, 2, 3, 2, 1, 2});
+    for (int i = 0; i < 3; ++i) CHECK(uplink{}.next(waiting, false) == 1U);  // who has least, if no seed
+}
+
+TEST_CASE("whoever asks a seed for the rarest alone keeps nobody waiting for more than two rounds", "[choker]") {
+    uplink line;
+    std::vector<waiting_peer> waiting{{.id = 0}};
+    for (std::uint32_t i = 1; i < 10; ++i) waiting.push_back({.id = i, .copies = 5});
+    std::vector<int> turns(waiting.size());
+    for (int i = 0; i < 180; ++i) ++turns[*line.next(waiting, true)];
+    CHECK(turns[0] <= 91);
+    for (std::size_t i = 1; i < turns.size(); ++i) CHECK(turns[i] >= 9);
+}
+
+TEST_CASE("a seed's uplink serves everybody, however many wait, and forgets those who have gone", "[choker]") {
+    uplink line;
+    constexpr std::uint32_t count = 3 * served_remembered_max;
+    std::vector<waiting_peer> waiting;
+    for (std::uint32_t i = 0; i < count; ++i) waiting.push_back({.id = i});
+    std::vector<int> turns(count);
+    for (std::uint32_t i = 0; i < count; ++i) ++turns[*line.next(waiting, true)];
+    CHECK(std::ranges::count(turns, 1) == count);
+    CHECK(line.remembered() == count);
+    for (std::uint32_t i = 0; i < count; ++i) (void)line.next(std::vector<waiting_peer>{{.id = count + i}}, true);
+    CHECK(line.remembered() <= served_remembered_max + 1);
 }

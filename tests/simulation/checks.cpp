@@ -60,7 +60,7 @@ void swarm::happened(peer& who, engine::transfer_event const& what) {
         check_content(who);
     }
     if (auto const* banned = std::get_if<event::peer_banned>(&what)) {
-        who.banned.insert(banned->address);
+        who.banned.insert_or_assign(banned->address, sim_.host(who.host).clock.now());
         // A disk that gives back what was not written makes its owner a liar, and himself blame others.
         bool const has_lied = lied_to_.contains({banned->address, at(who.host).address}) || who.has_rot;
         if (!has_lied) complain(name(who) + " banned " + banned->address.to_string() + ", who has not lied to it");
@@ -68,7 +68,10 @@ void swarm::happened(peer& who, engine::transfer_event const& what) {
     if (auto const* joined = std::get_if<event::peer_joined>(&what)) {
         sim_.remark(name(who) + " talks to " + joined->remote.to_string());
         // Whoever was taken for a liar for what its disk did comes back under another name once it starts again.
-        if (who.banned.contains(joined->remote.address) && dishonest_.contains(joined->remote.address))
+        auto const banned = who.banned.find(joined->remote.address);
+        auto const now = sim_.host(who.host).clock.now();
+        if (banned != who.banned.end() && now - banned->second < engine::ban_lifetime &&
+            dishonest_.contains(joined->remote.address))
             complain(name(who) + " talks to one whom it has banned: " + joined->remote.to_string());
     }
     if (auto const* left = std::get_if<event::peer_left>(&what))

@@ -25,3 +25,23 @@ TEST_CASE("a router of the DHT whose name was answered wrongly at first is found
     here.end();
     CHECK(here.sim.run_to_end(router.stop(), 1min));
 }
+
+TEST_CASE("a router of the DHT whose name led to a lonely node at first is found later", "[simulation]") {
+    auto const content = content_of(100'000);
+    world here{content};
+    engine::node_settings with_dht;
+    with_dht.dht = true;
+    engine::node router{here.sim.host(1), here.sim.executor(), with_dht};
+    (void)router.listen(here.at(1)).value();
+    engine::node lonely{here.sim.host(2), here.sim.executor(), with_dht};
+    (void)lonely.listen(here.at(2)).value();
+    here.sim.name("router.test", here.sim.address_of(2));
+    with_dht.dht_routers = {{"router.test", port}};
+    here.start({}, with_dht);
+    CHECK(here.sim.run_until([&] { return here.node->dht_nodes() == 1; }, 1min));
+    here.sim.name("router.test", here.sim.address_of(1));
+    CHECK(here.sim.run_until([&] { return router.dht_nodes() > 0; }, 20min));
+    here.end();
+    CHECK(here.sim.run_to_end(router.stop(), 1min));
+    CHECK(here.sim.run_to_end(lonely.stop(), 1min));
+}

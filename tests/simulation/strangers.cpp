@@ -353,6 +353,24 @@ TEST_CASE("a peer is neither banned nor pushed out by somebody elsewhere who tak
     here.end();
 }
 
+TEST_CASE("whoever sent a wrong block is not talked to for an hour, and then again", "[simulation]") {
+    auto const content = content_of(2'000'000);
+    world here{content};
+    here.play(1, [&](net::listener& at, stranger& self) -> net::task<void> {
+        co_await self.meet(at, here.everything(), 's');
+        self.is_liar = true;
+        co_await self.serve();
+        stranger mended{here.sim.host(1), content};
+        co_await mended.meet(at, here.everything(), 's');
+        co_await mended.serve();
+    });
+    here.start({here.at(1)});
+    REQUIRE(here.sim.run_until([&] { return here.left_with(engine::errc::banned); }, 1min));
+    CHECK_FALSE(here.completes(engine::ban_lifetime - 2min));
+    CHECK(here.completes(10min));
+    here.end();
+}
+
 TEST_CASE("an address of three liars is let in no more for an hour, and whoever is there stays", "[simulation]") {
     auto const content = content_of(2'000'000);
     world here{content};
@@ -382,7 +400,7 @@ TEST_CASE("an address of three liars is let in no more for an hour, and whoever 
     here.sim.run_for(30s);
     CHECK(left[4]);
     CHECK_FALSE(left[0]);
-    here.sim.run_for(engine::address_ban_lifetime);
+    here.sim.run_for(engine::ban_lifetime);
     here.sim.spawn("later", visit(here, 101, false, here.everything(), left[5]));
     CHECK(here.completes(1min));
     here.end();

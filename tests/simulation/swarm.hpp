@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -79,7 +80,8 @@ struct peer {
     bool is_complete = false;
     bool is_changing = false;  // it is stopping, to start again
     bool has_rot = false;      // its disk gives back what was never written, and it may give that to others
-    std::set<ip_address> took_wrong_of, banned;
+    std::set<ip_address> took_wrong_of;
+    std::map<ip_address, time_point> banned;                        // when last, by its own clock
     std::optional<std::pair<unsigned, std::uint64_t>> compared_at;  // its files: by process and calls of its disk
     bool was_wrong = false;                                         // by that
     // Where there is a hub.

@@ -128,12 +128,13 @@ private:
         }
         w.note("datagram", index, to.port, bytes.size());
         auto const hidden = host.hidden_ports.find(to.port);
+        auto const found = host.datagrams.find(hidden == host.hidden_ports.end() ? to.port : hidden->second);
+        if (found == host.datagrams.end()) return;  // a port that was shown before the last move
         if (!host.shown_ports.empty()) {
             if (hidden == host.hidden_ports.end() && host.own_ports_closed_until > w.now) return;
             host.spoken_to[from] = to.port;
         }
-        auto const found = host.datagrams.find(hidden == host.hidden_ports.end() ? to.port : hidden->second);
-        if (found != host.datagrams.end()) found->second->add(from, std::move(bytes));
+        found->second->add(from, std::move(bytes));
     }
 
     world& world_;

@@ -273,6 +273,7 @@ void simulation::move_ports(std::size_t n, duration closed) {
     world_->note("move ports", n);
     auto& host = world_->host(n);
     host.hidden_ports.clear();
+    host.shown_ports.clear();
     host.spoken_to.clear();
     host.own_ports_closed_until = world_->now + closed;
     for (auto const& [port, socket] : host.datagrams) {

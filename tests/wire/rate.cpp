@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <deque>
+#include <utility>
 
 #include "conversation.hpp"
 
@@ -75,8 +77,7 @@ TEST_CASE("the pipeline of a slow line stays short", "[wire]") {
 
 TEST_CASE("the pipeline is bounded by what the peer queues", "[wire]") {
     pipeline core;
-    CHECK(core.depth(2000, start) == pipeline_start);
-    CHECK(core.depth(10, start) == 10);
+    CHECK(core.depth(2000, start) == pipeline_min);
     CHECK(core.depth(2, start) == 2);
     line over{2e9, 30us};
     over.used(20ms, 250);
@@ -91,9 +92,49 @@ TEST_CASE("after a pause the pipeline starts anew", "[wire]") {
         now += 1ms;
         core.delivered(block_length, now - 1ms, then, now);
     }
+    CHECK(core.depth(2000, now) > 90);
+    CHECK(core.depth(2000, now + 10s) > 90);
+    CHECK(core.depth(2000, now + 11s) == pipeline_min);
+}
+
+namespace {
+/// A peer that sends 16 blocks in a row, one each 5 ms, and then waits: the greatest depth once that is known.
+std::size_t deepest_in_turns(duration wait) {
+    pipeline core;
+    std::deque<std::pair<time_point, std::uint64_t>> asked;
+    auto now = start;
+    std::size_t deepest = 0;
+    for (int turn = 0; turn < 10; ++turn) {
+        for (int i = 0; i < 16; ++i) {
+            while (asked.size() < core.depth(2000, now)) asked.emplace_back(now, core.total());
+            now += i == 0 ? wait : 5ms;
+            core.delivered(block_length, asked.front().first, asked.front().second, now);
+            asked.pop_front();
+            if (turn > 0) deepest = std::max(deepest, core.depth(2000, now));
+        }
+    }
+    return deepest;
+}
+}  // namespace
+
+TEST_CASE("the pipeline at a peer that serves others in between stays short", "[wire]") {
+    CHECK(deepest_in_turns(5ms) > 20);  // which serves nobody else
+    CHECK(deepest_in_turns(500ms) <= pipeline_min + 3);
+    CHECK(deepest_in_turns(3s) <= pipeline_min + 1);
+}
+
+TEST_CASE("a line that stalled once is full again soon", "[wire]") {
+    pipeline core;
+    auto now = start;
+    auto const receive = [&](duration after) {
+        auto const then = core.total();
+        now += after;
+        core.delivered(block_length, now - after, then, now);
+    };
+    for (int i = 0; i < 1000; ++i) receive(100us);
+    receive(400ms);
+    for (int i = 0; i < 1000; ++i) receive(100us);
     CHECK(core.depth(2000, now) > 200);
-    CHECK(core.depth(2000, now + 10s) > 200);
-    CHECK(core.depth(2000, now + 11s) == pipeline_start);
 }
 
 TEST_CASE("a rate is right from the first second on and fades", "[wire]") {
