@@ -73,11 +73,8 @@ int const registered = [] {
         variant("blocks, by role", {.serves = {false}});
         variant("runs in turn", {.serves = {true, false, false}});
         variant("runs, least first, the seed too", {.serves = {true, true, false}});
-        for (std::size_t const depth : {1, 2, 8, 16}) {
-            variant("depth " + std::to_string(depth), {.depth_min = depth, .depth_seconds = 0});
-        }
-        variant("depth 1 s", {.depth_seconds = 1});
-        variant("slow peers' rule for all", {.fast = false});
+        variant("the seed in turn alone", {.serves = {.rarest_second = false}});
+        for (std::size_t const depth : {1, 2, 4, 8, 16}) variant("depth " + std::to_string(depth), {.depth = depth});
         variant("seeding order for all", {.seeding_order = true});
     }
     for (std::uint32_t const kib : {32, 64, 128, 512, 1024, 2048}) {
@@ -90,13 +87,14 @@ int const registered = [] {
         far.latency = latency;
         auto const name = "12, messages take " + std::to_string(static_cast<int>(latency * 1000)) + " ms";
         add(name, far, {});
-        for (std::size_t const depth : {8, 16})
-            add(name + ", depth " + std::to_string(depth), far, {.depth_min = depth});
+        for (std::size_t const depth : {4, 8, 16})
+            add(name + ", depth " + std::to_string(depth), far, {.depth = depth});
     }
     scene fair{.leechers = 32};
     add("32", fair, {});
     fair.thieves = 3;
     add("32, 3 thieves", fair, {});
+    add("32, 3 thieves: the seed in turn alone", fair, {.serves = {.rarest_second = false}});
     add("32, 3 thieves: slots 4", fair, {.seed_slots = 4, .leecher_slots = 4});
     add("32, 3 thieves: runs in turn", fair, {.serves = {true, false, false}});
     add("32, 3 thieves: runs, least first, the seed too", fair, {.serves = {true, true, false}});

@@ -16,11 +16,13 @@
 import shoal.choker;
 import shoal.core;
 import shoal.picker;
+import shoal.wire;
 
 namespace swarm_model {
 namespace {
 using namespace shoal;
 using picker::peer_slot;
+constexpr std::size_t requests_max = 500;  // that a peer queues
 
 class swarm {
 public:
@@ -49,9 +51,15 @@ public:
     }
 
 private:
+    struct request {
+        block_ref block;
+        time_point at;
+        std::uint64_t delivered_then;
+    };
     struct link {
         peer_slot slot{};                   // the other side, at my picker
-        std::vector<block_ref> asked;       // of the other side, not yet here
+        std::vector<request> asked;         // of the other side, not yet here
+        wire::pipeline pipeline;            // from the other side
         std::deque<block_ref> asked_of_me;  // by the other side, not yet sent
         block_ref sent_last{};
         bool is_unchoked = false;  // I serve it
@@ -203,7 +211,7 @@ private:
         if (l == nullptr) return;
         l->serves_me = is_served;
         if (!is_served) {
-            for (auto const& block : std::exchange(l->asked, {})) nodes_[me].blocks.returned(l->slot, block);
+            for (auto const& each : std::exchange(l->asked, {})) nodes_[me].blocks.returned(l->slot, each.block);
             refill_all(me);
         }
         refill(me, by);
@@ -219,15 +227,14 @@ private:
         auto* const found = between(me, of);
         if (found == nullptr || !found->serves_me) return;
         auto& l = *found;
-        fade(l);
-        auto depth =
-            std::max(rules_.depth_min, static_cast<std::size_t>(l.rate_in * rules_.depth_seconds / block_length));
+        auto const depth = rules_.depth != 0 ? rules_.depth : l.pipeline.depth(requests_max, clock());
+        bool const is_fast = depth * std::uint64_t{block_length} >= scene_.piece_length;
         auto const outstanding = nodes_[me].blocks.outstanding(l.slot);
         if (outstanding >= depth) return;
         std::vector<block_ref> blocks;
-        nodes_[me].blocks.pick(l.slot, depth - outstanding, rules_.fast, blocks);
+        nodes_[me].blocks.pick(l.slot, depth - outstanding, is_fast, blocks);
         for (auto const& block : blocks) {
-            l.asked.push_back(block);
+            l.asked.push_back({block, clock(), l.pipeline.total()});
             later([this, me, of, block] {
                 auto* const theirs = between(of, me);
                 if (theirs == nullptr || !theirs->is_unchoked) return;
@@ -267,7 +274,10 @@ private:
             auto const& next = l.asked_of_me.front();
             auto const follows =
                 next.piece == l.sent_last.piece && next.begin == l.sent_last.begin + l.sent_last.length;
-            waiting.push_back({.id = j, .progress = progress(j, l), .is_in_run = how.whole_runs && follows});
+            waiting.push_back({.id = j,
+                               .progress = progress(j, l),
+                               .is_in_run = how.whole_runs && follows,
+                               .copies = how.rarest_second ? me.blocks.availability(next.piece) : 0});
         }
         return me.line.next(waiting, how.by_role ? me.blocks.complete() : !how.least_first);
     }
@@ -283,14 +293,17 @@ private:
         if (l == nullptr) return;  // one of the two has left: it counts as lost
         auto& blocks = nodes_[me].blocks;
         count(l->rate_in, l->got, *l, block.length);
-        std::erase(l->asked, block);
+        if (auto const asked = std::ranges::find(l->asked, block, &request::block); asked != l->asked.end()) {
+            l->pipeline.delivered(block.length, asked->at, asked->delivered_then, clock());
+            l->asked.erase(asked);
+        }
         std::vector<peer_slot> also;
         auto const arrival = blocks.received(l->slot, block, also);
         if (!arrival.wanted) ++wasted_;
         std::vector<std::uint32_t> asked_too;
         for (auto const slot : also) {
             auto const other = asked_too.emplace_back(nodes_[me].by_slot[to_number(slot)]);
-            std::erase(between(me, other)->asked, block);
+            std::erase_if(between(me, other)->asked, [&](request const& each) { return each.block == block; });
             later([this, me, other, block] {
                 if (auto* const theirs = between(other, me)) std::erase(theirs->asked_of_me, block);
             });

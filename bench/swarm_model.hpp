@@ -14,16 +14,14 @@ struct serving {
     bool whole_runs = true;   // else block by block
     bool least_first = true;  // else in turn; `by_role`: the seed in turn, others who has least first
     bool by_role = true;
+    bool rarest_second = true;  // each second run of a seed goes to whoever asked for the rarest
 };
 
 struct rules {
     std::size_t seed_slots = 0;     // 0: the choker's own number
     std::size_t leecher_slots = 0;  // likewise
     serving serves{};
-    std::size_t depth_min = 4;   // requests outstanding to one peer, at least
-    double depth_seconds = 0.5;  // and at least what comes in this time
-
-    bool fast = true;
+    std::size_t depth = 0;       // requests outstanding to one peer; 0: what `wire::pipeline` says
     bool seeding_order = false;  // leechers too give to those that were given least
 };
 
