@@ -69,6 +69,22 @@ net::task<void> push(net::environment& env, ip_address to, byte_vector const& by
 double seconds(duration length) {
     return std::chrono::duration<double>(length).count();
 }
+/// Notes where each datagram comes from, and sends it back there.
+net::task<void> echo(net::datagram_socket& at, endpoint& from, std::size_t& count) {
+    std::array<net::datagram, 10> in;
+    for (;;) {
+        auto const got = co_await at.receive(in);
+        if (!got) co_return;
+        from = in[0].peer;
+        ++count;
+        net::datagram const back{from, in[0].bytes};
+        (void)at.send({&back, 1});
+    }
+}
+net::task<void> count_arriving(net::datagram_socket& at, std::size_t& count) {
+    std::array<net::datagram, 10> in;
+    while (co_await at.receive(in)) ++count;
+}
 }  // namespace
 
 TEST_CASE("simulated streams keep every byte in order", "[net]") {
@@ -233,6 +249,59 @@ TEST_CASE("simulated datagrams arrive with their source, late and not all", "[ne
     CHECK(received > 30);
     CHECK(received < 70);
     b->close();
+    sim.run_for(1ms);
+}
+
+TEST_CASE("whoever speaks to a port that a router has given up is answered from the one that it shows now", "[net]") {
+    simulation sim{7};
+    auto const moved = sim.host(0).network.open_datagram({{}, 6881}).value();
+    auto const other = sim.host(1).network.open_datagram({{}, 6881}).value();
+    endpoint seen;
+    std::size_t there = 0, back = 0;
+    sim.spawn("other", echo(*other, seen, there));
+    sim.spawn("moved", count_arriving(*moved, back));
+    byte_vector const bytes(10);
+    net::datagram const out{other->local(), bytes};
+    sim.move_ports(0, {});
+    (void)moved->send({&out, 1});
+    sim.run_for(1s);
+    CHECK(seen.port != 6881);
+    CHECK(back == 1);
+    auto const before = seen;
+    sim.move_ports(0, {});
+    net::datagram const late{before, bytes};
+    (void)other->send({&late, 1});
+    sim.run_for(1s);
+    CHECK(back == 1);
+    (void)moved->send({&out, 1});
+    sim.run_for(1s);
+    CHECK(seen != before);
+    CHECK(back == 2);
+    moved->close();
+    other->close();
+    sim.run_for(1ms);
+}
+
+TEST_CASE("a process that was down while its router changed ports is reached by those that it shows", "[net]") {
+    simulation sim{7};
+    auto moved = sim.host(0).network.open_datagram({{}, 6881}).value();
+    auto const other = sim.host(1).network.open_datagram({{}, 6881}).value();
+    endpoint seen;
+    std::size_t there = 0, back = 0;
+    sim.spawn("other", echo(*other, seen, there));
+    sim.move_ports(0, {});
+    moved.reset();
+    sim.move_ports(0, {});
+    moved = sim.host(0).network.open_datagram({{}, 6881}).value();
+    sim.spawn("moved", count_arriving(*moved, back));
+    byte_vector const bytes(10);
+    net::datagram const out{other->local(), bytes};
+    (void)moved->send({&out, 1});
+    sim.run_for(1s);
+    CHECK(there == 1);
+    CHECK(back == 1);
+    moved->close();
+    other->close();
     sim.run_for(1ms);
 }
 

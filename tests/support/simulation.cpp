@@ -273,12 +273,12 @@ void simulation::move_ports(std::size_t n, duration closed) {
     world_->note("move ports", n);
     auto& host = world_->host(n);
     host.hidden_ports.clear();
-    host.shown_ports.clear();
     host.spoken_to.clear();
     host.own_ports_closed_until = world_->now + closed;
-    for (auto const& [port, socket] : host.datagrams) {
-        auto const shown = host.free_port();
-        host.shown_ports[port] = shown;
+    // Those of a process that is down, too: it comes back to them.
+    for (auto const& [port, socket] : host.datagrams) host.shown_ports.try_emplace(port);
+    for (auto& [port, shown] : host.shown_ports) {
+        shown = host.free_port();
         host.hidden_ports[shown] = port;
     }
 }
