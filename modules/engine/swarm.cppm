@@ -498,6 +498,7 @@ private:
     std::set<ip_address> crowded_addresses() const;
     void ban(picker::sender const& who);
     bool is_banned(peer_id const& id, ip_address const& from) const;
+    time_point banned_until(ip_address const& there) const;
 
     // By hand: swarm_by_hand.cpp.
     peer_session* session_at(endpoint const& at) const noexcept;

@@ -312,7 +312,7 @@ net::task<void> swarm::connect(endpoint to, attempt outcome) {
     if (why == errc::own_connection) {
         known->second.is_banned = true;
     } else if (why == errc::banned) {
-        known->second.try_at = now + ban_lifetime;
+        known->second.try_at = banned_until(to.address);
     } else if (why == errc::not_needed || why == errc::duplicate_peer || why == errc::disconnected) {
         known->second.try_at = now + reconnect_after_max;
     } else {
@@ -374,6 +374,14 @@ bool swarm::is_banned(peer_id const& id, ip_address const& from) const {
     auto const lasts = [now = node.now()](auto const& each) { return now - each.second < ban_lifetime; };
     if (auto const named = ids.find(id); named != ids.end() && lasts(*named)) return true;
     return ids.size() >= banned_ids_max && !from.is_loopback() && std::ranges::any_of(ids, lasts);
+}
+
+/// When nobody is banned any more who is banned there now.
+time_point swarm::banned_until(ip_address const& there) const {
+    time_point last{};
+    if (auto const found = banned_.find(there.customer()); found != banned_.end())
+        for (auto const& [id, since] : found->second) last = std::max(last, since);
+    return last + ban_lifetime;
 }
 
 /// Why this peer is not talked to. No error when it is: somebody else may have lost his place to it.
@@ -442,8 +450,8 @@ net::task<std::error_code> swarm::run_session(std::unique_ptr<net::stream> strea
 void swarm::ban(picker::sender const& who) {
     auto const now = node.now();
     auto& there = banned_[who.from];
-    if (auto const since = there.find(who.id); since != there.end() && now - since->second < ban_lifetime) return;
-    there.insert_or_assign(who.id, now);
+    std::erase_if(there, [now](auto const& each) { return now - each.second >= ban_lifetime; });
+    if (!there.emplace(who.id, now).second) return;
     tell(event::peer_banned{who.from, who.id});
     for (auto* session : sessions_) {
         if (!session || session->identity() != who) continue;

@@ -250,7 +250,7 @@ bool chunk_store::is_durable() const {
 bool chunk_store::is_journal_behind() const {
     std::lock_guard const lock(state_->mutex);
     // A file that is to be stamped is not watched until it is.
-    return !state_->unsynced.empty() || !state_->suspects.empty() || state_->claims_withdrawn ||
+    return !state_->unsynced.empty() || !state_->doubtful.none() || state_->claims_withdrawn ||
            std::ranges::any_of(state_->file_states, &file_state::dirty);
 }
 
@@ -267,7 +267,7 @@ bool chunk_store::is_doubtful(piece_index piece) const {
 result<void> chunk_store::settle_doubts() {
     std::lock_guard const lock(state_->syncing);
     if (state_->closed) return errc::closed;
-    return state_->recheck_suspects();
+    return state_->recheck_doubtful();
 }
 
 bool chunk_store::has_doubts() const {

@@ -34,6 +34,14 @@ file_status lesser(file_status const& a, file_status const& b) {
 bool same_content(file_status const& a, file_status const& b) {
     return a.size == b.size && a.modified == b.modified;
 }
+template <class Work>
+struct scope_exit {
+    Work work;
+    ~scope_exit() { work(); }
+};
+template <class Work>
+scope_exit(Work) -> scope_exit<Work>;
+
 /// Whether a file could not be looked at, for want of descriptors or memory or for a failing disk: that tells nothing
 /// of it.
 bool is_unknown(result<std::optional<file_status>> const& status) {
@@ -74,15 +82,15 @@ result<void> store_state::record(std::vector<piece_index> const& now_durable,
         if (whole) claimed = durable;
     }
     rewrite = true;  // until this succeeds: half a record may stand at the end
+    scope_exit const keep_withdrawn{[&] {
+        if (!withdraws || !rewrite) return;
+        std::lock_guard const lock(mutex);
+        claims_withdrawn = true;
+    }};
     if (whole) {
         for (auto const piece : now_durable) claimed.set(piece);
         journal::checksum fresh;
-        if (auto const replaced = files->replace_journal(journal::compose(*torrent, claimed, stamps, fresh));
-            !replaced) {
-            std::lock_guard const lock(mutex);
-            claims_withdrawn = claims_withdrawn || withdraws;
-            return replaced.error();
-        }
+        SHOAL_TRY(files->replace_journal(journal::compose(*torrent, claimed, stamps, fresh)));
         last = fresh;
     } else {
         byte_vector records;
@@ -155,33 +163,28 @@ void store_state::drop_cache_of(piece_index piece) {
     });
 }
 
-result<void> store_state::recheck_suspects() {
-    std::vector<piece_index> doubted;
-    {
-        std::lock_guard const lock(mutex);
-        doubted = std::exchange(suspects, {});
-    }
-    while (!doubted.empty()) {
-        auto const piece = doubted.back();
-        drop_cache_of(piece);
-        auto const right = is_right_on_disk(piece);
-        std::lock_guard const lock(mutex);
-        if (!right) {
-            suspects.insert(suspects.end(), doubted.begin(), doubted.end());
-            return right.error();
+result<void> store_state::recheck_doubtful() {
+    for (std::uint32_t from = 0;;) {
+        std::optional<piece_index> piece;
+        {
+            std::lock_guard const lock(mutex);
+            piece = doubtful.next_set(from);
         }
-        doubted.pop_back();
-        doubtful.set(piece, false);
-        if (!held.test(piece)) continue;
-        if (right.value()) {
-            mark_dirty(whole(piece));
-            unsynced.push_back(piece);
+        if (!piece) return success();
+        from = to_number(*piece) + 1;
+        drop_cache_of(*piece);
+        SHOAL_TRY(auto const right, is_right_on_disk(*piece));
+        std::lock_guard const lock(mutex);
+        if (!doubtful.test(*piece)) continue;  // given up meanwhile
+        if (right) {
+            mark_dirty(whole(*piece));
+            unsynced.push_back(*piece);  // first what may fail
+            doubtful.set(*piece, false);
         } else {
-            give_up(piece, false);
-            given_up.push_back(piece);
+            given_up.push_back(*piece);
+            give_up(*piece, false);
         }
     }
-    return success();
 }
 
 result<void> store_state::sync() {
@@ -189,7 +192,7 @@ result<void> store_state::sync() {
         if (++sync_failures >= sync_failures_max) disk_failing = true;
         return why;
     };
-    if (auto const checked = recheck_suspects(); !checked) return failed(checked.error());
+    if (auto const checked = recheck_doubtful(); !checked) return failed(checked.error());
     std::vector<piece_index> batch;
     std::vector<file_number> dirty;
     std::vector<synced_file> synced;
@@ -197,7 +200,10 @@ result<void> store_state::sync() {
     bool withdrawn;
     {
         std::lock_guard const lock(mutex);
-        batch = std::exchange(unsynced, {});
+        batch = unsynced;  // which they leave when they are recorded, and not before: there may be no memory
+        auto const changed = static_cast<std::size_t>(std::ranges::count_if(file_states, &file_state::dirty));
+        dirty.reserve(changed);
+        synced.reserve(changed);
         for (file_number file = 0; file < file_states.size(); ++file) {
             auto& known = file_states[file];
             if (!std::exchange(known.dirty, false)) continue;
@@ -209,18 +215,22 @@ result<void> store_state::sync() {
     }
     if (batch.empty() && dirty.empty() && !withdrawn) return success();
 
-    auto const put_back = [&] {  // under mutex
+    auto const begun = batch.size();
+    bool is_recorded = false;
+    scope_exit const put_back{[&] {
+        if (is_recorded) return;
+        std::lock_guard const lock(mutex);
         for (auto const file : dirty) file_states[file].dirty = true;
         unsynced_bytes += bytes;
-    };
+    }};
     if (!dirty.empty() && !is_planted("claimed_before_sync")) {
         if (auto const done = files->sync(dirty); !done && !is_planted("sync_error_ignored")) {
             // The system may have marked the pages clean: what a read shows now proves nothing about the disk.
             std::lock_guard const lock(mutex);
-            put_back();
-            for (auto const piece : batch) suspect(piece);
             // And what was finished meanwhile: it was written before the failure.
-            for (auto const piece : std::exchange(unsynced, {})) suspect(piece);
+            for (auto const piece : unsynced)
+                if (held.test(piece)) doubtful.set(piece);
+            unsynced.clear();
             for (auto const& [piece, receiving] : progress) receiving->suspect = true;
             return failed(done.error());
         }
@@ -234,13 +244,10 @@ result<void> store_state::sync() {
         std::lock_guard const lock(mutex);
         std::erase_if(batch, [&](piece_index piece) { return !held.test(piece); });
     }
-    if (auto const recorded = record(batch, seen); !recorded) {
-        std::lock_guard const lock(mutex);
-        put_back();
-        unsynced.insert(unsynced.end(), batch.begin(), batch.end());
-        return recorded.error();
-    }
+    SHOAL_TRY(record(batch, seen));
+    is_recorded = true;
     std::lock_guard const lock(mutex);
+    unsynced.erase(unsynced.begin(), unsynced.begin() + static_cast<std::ptrdiff_t>(begun));
     for (auto const piece : batch)
         if (held.test(piece)) durable.set(piece);
     for (auto const& [file, stamp] : seen)

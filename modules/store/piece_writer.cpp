@@ -201,7 +201,7 @@ result<bool> piece_writer::finish() {
         store_.hold(progress.piece);
         if (progress.suspect) {  // a sync has failed meanwhile
             store_.unsynced.pop_back();
-            store_.suspect(progress.piece);
+            store_.doubtful.set(progress.piece);
         }
     } else {
         progress.written.assign(progress.written.size(), false);

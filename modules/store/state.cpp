@@ -93,15 +93,10 @@ void store_state::give_up_file(file_number file) {
     auto const pieces = torrent->content().pieces_of(file);
     for (auto number = pieces.first; number < pieces.first + pieces.count; ++number) {
         if (!held.test(piece_index{number})) continue;
-        give_up(piece_index{number}, false);  // its other files are as they were
-        given_up.push_back(piece_index{number});
+        given_up.push_back(piece_index{number});  // first what may fail
+        give_up(piece_index{number}, false);      // its other files are as they were
     }
     file_states[file].seen.reset();
-}
-
-void store_state::suspect(piece_index piece) {
-    suspects.push_back(piece);
-    doubtful.set(piece, true);
 }
 
 void store_state::note_wrong(piece_index piece) {

@@ -138,8 +138,7 @@ struct store_state {
     bitfield held;
     bitfield durable;
     std::vector<piece_index> unsynced;  // held, and not durable
-    std::vector<piece_index> suspects;  // held, but a sync failed: to be read again from the disk
-    bitfield doubtful;                  // the suspects, until that has been done
+    bitfield doubtful;                  // held, but a sync failed: nobody is given it until it was read again
     std::vector<file_state> file_states;
     std::vector<sha256_digest> roots;      // of pieces whose file is `by_v1_alone`, as they were last read; else zero
     std::vector<file_number> completable;  // all pieces held, without their final name
@@ -168,7 +167,6 @@ struct store_state {
     void give_up(piece_index piece, bool by_others);  // by_others: somebody changed its files, not our own disk
     void give_up_file(file_number file);              // somebody changed it; says so in given_up
     void note_wrong(piece_index piece);
-    void suspect(piece_index piece);  // nobody is given it until it was read again
     void mark_dirty(block_ref written);
     bool has_final_name(file_number file) const;
     bool is_durable(file_number file) const;  // all that is held of it
@@ -194,7 +192,7 @@ struct store_state {
     /// Says in the journal that these files are ours, before they get names under which a stranger's file would be left
     /// alone: a power cut may keep the name and take the bytes.
     result<void> claim(std::vector<file_number> const& files);
-    result<void> recheck_suspects();
+    result<void> recheck_doubtful();
     void drop_cache_of(piece_index piece);  // what is read of it next comes from the disk
     result<void> sync();                    // under syncing
 };

@@ -166,25 +166,17 @@ bool swarm::has_all(peer const& who) const {
     return who.is_seeder || (who.is_complete && !who.is_changing && who.transfer->status().bytes_left == 0);
 }
 
-/// Whoever passes for a liar for what its disk did may be left without anybody who talks to it.
-bool swarm::is_excused(peer const& who) const {
-    if (!who.has_rot) return false;
-    return !who.banned.empty() ||
-           std::ranges::any_of(peers_, [&](auto const& each) { return each.banned.contains(who.address); });
-}
-
 bool swarm::is_done() {
     watch_memory();
     // Asked after every event: what costs little comes first.
-    if (std::ranges::any_of(
-            peers_, [this](auto const& each) { return !each.is_seeder && !each.is_complete && !is_excused(each); }))
+    if (std::ranges::any_of(peers_, [](auto const& each) { return !each.is_seeder && !each.is_complete; }))
         return false;
     if (hub_ && !hub_is_right_) return false;
-    // A sync that fails after the end can cost what was complete: it is seen at the next one, and fetched again.
-    bool const may_lose = is_drawn(fault::sync_error);
-    return std::ranges::all_of(peers_, [this, may_lose](auto& each) {
-        return is_excused(each) || (has_all(each) && !(may_lose && has_wrong_file(each)));
-    });
+    // A sync that fails after the end can cost what was complete: it is seen at the next one, and fetched again. Calls
+    // that fail can be syncs.
+    bool const may_lose = is_drawn(fault::sync_error) || is_drawn(fault::write_error);
+    return std::ranges::all_of(
+        peers_, [this, may_lose](auto& each) { return has_all(each) && !(may_lose && has_wrong_file(each)); });
 }
 
 /// As `wrong_file`; compares only where its disk was touched since it was last asked.

@@ -170,7 +170,6 @@ private:
     void check_bans(peer const& who, outcome& result);
     void watch_memory();
     bool has_all(peer const& who) const;
-    bool is_excused(peer const& who) const;
     bool is_done();
     void complain(std::string what);
 
