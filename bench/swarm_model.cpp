@@ -99,6 +99,7 @@ private:
 
     void join(std::uint32_t i) {
         nodes_[i].is_here = true;
+        here_.push_back(i);
         meet_others(i);
         hold_round(i);
     }
@@ -106,15 +107,14 @@ private:
     /// Everybody where there is room for all, else half as many as one may have, drawn as a tracker would.
     void meet_others(std::uint32_t i) {
         auto& mine = nodes_[i].links;
-        auto const count = static_cast<std::uint32_t>(nodes_.size());
-        if (count <= scene_.connections_max) {
-            for (std::uint32_t j = 0; j < count; ++j)
-                if (j != i && !is_gone(j)) connect(i, j);
+        if (nodes_.size() <= scene_.connections_max) {
+            for (auto const j : here_)
+                if (j != i) connect(i, j);
             return;
         }
         for (auto tries = 4 * scene_.connections_max; tries > 0 && mine.size() < scene_.connections_max / 2; --tries) {
-            auto const j = static_cast<std::uint32_t>(random_.next() % count);
-            if (j == i || is_gone(j) || mine.contains(j) || nodes_[j].links.size() >= scene_.connections_max) continue;
+            auto const j = here_[random_.next() % here_.size()];
+            if (j == i || mine.contains(j) || nodes_[j].links.size() >= scene_.connections_max) continue;
             connect(i, j);
         }
     }
@@ -140,6 +140,7 @@ private:
     void leave(std::uint32_t i) {
         auto const left = std::exchange(nodes_[i].links, {});
         nodes_[i].is_here = false;
+        std::erase(here_, i);
         for (auto const& [j, none] : left) {
             auto& theirs = nodes_[j];
             auto const at = theirs.links.find(i);
@@ -370,6 +371,7 @@ private:
     rules rules_;
     picker::random_sequence random_;
     std::vector<node> nodes_;
+    std::vector<std::uint32_t> here_;  // numbers
     std::vector<double> done_, thieves_done_;
     std::priority_queue<event> events_;
     double now_ = 0;
