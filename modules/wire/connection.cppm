@@ -44,9 +44,6 @@ private:
 ///
 /// Each block says how much arrived between its request and itself (a delivery rate), and how long it took. While the
 /// line is not full the rate follows the number of requests, so that the depth at least doubles each round trip.
-///
-/// A peer that serves others in between sends at its full rate while it is our turn, and then nothing for a while: what
-/// counts is the rate of turn and wait together, or whole pieces would wait at it that somebody else could send now.
 class pipeline {
 public:
     /// A block of `length` bytes came that was asked at `asked`, when `delivered_then` bytes had been delivered.
@@ -59,13 +56,8 @@ public:
 private:
     std::uint64_t total_ = 0;
     time_point last_{};
-    bool is_served_in_turns(time_point now) const noexcept;
-
-    recent_max rate_;          // bytes a second
-    double shortest_ = 0;      // seconds, of all round trips: a queue of our own requests must not count as distance
-    double waited_ = 0;        // seconds, of the last long wait for the next block
-    time_point turn_began_{};  // with that wait
-    std::uint64_t before_turn_ = 0;
+    recent_max rate_;      // bytes a second
+    double shortest_ = 0;  // seconds, of all round trips: a queue of our own requests must not count as distance
 };
 }  // namespace shoal::wire
 

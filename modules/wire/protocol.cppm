@@ -90,9 +90,7 @@ struct limits {
 inline constexpr std::uint32_t pipeline_min = 4;
 inline constexpr duration pipeline_pause = std::chrono::seconds{10};  ///< What was measured earlier may be wrong.
 /// Asked ahead beyond the round trip, so that a disk or a scheduler that pauses leaves the line busy.
-inline constexpr duration pipeline_ahead = std::chrono::milliseconds{100};
-/// Who keeps us waiting longer for the next block, and than four round trips, serves others in between.
-inline constexpr duration pipeline_wait = std::chrono::milliseconds{250};
+inline constexpr duration pipeline_ahead = std::chrono::milliseconds{250};
 
 /// The handshake of the extension protocol: names in `m`, bytes of a name, bytes of `v`. Clients use under 20 names.
 inline constexpr std::size_t extension_names_max = 64;

@@ -14,10 +14,6 @@ constexpr double smoothing = 5.0;  // seconds; long enough for a display, short 
 double seconds(duration of) {
     return std::chrono::duration<double>(of).count();
 }
-/// Seconds. Who keeps us waiting longer serves others in between.
-double longest_wait_of(double round_trip) {
-    return std::max(seconds(pipeline_wait), 4 * round_trip);
-}
 }  // namespace
 
 void rate_meter::add(std::uint64_t bytes, time_point now) {
@@ -45,21 +41,11 @@ void recent_max::add(double sample, time_point now, duration span) {
 }
 
 void pipeline::delivered(std::uint32_t length, time_point asked, std::uint64_t delivered_then, time_point now) {
-    auto const took = std::max(seconds(now - asked), 1e-5);  // a clock may not have moved
-    shortest_ = shortest_ == 0 ? took : std::min(shortest_, took);
-    auto const waiting_since = total_ == 0 ? asked : std::max(last_, asked);
-    if (auto const waited = seconds(now - waiting_since); total_ == 0 || waited > longest_wait_of(shortest_)) {
-        turn_began_ = waiting_since;
-        before_turn_ = total_;
-        waited_ = now - waiting_since <= pipeline_pause ? waited : 0;  // this machine may have slept
-    }
     total_ += length;
     last_ = now;
+    auto const took = std::max(seconds(now - asked), 1e-5);  // a clock may not have moved
     rate_.add(static_cast<double>(total_ - delivered_then) / took, now, std::chrono::seconds{2});
-}
-
-bool pipeline::is_served_in_turns(time_point now) const noexcept {
-    return waited_ > longest_wait_of(shortest_) && seconds(now - turn_began_) < 3 * waited_ + 2;
+    shortest_ = shortest_ == 0 ? took : std::min(shortest_, took);
 }
 
 std::size_t pipeline::depth(std::size_t most, time_point now) const noexcept {
@@ -67,10 +53,7 @@ std::size_t pipeline::depth(std::size_t most, time_point now) const noexcept {
     if (total_ == 0 || now - last_ > pipeline_pause) return floor;
     // Twice the round trip: so the depth doubles until the line, not the number of requests, bounds the rate.
     auto const ahead = std::max(2 * shortest_, shortest_ + seconds(pipeline_ahead));
-    auto rate = rate_.value();
-    if (is_served_in_turns(now))
-        rate = std::min(rate, static_cast<double>(total_ - before_turn_) / seconds(now - turn_began_));
-    auto const blocks = std::min(rate * ahead / block_length, 1e6);
+    auto const blocks = std::min(rate_.value() * ahead / block_length, 1e6);
     return std::min(static_cast<std::size_t>(blocks) + pipeline_min, most);
 }
 }  // namespace shoal::wire
