@@ -119,7 +119,7 @@ result<void> store_state::claim(std::vector<file_number> const& named) {
         auto const least = lesser(file_states[file].least.value_or(*status), *status);
         ours.push_back({file, growing({0, least.modified}, files->now())});  // its bytes were not synced yet
     }
-    return ours.empty() ? result<void>(success()) : record({}, ours);
+    return ours.empty() && !rewrite ? result<void>(success()) : record({}, ours);  // what failed last time, too
 }
 
 std::vector<journal::file_stamp> store_state::stamps_of(std::vector<synced_file> const& synced) {

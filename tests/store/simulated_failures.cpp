@@ -103,6 +103,31 @@ TEST_CASE("a file that a power cut emptied under its final name is received agai
     }
 }
 
+TEST_CASE("a file that got its name after a call had failed is received again when a power cut has emptied it",
+          "[store]") {
+    auto const content = small_sample();
+    bool has_failed = true;
+    for (std::uint64_t n = 1; has_failed; ++n) {
+        CAPTURE(n);
+        auto const disk = std::make_shared<store::simulated_disk>(n);
+        {
+            auto const into = open_on(disk, content);
+            REQUIRE(into->load());
+            for (std::uint32_t piece = 0; piece < content.count(); ++piece)
+                REQUIRE(receive(*into, content, piece).value());
+            auto const before = disk->calls();
+            disk->fail(n, EIO);
+            (void)into->complete_files();
+            has_failed = disk->calls() - before >= n;
+            disk->fail(1, EIO, 0);
+            REQUIRE(into->complete_files());
+            disk->crash();
+        }
+        REQUIRE(run(*open_on(disk, content), content));
+        CHECK(is_on(*disk, content));
+    }
+}
+
 TEST_CASE("what a sync takes to the disk while it is written to stays ours after a power cut", "[store]") {
     /// Lets something happen once a sync is over, and before anybody looks at the files.
     struct busy_files : store::simulated_files {
