@@ -44,6 +44,11 @@ private:
 ///
 /// Each block says how much arrived between its request and itself (a delivery rate), and how long it took. While the
 /// line is not full the rate follows the number of requests, so that the depth at least doubles each round trip.
+///
+/// A peer that sends for a while and then keeps us waiting either serves others in between, and what waits at it
+/// somebody else could send now; or it answers at certain times (Transmission: twice a second), and would send more
+/// were it asked for more. Which it is shows when twice as much is asked for: `bursts_between_trials` are asked as
+/// before, then one more.
 class pipeline {
 public:
     /// A block of `length` bytes came that was asked at `asked`, when `delivered_then` bytes had been delivered.
@@ -56,8 +61,18 @@ public:
 private:
     std::uint64_t total_ = 0;
     time_point last_{};
+    void burst_begins(time_point waiting_since, time_point now);
+    bool comes_in_bursts(time_point now) const noexcept;
+    std::size_t blocks_ahead() const noexcept;
+
     recent_max rate_;      // bytes a second
     double shortest_ = 0;  // seconds, of all round trips: a queue of our own requests must not count as distance
+    duration waited_{};    // before this burst
+    time_point waiting_since_{};
+    std::uint64_t before_burst_ = 0;          // bytes
+    std::uint64_t usual_burst_ = 0;           // bytes that came while `burst_depth_` was not doubled
+    std::size_t burst_depth_ = pipeline_min;  // blocks, at most, where it comes in bursts
+    unsigned bursts_until_trial_ = 1;         // 0: this one is
 };
 }  // namespace shoal::wire
 

@@ -89,6 +89,9 @@ struct limits {
 /// waits at a peer that serves many, nobody else can send meanwhile (docs/scheduling.md).
 inline constexpr std::uint32_t pipeline_min = 4;
 inline constexpr duration pipeline_pause = std::chrono::seconds{10};  ///< What was measured earlier may be wrong.
+/// Who keeps us waiting longer for the next block, and than four round trips, sends in bursts.
+inline constexpr duration pipeline_wait = std::chrono::milliseconds{250};
+inline constexpr unsigned bursts_between_trials = 8;
 /// Asked ahead beyond the round trip, so that a disk or a scheduler that pauses leaves the line busy.
 inline constexpr duration pipeline_ahead = std::chrono::milliseconds{250};
 

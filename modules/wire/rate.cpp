@@ -14,6 +14,10 @@ constexpr double smoothing = 5.0;  // seconds; long enough for a display, short 
 double seconds(duration of) {
     return std::chrono::duration<double>(of).count();
 }
+/// Seconds, within a burst.
+double longest_wait(double round_trip) {
+    return std::max(seconds(pipeline_wait), 4 * round_trip);
+}
 }  // namespace
 
 void rate_meter::add(std::uint64_t bytes, time_point now) {
@@ -41,19 +45,50 @@ void recent_max::add(double sample, time_point now, duration span) {
 }
 
 void pipeline::delivered(std::uint32_t length, time_point asked, std::uint64_t delivered_then, time_point now) {
+    auto const took = std::max(seconds(now - asked), 1e-5);  // a clock may not have moved
+    shortest_ = shortest_ == 0 ? took : std::min(shortest_, took);
+    auto const waiting_since = total_ == 0 ? asked : std::max(last_, asked);
+    if (total_ == 0 || seconds(now - waiting_since) > longest_wait(shortest_)) burst_begins(waiting_since, now);
     total_ += length;
     last_ = now;
-    auto const took = std::max(seconds(now - asked), 1e-5);  // a clock may not have moved
     rate_.add(static_cast<double>(total_ - delivered_then) / took, now, std::chrono::seconds{2});
-    shortest_ = shortest_ == 0 ? took : std::min(shortest_, took);
+}
+
+void pipeline::burst_begins(time_point waiting_since, time_point now) {
+    auto const burst = total_ - before_burst_;  // the one that is over
+    if (total_ > 0) {
+        if (!comes_in_bursts(last_)) {  // a line that was busy has paused once: no less than before is asked for
+            burst_depth_ = std::max(burst_depth_, blocks_ahead());
+            bursts_until_trial_ = bursts_between_trials;
+        } else if (bursts_until_trial_ > 0) {
+            usual_burst_ = burst;
+            if (--bursts_until_trial_ == 0) burst_depth_ *= 2;
+        } else if (2 * burst >= 3 * usual_burst_) {  // more asked for, more came: and more?
+            usual_burst_ = burst;
+            burst_depth_ = std::min<std::size_t>(2 * burst_depth_, 1u << 16);
+        } else {
+            burst_depth_ = std::max<std::size_t>(burst_depth_ / 2, pipeline_min);
+            bursts_until_trial_ = bursts_between_trials;
+        }
+    }
+    before_burst_ = total_;
+    waiting_since_ = waiting_since;
+    waited_ = now - waiting_since <= pipeline_pause ? now - waiting_since : duration::zero();  // we may have slept
+}
+
+bool pipeline::comes_in_bursts(time_point now) const noexcept {
+    return seconds(waited_) > longest_wait(shortest_) && now - waiting_since_ < 3 * waited_ + std::chrono::seconds{2};
 }
 
 std::size_t pipeline::depth(std::size_t most, time_point now) const noexcept {
-    auto const floor = std::min<std::size_t>(pipeline_min, most);
-    if (total_ == 0 || now - last_ > pipeline_pause) return floor;
+    if (total_ == 0 || now - last_ > pipeline_pause) return std::min<std::size_t>(pipeline_min, most);
+    return std::min({blocks_ahead(), comes_in_bursts(now) ? burst_depth_ : most, most});
+}
+
+std::size_t pipeline::blocks_ahead() const noexcept {
     // Twice the round trip: so the depth doubles until the line, not the number of requests, bounds the rate.
     auto const ahead = std::max(2 * shortest_, shortest_ + seconds(pipeline_ahead));
     auto const blocks = std::min(rate_.value() * ahead / block_length, 1e6);
-    return std::min(static_cast<std::size_t>(blocks) + pipeline_min, most);
+    return static_cast<std::size_t>(blocks) + pipeline_min;
 }
 }  // namespace shoal::wire

@@ -97,20 +97,44 @@ TEST_CASE("after a pause the pipeline starts anew", "[wire]") {
     CHECK(core.depth(2000, now + 11s) == pipeline_min);
 }
 
-TEST_CASE("the pipeline grows at a peer that answers twice a second all that it was asked for", "[wire]") {
+namespace {
+/// A peer that sends up to `in_a_row` blocks, one each 5 ms, then nothing for `wait`, and so on. What it was asked for
+/// meanwhile it sends as well. The greatest depth in the last ten bursts, after that many.
+std::size_t depth_at_bursts(std::size_t in_a_row, duration wait, bool answers_meanwhile, int bursts) {
     pipeline core;
+    std::deque<std::pair<time_point, std::uint64_t>> asked;
     auto now = start;
-    for (int i = 0; i < 6; ++i) {
-        auto const asked = core.depth(2000, now);
-        auto const at = now;
-        auto const then = core.total();
-        now += 500ms;
-        for (std::size_t block = 0; block < asked; ++block) core.delivered(block_length, at, then, now += 10us);
-        CHECK(core.depth(2000, now) >= 2 * asked);
+    std::size_t deepest = 0;
+    auto const ask = [&] {
+        while (asked.size() < core.depth(2000, now)) asked.emplace_back(now, core.total());
+    };
+    for (int burst = 0; burst < bursts; ++burst) {
+        ask();
+        auto const there = asked.size();
+        now += wait;
+        for (std::size_t i = 0; i < in_a_row && (answers_meanwhile || i < there); ++i) {
+            core.delivered(block_length, asked.front().first, asked.front().second, now);
+            asked.pop_front();
+            ask();
+            if (burst >= bursts - 10) deepest = std::max(deepest, asked.size());
+            now += 5ms;
+        }
     }
+    return deepest;
+}
+}  // namespace
+
+TEST_CASE("little waits at a peer that serves others in between", "[wire]") {
+    CHECK(depth_at_bursts(16, 1s, true, 100) <= 2 * pipeline_min);
+    CHECK(depth_at_bursts(16, 300ms, true, 100) <= 2 * pipeline_min);
 }
 
-TEST_CASE("a line that stalled once is full again soon", "[wire]") {
+TEST_CASE("a peer that answers twice a second is asked for all that it can send", "[wire]") {
+    CHECK(depth_at_bursts(200, 500ms, false, 12) >= 100);
+    CHECK(depth_at_bursts(200, 500ms, false, 100) >= 100);
+}
+
+TEST_CASE("a line that stalled once is full again at once", "[wire]") {
     pipeline core;
     auto now = start;
     auto const receive = [&](duration after) {
@@ -118,10 +142,12 @@ TEST_CASE("a line that stalled once is full again soon", "[wire]") {
         now += after;
         core.delivered(block_length, now - after, then, now);
     };
-    for (int i = 0; i < 1000; ++i) receive(100us);
+    for (int i = 0; i < 1000; ++i) receive(1ms);
+    auto const before = core.depth(2000, now);
+    CHECK(before > 200);
     receive(400ms);
-    for (int i = 0; i < 1000; ++i) receive(100us);
-    CHECK(core.depth(2000, now) > 200);
+    receive(1ms);
+    CHECK(core.depth(2000, now) == before);
 }
 
 TEST_CASE("a rate is right from the first second on and fades", "[wire]") {
