@@ -5,11 +5,9 @@ Every byte is compared. Give --folder a tmpfs to leave the disk out.
 """
 import filecmp
 import shutil
-import subprocess
+import statistics
 
 import common
-
-LONE = ["--no-dht", "--no-lsd", "--no-utp"]
 
 
 def is_same(one, other):
@@ -18,39 +16,31 @@ def is_same(one, other):
                 filecmp.cmpfiles(one, other, compared.common_files, shallow=False)[1:] != ([], []))
 
 
-def transfers(options, folder, source, kind):
-    peer, torrent = options.bin / "peer", folder / f"{kind}.torrent"
-    common.run(peer, "create", source, "-o", torrent, "--piece-length", "512KiB", "--format", kind, "--quiet")
-    at = f"127.0.0.1:{common.free_port()}"
-    log = folder / "seed.log"
-    with open(log, "wb") as out:
-        seed = subprocess.Popen([peer, "seed", torrent, source.parent, "--listen", at, *LONE, "--state", folder / "seed", "--json"],
-                                stdout=out, stderr=subprocess.DEVNULL)
-    try:
-        common.wait_until("the seeder has checked", lambda: '"checked"' in log.read_text())
-        for number in range(options.runs):
-            got = folder / f"got-{number}"
-            yield common.run(peer, "get", torrent, "--output", got, "--connect", at, *LONE, "--state", folder / f"get-{number}", "--quiet")
-            if not is_same(source, got / source.name):
-                raise SystemExit("the bytes differ")
-            shutil.rmtree(got)
-    finally:
-        common.stop(seed)
-        shutil.rmtree(folder / "seed", ignore_errors=True)
+def transfers(options, place, source, kind):
+    torrent = place.create(source, "--piece-length", "512KiB", "--format", kind)
+    seed = place.peer(f"seed-{kind}", "seed", torrent, source.parent, *common.LONE)
+    seed.wait_for('"start"')  # it has checked what is there
+    for number in range(options.runs):
+        got = place.folder / f"got-{number}"
+        yield common.run(place.programs["peer"], "get", torrent, "--output", got, "--connect", seed.address(), *common.LONE,
+                         "--state", place.folder / f"get-{kind}-{number}", "--quiet")
+        common.rig.require(is_same(source, got / source.name), "the bytes differ")
+        shutil.rmtree(got)
+    seed.end()
 
 
 def main():
-    options = common.arguments(__doc__, mib=(256, "bytes of all files together"))
+    options = common.arguments(__doc__, mib=(256, "size of all files together"))
     for count in 1, 10, 100, 1000, 5000:
-        with common.work_folder(options.folder) as folder:
-            source = folder / "there" / "content"
+        with common.place(options) as place:
+            source = place.folder / "there" / "content"
             source.mkdir(parents=True)
             for number in range(count):
                 common.random_file(source / f"{number:05}", (options.mib << 20) // count)
             for kind in "hybrid", "v1":
-                walls, processor = zip(*transfers(options, folder, source, kind))
-                print(f"{count:5} files, {kind:6}: {common.median(walls):.3f} s, processor of the getter "
-                      f"{common.median(processor):.3f} s", flush=True)
+                walls, processor = zip(*transfers(options, place, source, kind))
+                print(f"{count:5} files, {kind:6}: {statistics.median(walls):.3f} s, processor of the getter "
+                      f"{statistics.median(processor):.3f} s", flush=True)
 
 
 if __name__ == "__main__":

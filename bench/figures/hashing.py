@@ -5,6 +5,7 @@ Warm cache; median of the runs, one of each in turn. 1 is openssl's speed.
 """
 import os
 import re
+import statistics
 import subprocess
 
 import common
@@ -20,23 +21,21 @@ def openssl_seconds(digest, size, cores):
 
 def main():
     options = common.arguments(__doc__, mib=(1024, "size of the content"))
-    size, cores, peer = options.mib << 20, os.cpu_count(), options.bin / "peer"
-    with common.work_folder(options.folder) as folder:
-        content = folder / "there" / "content"
+    size, cores = options.mib << 20, os.cpu_count()
+    with common.place(options) as place:
+        peer, content = place.programs["peer"], place.folder / "there" / "content"
         content.parent.mkdir()
         common.random_file(content, size)
         for kind, digests in DIGESTS.items():
-            torrent = folder / f"{kind}.torrent"
+            torrent = place.folder / f"{kind}.torrent"
             limit, taken = [], {"create": [], "verify": []}
             for _ in range(options.runs):
                 limit.append(sum(openssl_seconds(digest, size, cores) for digest in digests))
                 taken["create"].append(common.run(peer, "create", content, "-o", torrent, "--format", kind, "--quiet"))
                 taken["verify"].append(common.run(peer, "verify", torrent, content.parent, "--quiet"))
-                if _ + 1 < options.runs:
-                    torrent.unlink()
-            best = common.median(limit)
+            best = statistics.median(limit)
             for what, each in taken.items():
-                wall, processor = (common.median(column) for column in zip(*each))
+                wall, processor = map(statistics.median, zip(*each))
                 print(f"{kind:6} {what}: {wall:.3f} s, processor {processor:.3f} s; of openssl's speed "
                       f"{best / wall:.2f} by wall, {cores * best / processor:.2f} by processor", flush=True)
 

@@ -1,40 +1,46 @@
 #!/usr/bin/env python3
 """How soon the programs are there: `peer --help`, `peer show`, and a tracker that takes connections."""
 import shutil
+import socket
+import statistics
 import time
 
 import common
 
 
-def milliseconds(*command):
-    return common.run(*command)[0] * 1000
-
-
-def listening(options, folder):
+def listening(place):
+    """Seconds until a tracker takes a connection."""
+    port = common.rig.free_port()
     begin = time.perf_counter()
-    process, _ = common.start_tracker(options, folder)
-    took = (time.perf_counter() - begin) * 1000
-    common.stop(process)
+    tracker = place.tracker(listen=f"127.0.0.1:{port}")
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            break
+        except ConnectionRefusedError:
+            common.rig.require(tracker.is_alive(), "the tracker has ended")
+            time.sleep(0.0003)
+    took = time.perf_counter() - begin
+    tracker.end()
     return took
 
 
 def main():
     options = common.arguments(__doc__)
-    with common.work_folder(options.folder) as folder:
-        content, torrent, data = folder / "content", folder / "content.torrent", folder / "hub"
+    with common.place(options) as place:
+        peer, content = place.programs["peer"], place.folder / "content"
         common.random_file(content, 1 << 26)
-        common.run(options.bin / "peer", "create", content, "-o", torrent, "--quiet")
-        rows = {"peer --help": lambda: milliseconds(options.bin / "peer", "--help"),
-                "peer show": lambda: milliseconds(options.bin / "peer", "show", torrent),
-                "tracker, kept folder": lambda: listening(options, data)}
-        listening(options, data)
-        for name, measure in rows.items():
-            print(f"{name}: {common.median([measure() for _ in range(4 * options.runs)]):.1f} ms", flush=True)
-        fresh = []
-        for _ in range(2 * options.runs):
-            shutil.rmtree(data)
-            fresh.append(listening(options, data))
-        print(f"tracker, new folder: {common.median(fresh):.1f} ms")
+        torrent = place.create(content)
+
+        def anew():
+            shutil.rmtree(place.folder / "tracker-data", ignore_errors=True)
+            return listening(place)
+
+        for name, seconds in {"peer --help": lambda: common.run(peer, "--help")[0],
+                              "peer show": lambda: common.run(peer, "show", torrent)[0],
+                              "tracker, new folder": anew,
+                              "tracker, kept folder": lambda: listening(place)}.items():
+            print(f"{name}: {1000 * statistics.median(seconds() for _ in range(4 * options.runs)):.1f} ms", flush=True)
 
 
 if __name__ == "__main__":

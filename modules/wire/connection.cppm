@@ -47,8 +47,8 @@ private:
 ///
 /// A peer that sends for a while and then keeps us waiting either serves others in between, and what waits at it
 /// somebody else could send now; or it answers at certain times (Transmission: twice a second), and would send more
-/// were it asked for more. Which it is shows when twice as much is asked for: `bursts_between_trials` are asked as
-/// before, then one more.
+/// were it asked for more. Which it is shows when a burst is asked for twice as much: after `bursts_between_trials`
+/// that were asked for as before, and again at once where that brought more.
 class pipeline {
 public:
     /// A block of `length` bytes came that was asked at `asked`, when `delivered_then` bytes had been delivered.
@@ -59,12 +59,12 @@ public:
     std::size_t depth(std::size_t most, time_point now) const noexcept;
 
 private:
-    std::uint64_t total_ = 0;
-    time_point last_{};
     void burst_begins(time_point waiting_since, time_point now);
     bool comes_in_bursts(time_point now) const noexcept;
     std::size_t blocks_ahead() const noexcept;
 
+    std::uint64_t total_ = 0;
+    time_point last_{};
     recent_max rate_;      // bytes a second
     double shortest_ = 0;  // seconds, of all round trips: a queue of our own requests must not count as distance
     duration waited_{};    // before this burst

@@ -84,14 +84,15 @@ struct limits {
     duration extension_handshake_interval = std::chrono::seconds{1};
 };
 
-/// How many requests to keep in flight.
+// How many requests to keep in flight.
+
 /// A line is never idle between two blocks. All that is asked for before anything was measured, and after a pause: what
 /// waits at a peer that serves many, nobody else can send meanwhile (docs/scheduling.md).
 inline constexpr std::uint32_t pipeline_min = 4;
 inline constexpr duration pipeline_pause = std::chrono::seconds{10};  ///< What was measured earlier may be wrong.
 /// Who keeps us waiting longer for the next block, and than four round trips, sends in bursts.
 inline constexpr duration pipeline_wait = std::chrono::milliseconds{250};
-inline constexpr unsigned bursts_between_trials = 8;
+inline constexpr unsigned bursts_between_trials = 8;  ///< Of whether more requests bring more.
 /// Asked ahead beyond the round trip, so that a disk or a scheduler that pauses leaves the line busy.
 inline constexpr duration pipeline_ahead = std::chrono::milliseconds{250};
 

@@ -61,7 +61,7 @@ private:
 }  // namespace
 
 TEST_CASE("a block that is half here when its peer is snubbed goes to no buffer of somebody else", "[simulation]") {
-    auto const content = content_of(60'000'000);
+    auto const content = content_of(30'000'000);
     world here{content};
     // A steady rate over a long way: the node asks for what is under way, and as much again.
     here.sim.host(1);
