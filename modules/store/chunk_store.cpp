@@ -115,7 +115,10 @@ void chunk_store::reclaim(block_ref block) {
     std::lock_guard const lock(state_->mutex);
     auto const at = state_->progress.find(block.piece);
     if (at == state_->progress.end()) return;
-    if (auto const index = block.begin / block_length; index < at->second->lent.size()) at->second->lent[index] = false;
+    auto const index = block.begin / block_length;
+    if (index >= at->second->lent.size() || !at->second->lent[index]) return;
+    at->second->lent[index] = false;
+    state_->mark_dirty(block);  // some of it may have come: the change is ours
 }
 
 std::optional<resident_bytes> chunk_store::view(block_ref block) {
@@ -174,16 +177,21 @@ bitfield chunk_store::absent_pieces() {
 }
 
 result<bool> chunk_store::check_piece(piece_index piece) {
-    if (state_->closed) return errc::closed;
-    SHOAL_TRY(auto const right, state_->is_right_on_disk(piece));
-    std::lock_guard const lock(state_->mutex);
-    if (!right) {
-        state_->note_wrong(piece);
-        return false;
+    auto& state = *state_;
+    if (state.closed) return errc::closed;
+    for (;;) {
+        auto const failed_before = state.failed_syncs.load();
+        SHOAL_TRY(auto const right, state.is_right_on_disk(piece));
+        std::lock_guard const lock(state.mutex);
+        if (right && state.failed_syncs != failed_before) continue;  // it may have been read before the disk lost it
+        if (!right) {
+            state.note_wrong(piece);
+            return false;
+        }
+        state.mark_dirty(state.whole(piece));
+        state.hold(piece);
+        return true;
     }
-    state_->mark_dirty(state_->whole(piece));
-    state_->hold(piece);
-    return true;
 }
 
 result<bool> chunk_store::recheck(piece_index piece) {

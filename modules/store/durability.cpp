@@ -107,9 +107,7 @@ result<void> store_state::record(std::vector<piece_index> const& now_durable,
     return success();
 }
 
-result<void> store_state::claim(std::vector<file_number> const& named) {
-    if (!files->has_journal()) return success();
-    std::lock_guard const journal_lock(journaling);
+result<std::vector<journal::file_stamp>> store_state::unclaimed(std::vector<file_number> const& named) {
     std::vector<journal::file_stamp> ours;
     for (auto const file : named) {
         if (!is_real(file) || stamps[file]) continue;
@@ -119,7 +117,27 @@ result<void> store_state::claim(std::vector<file_number> const& named) {
         auto const least = lesser(file_states[file].least.value_or(*status), *status);
         ours.push_back({file, growing({0, least.modified}, files->now())});  // its bytes were not synced yet
     }
-    return ours.empty() && !rewrite ? result<void>(success()) : record({}, ours);  // what failed last time, too
+    return ours;
+}
+
+bool store_state::looks_as_on_disk(std::vector<journal::file_stamp> const& of) {
+    std::lock_guard const lock(mutex);
+    return std::ranges::all_of(of, [&](auto const& each) { return file_states[each.file].synced; });
+}
+
+result<void> store_state::claim(std::vector<file_number> const& named) {
+    if (!files->has_journal()) return success();
+    for (bool was_synced = false;; was_synced = true) {
+        {
+            std::lock_guard const journal_lock(journaling);
+            SHOAL_TRY(auto const ours, unclaimed(named));
+            if (ours.empty() && !rewrite) return success();
+            // A power cut could show a file that was there before as it was long ago, older than the claim says.
+            if (was_synced || looks_as_on_disk(ours)) return record({}, ours);
+        }
+        std::lock_guard const sync_lock(syncing);
+        SHOAL_TRY(sync());
+    }
 }
 
 std::vector<journal::file_stamp> store_state::stamps_of(std::vector<synced_file> const& synced) {
@@ -189,7 +207,7 @@ result<void> store_state::recheck_doubtful() {
 
 result<void> store_state::sync() {
     auto const failed = [&](std::error_code why) {
-        if (++sync_failures >= sync_failures_max) disk_failing = true;
+        if (++failed_in_a_row >= sync_failures_max) disk_failing = true;
         return why;
     };
     if (auto const checked = recheck_doubtful(); !checked) return failed(checked.error());
@@ -226,7 +244,9 @@ result<void> store_state::sync() {
     if (!dirty.empty() && !is_planted("claimed_before_sync")) {
         if (auto const done = files->sync(dirty); !done && !is_planted("sync_error_ignored")) {
             // The system may have marked the pages clean: what a read shows now proves nothing about the disk.
+            for (auto const file : dirty) files->drop_cache(file);
             std::lock_guard const lock(mutex);
+            ++failed_syncs;
             // And what was finished meanwhile: it was written before the failure.
             for (auto const piece : unsynced)
                 if (held.test(piece)) doubtful.set(piece);
@@ -234,7 +254,7 @@ result<void> store_state::sync() {
             for (auto const& [piece, receiving] : progress) receiving->suspect = true;
             return failed(done.error());
         }
-        sync_failures = 0;
+        failed_in_a_row = 0;
         disk_failing = false;
     }
     // From the look at the files to the record: a writer that announces itself between would be overwritten.
@@ -250,6 +270,7 @@ result<void> store_state::sync() {
     unsynced.erase(unsynced.begin(), unsynced.begin() + static_cast<std::ptrdiff_t>(begun));
     for (auto const piece : batch)
         if (held.test(piece)) durable.set(piece);
+    for (auto const file : dirty) file_states[file].synced = true;
     for (auto const& [file, stamp] : seen)
         if (files->has_journal())
             file_states[file].writable_until = stamp.latest - std::chrono::nanoseconds(sync_interval_max).count();
@@ -427,7 +448,11 @@ result<void> chunk_store::close(closing how) {
     state.closed = true;
     for (file_number file = 0; file < state.stamps.size(); ++file) {
         auto& stamp = state.stamps[file];
-        if (!stamp || stamp->is_settled() || !state.is_durable(file)) continue;
+        if (!stamp || stamp->is_settled()) continue;
+        {
+            std::lock_guard const lock(state.mutex);
+            if (!state.file_states[file].synced || state.file_states[file].dirty) continue;
+        }
         auto const status = state.files->status(file);
         if (status && status.value() && stamp->covers(status.value()->size, status.value()->modified))
             stamp = settled(*status.value());

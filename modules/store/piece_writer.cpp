@@ -55,7 +55,8 @@ result<void> write_run(store_state& store, piece_progress& progress, std::uint32
     std::size_t at = 0;     // the buffer that is next
     std::size_t taken = 0;  // of it
     result<void> outcome = success();
-    store.for_each_range({progress.piece, begin, end - begin}, [&](metainfo::file_range const& range, std::uint32_t) {
+    block_ref const written{progress.piece, begin, end - begin};
+    store.for_each_range(written, [&](metainfo::file_range const& range, std::uint32_t) {
         progress.gather.clear();
         for (auto left = range.length; left > 0;) {
             auto const part = run[at].subspan(taken, std::min<std::size_t>(left, run[at].size() - taken));
@@ -70,13 +71,13 @@ result<void> write_run(store_state& store, piece_progress& progress, std::uint32
         outcome = store.make_writable(range.file);
         if (!outcome) return;
         outcome = store.files->write(range.file, range.offset, progress.gather);
-        if (!outcome) {  // some of it may stand there: the change is ours
-            std::lock_guard const lock(store.mutex);
-            store.file_states[range.file].dirty = true;
-        }
         if (!outcome && outcome.error() == errc::no_space && is_planted("no_space_ignored")) outcome = success();
         if (!outcome && is_planted("short_write_taken_as_whole")) outcome = success();
     });
+    if (!outcome) {  // some of it may stand there: the change is ours
+        std::lock_guard const lock(store.mutex);
+        store.mark_dirty(written);
+    }
     return outcome;
 }
 

@@ -56,13 +56,6 @@ bool store_state::has_final_name(file_number file) const {
     return file_states[file].named || !settings.writable || facts.pad || facts.symlink;
 }
 
-bool store_state::is_durable(file_number file) const {
-    auto const pieces = torrent->content().pieces_of(file);
-    for (auto number = pieces.first; number < pieces.first + pieces.count; ++number)
-        if (held.test(piece_index{number}) && !durable.test(piece_index{number})) return false;
-    return true;
-}
-
 void store_state::hold(piece_index piece) {
     if (held.test(piece)) return;
     if (unsynced.size() == unsynced.capacity()) unsynced.reserve(2 * unsynced.size() + 1);  // or nothing has happened
@@ -252,14 +245,22 @@ result<void> store_state::make_writable(file_number file) {
     // A piece of a wanted file may reach into one that is not.
     bool const is_wanted = settings.wanted_files.empty() || settings.wanted_files.at(file);
     bool const reserves = settings.preallocate && is_wanted;
-    SHOAL_TRY(files->open_for_writing(file, adopt, reserves ? std::optional{size} : std::nullopt));
     auto least = stamps[file] ? std::optional{file_status{stamps[file]->size, stamps[file]->modified}} : std::nullopt;
+    bool is_new = false;
+    if (!least) {
+        SHOAL_TRY(auto const before, files->status(file));
+        is_new = !before;
+    }
+    SHOAL_TRY(files->open_for_writing(file, adopt, reserves ? std::optional{size} : std::nullopt));
     if (!least) {
         SHOAL_TRY(least, files->status(file));
     }
     std::lock_guard const lock(mutex);
     auto& known = file_states[file];
-    if (!known.ready) known.least = least;
+    if (!known.ready) {
+        known.least = least;
+        if (!stamps[file]) known.synced = is_new;
+    }
     known.ready = true;
     known.part_ours = true;
     known.named = false;

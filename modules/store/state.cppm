@@ -68,6 +68,7 @@ struct file_state {
     bool by_v1_alone = false;   // of a hybrid, and its piece layer is not known
     bool ready = false;         // opened for writing
     bool dirty = false;         // to be synced and stamped
+    bool synced = false;        // or made, by this run: unless it is dirty, the disk has it as it looks
     bool ours = false;          // as stamped by an earlier run
     bool part_ours = false;  // so is its incomplete form: by a journal that does not know better, or made by this run
     bool named = false;      // has its final name
@@ -132,7 +133,7 @@ struct store_state {
     bool rewrite = true;    // the journal is to be replaced before anything is appended
     bool is_known = false;  // what the journal said was read, or it was replaced
     std::vector<std::optional<journal::stamp>> stamps;
-    int sync_failures = 0;
+    int failed_in_a_row = 0;  // syncs
 
     mutable std::mutex mutex;
     bitfield held;
@@ -146,6 +147,7 @@ struct store_state {
     std::vector<piece_index> given_up;  // for take_lost
     bool claims_withdrawn = false;      // the journal claims a piece that is lost
     std::atomic<std::uint64_t> unsynced_bytes{0};
+    std::atomic<std::uint64_t> failed_syncs{0};  // after one, what was read before proves nothing; under mutex to count
     std::atomic<bool> disk_failing{false};
     std::atomic<bool> closed{false};
 
@@ -169,7 +171,6 @@ struct store_state {
     void note_wrong(piece_index piece);
     void mark_dirty(block_ref written);
     bool has_final_name(file_number file) const;
-    bool is_durable(file_number file) const;  // all that is held of it
 
     /// Reads any range of a piece; pad bytes are zeros.
     result<void> read(block_ref block, mutable_byte_view into);
@@ -192,6 +193,8 @@ struct store_state {
     /// Says in the journal that these files are ours, before they get names under which a stranger's file would be left
     /// alone: a power cut may keep the name and take the bytes.
     result<void> claim(std::vector<file_number> const& files);
+    result<std::vector<journal::file_stamp>> unclaimed(std::vector<file_number> const& named);  // under journaling
+    bool looks_as_on_disk(std::vector<journal::file_stamp> const& of);
     result<void> recheck_doubtful();
     void drop_cache_of(piece_index piece);  // what is read of it next comes from the disk
     result<void> sync();                    // under syncing

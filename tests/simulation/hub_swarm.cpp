@@ -113,10 +113,15 @@ void swarm::withdraw_own(peer& who) {
         who.own->is_forgotten = true;  // as `peer share`, it knows nothing of its earlier processes
         return;
     }
-    auto const torrent = who.own->content.torrent->swarm_hash();
-    who.part->tasks.spawn("withdraws", [](engine::hub_session& from, info_hash what) -> net::task<void> {
-        (void)co_await from.unpublish(what);
-    }(who.part->session, torrent));
+    failing_heap::sheltered const shelter;  // as `peer share` it does not forget: where memory lacks it is tried again
+    who.part->tasks.spawn_lasting("withdraws", sim_.host(who.host).clock,
+                                  [&from = who.part->session, what = who.own->content.torrent->swarm_hash()] {
+                                      return withdraw(from, what);
+                                  });
+}
+
+net::task<void> swarm::withdraw(engine::hub_session& from, info_hash torrent) {
+    (void)co_await from.unpublish(torrent);
 }
 
 net::task<void> swarm::restart_hub(ending how, duration down) {

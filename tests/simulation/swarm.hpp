@@ -146,6 +146,7 @@ private:
     net::task<void> take_part(peer& who);
     net::task<void> share_own(peer& who);
     void withdraw_own(peer& who);
+    static net::task<void> withdraw(engine::hub_session& from, info_hash torrent);
     net::task<void> publish(peer& who, testing::content const& what);
     net::task<void> restart_hub(ending how, duration down);
     net::task<void> watch_hub();

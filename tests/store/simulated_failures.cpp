@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <functional>
+#include <random>
 #include <span>
 #include <utility>
 
@@ -34,6 +35,28 @@ bool run(store::chunk_store& into, sample const& content) {
         if (!into.complete_files()) return false;
     }
     return into.complete_files() && into.close();
+}
+
+/// Some of what a peer does, in any order; where it fails it goes on.
+void live(store::chunk_store& with, sample const& content, std::mt19937_64& random) {
+    for (auto left = random() % (4 * content.count()); left > 0; --left) {
+        auto const piece = static_cast<std::uint32_t>(random() % content.count());
+        switch (random() % 8) {
+            case 0:
+                (void)with.sync();
+                break;
+            case 1:
+                (void)with.complete_files();
+                break;
+            case 2:
+                (void)with.recheck(piece_index{piece});
+                break;
+            default:
+                if (with.is_held(piece_index{piece})) break;
+                if (auto const there = with.check_piece(piece_index{piece}); there && !there.value())
+                    (void)receive(with, content, piece);
+        }
+    }
 }
 
 bool is_on(store::simulated_disk const& disk, sample const& content) {
@@ -126,6 +149,90 @@ TEST_CASE("a file that got its name after a call had failed is received again wh
         REQUIRE(run(*open_on(disk, content), content));
         CHECK(is_on(*disk, content));
     }
+}
+
+TEST_CASE("whatever earlier runs did and however they ended, the next one completes", "[store]") {
+    auto const content = small_sample();
+    auto const* const asked = std::getenv("SHOAL_CRASHES");
+    auto const seeds = asked ? std::stoull(asked) : 2000;
+    for (std::uint64_t seed = 0; seed < seeds; ++seed) {
+        INFO("seed " << seed);
+        std::mt19937_64 random(seed);
+        auto const one_in = [&](std::uint64_t n) { return random() % n == 0; };
+        auto const disk = std::make_shared<store::simulated_disk>(seed);
+        auto const preallocate = one_in(2);
+        for (auto runs = 1 + random() % 4; runs > 0; --runs) {
+            {
+                auto const into = open_on(disk, content, preallocate);
+                REQUIRE(into);
+                if (one_in(2)) disk->fail(1 + random() % 40, EIO, 1 + random() % 3);
+                if (into->load()) live(*into, content, random);
+                if (!one_in(3)) (void)into->close(one_in(2) ? store::closing::durable : store::closing::quick);
+            }
+            disk->fail(0, 0, 0);
+            if (one_in(2)) disk->crash();
+        }
+        auto const last = open_on(disk, content, preallocate);
+        REQUIRE(run(*last, content));
+        REQUIRE(is_on(*disk, content));
+    }
+}
+
+TEST_CASE("a file whose last write failed in the next one is still ours after a power cut", "[store]") {
+    auto const content = small_sample();
+    auto const over_two_files = std::uint32_t{2};
+    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+        INFO("seed " << seed);
+        auto const disk = std::make_shared<store::simulated_disk>(seed);
+        {
+            auto const into = open_on(disk, content);
+            REQUIRE(into->load());
+            for (auto const piece : {1U, 3U}) REQUIRE(receive(*into, content, piece).value());
+            REQUIRE(into->sync());
+            disk->fail(2, EIO);
+            REQUIRE_FALSE(receive(*into, content, over_two_files));
+            REQUIRE(into->close(store::closing::quick));
+            disk->crash();
+        }
+        REQUIRE(run(*open_on(disk, content), content));
+        CHECK(is_on(*disk, content));
+    }
+}
+
+TEST_CASE("what was read before a sync failed is read again before it counts", "[store]") {
+    /// Lets something happen while a piece is read.
+    struct busy_files : store::simulated_files {
+        using simulated_files::simulated_files;
+        result<void> read(store::file_number file, std::uint64_t offset, mutable_byte_view into) override {
+            auto done = simulated_files::read(file, offset, into);
+            if (meanwhile) std::exchange(meanwhile, nullptr)();
+            return done;
+        }
+        std::function<void()> meanwhile;
+    };
+    auto const content = make_sample({{"a", 65536}}, metainfo::format::v1, 16384);
+    auto const is_read_meanwhile = GENERATE(false, true);
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    {
+        auto const into = open_on(disk, content);
+        for (auto const piece : {0U, 1U}) REQUIRE(receive(*into, content, piece).value());
+        // The process ends, and the system has not written anything yet.
+    }
+    auto const files = std::make_shared<busy_files>(disk);
+    store::store_settings settings;
+    settings.preallocate = false;
+    auto const again = store::chunk_store::open(content.torrent, settings, files).value();
+    REQUIRE(again->load());
+    REQUIRE(again->check_piece(piece_index{0}).value());
+    auto const fail_to_sync = [&] {
+        disk->fail(1, EIO);
+        CHECK(again->sync().error() == store::errc::sync_failed);
+    };
+    if (is_read_meanwhile)
+        files->meanwhile = fail_to_sync;
+    else
+        fail_to_sync();
+    CHECK_FALSE(again->check_piece(piece_index{1}).value());
 }
 
 TEST_CASE("what a sync takes to the disk while it is written to stays ours after a power cut", "[store]") {
