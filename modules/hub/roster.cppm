@@ -33,7 +33,8 @@ export namespace shoal::hub {
 struct roster_limits {
     std::size_t sessions_max = 1000;  ///< Nodes with a session; further ones wait in line.
     std::size_t waiting_max = 1000;   ///< And these are sent away.
-    /// Peers shown that only announce, once for each of their torrents; the registry knows all of them anyway.
+    /// Peers shown that only announce, once for each of their torrents; the registry knows all of them anyway. One takes
+    /// about 600 bytes.
     std::size_t announced_max = 20'000;
     std::size_t output_max = 4u << 20;  ///< Bytes that wait for a node that does not read; then it is dropped.
     std::size_t set_peers_max = 2000;   ///< Peers that a whole peer set names.
@@ -58,14 +59,11 @@ using session_id = std::uint64_t;
 struct keyed_hash {
     siphash_key key;
     std::size_t operator()(endpoint const& at) const;
-    std::size_t operator()(info_hash const& torrent) const;
 };
 
 struct member;
 /// Somebody who takes part: over a session, or by announcing.
 struct node {
-    explicit node(siphash_key const& secret) : torrents(0, keyed_hash{secret}) {}
-
     node_number number = 0;
     endpoint at;  ///< Where it accepts peers; port 0: nowhere.
     std::string client;
@@ -73,7 +71,7 @@ struct node {
     bool is_session = false;
     time_point since{};
     /// Its members stand in `roster::torrents`. A seeder of thousands announces each of them.
-    std::unordered_map<info_hash, member*, keyed_hash> torrents;
+    std::map<info_hash, member*> torrents;
     std::size_t bytes = 0;        ///< Of its members, as `roster_limits` count them.
     std::set<info_hash> counted;  ///< Downloads that were counted while it only announced.
 };

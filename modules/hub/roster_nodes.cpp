@@ -24,6 +24,8 @@ using namespace std::chrono_literals;
 
 /// Log lines and events that wait to be taken; beyond that the oldest news are worth less than the memory.
 constexpr std::size_t happenings_max = 10'000;
+/// The same for peers that only announce: the log keeps no more lines.
+constexpr std::size_t announced_happenings_max = 1000;
 /// A peer that only announces is shown anew no more often, but when it is complete.
 constexpr auto announced_shown_every = 5s;
 /// Nodes and members whose time is looked at each second: so many at least, and this part of all.
@@ -54,10 +56,6 @@ std::string comma(endpoint const& at) {
 std::size_t keyed_hash::operator()(endpoint const& at) const {
     return siphash(key, at.address.bytes()) + at.port;
 }
-std::size_t keyed_hash::operator()(info_hash const& torrent) const {
-    return siphash(key, torrent.view());
-}
-
 roster::traffic_change::traffic_change(traffic& sum, member const& of) : sum_(sum), of_(of) {
     sum_.up_rate -= counted(of_.up_rate);
     sum_.down_rate -= counted(of_.down_rate);
@@ -118,7 +116,7 @@ void roster::announced(announce::announce_request const& request, endpoint const
 
 node& roster::add_node(endpoint const& at, std::string client, bool is_session, time_point now) {
     auto const number = ++last_node_;
-    auto& added = nodes_.try_emplace(number, secret_).first->second;
+    auto& added = nodes_[number];
     added.number = number;
     added.at = at;
     added.client = std::move(client);
@@ -237,9 +235,11 @@ node const* roster::node_at(endpoint const& at) const {
 }
 
 void roster::note(std::string_view kind, node_number of, std::optional<info_hash> torrent, std::string text) {
-    if (happenings_.size() >= happenings_max) return;
+    auto const found = nodes_.find(of);
+    bool const only_announces = found != nodes_.end() && !found->second.is_session;
+    if (happenings_.size() >= (only_announces ? announced_happenings_max : happenings_max)) return;
     std::optional<endpoint> at;
-    if (auto const found = nodes_.find(of); found != nodes_.end()) at = found->second.at;
+    if (found != nodes_.end()) at = found->second.at;
     happenings_.push_back({kind, of, at, torrent, std::move(text)});
 }
 

@@ -66,7 +66,7 @@ std::uint32_t peer_set<Size>::parties() const noexcept {
 
 template <std::size_t Size>
 std::uint32_t peer_set<Size>::insert(siphash_key const& key, peer const& added, bool is_seeder) {
-    peers_.reserve(next_capacity());
+    peers_.make_room();
     auto const at = size();
     // All memory first: a peer that the index lacks could not be taken out again.
     if (is_indexed())
@@ -97,23 +97,15 @@ void peer_set<Size>::erase(siphash_key const& key, std::uint32_t at) {
 }
 
 template <std::size_t Size>
-std::size_t peer_set<Size>::next_capacity() const noexcept {
-    constexpr auto smallest_block = std::size_t{24} / sizeof(peer);
-    if (peers_.size() < peers_.capacity()) return peers_.capacity();
-    return peers_.size() + std::max(smallest_block, peers_.size() / 4);
-}
-
-template <std::size_t Size>
 std::size_t peer_set<Size>::growth() const noexcept {
-    auto const array = heap_bytes(next_capacity() * sizeof(peer)) - heap_bytes(peers_.capacity() * sizeof(peer));
-    if (is_indexed()) return array + index_->growth();
-    return array + (size() == scan_max ? heap_bytes(sizeof(slot_index)) + slot_index::memory_of(scan_max + 1) : 0);
+    if (is_indexed()) return peers_.growth() + index_->growth();
+    return peers_.growth() +
+           (size() == scan_max ? heap_bytes(sizeof(slot_index)) + slot_index::memory_of(scan_max + 1) : 0);
 }
 
 template <std::size_t Size>
 std::size_t peer_set<Size>::memory() const noexcept {
-    return heap_bytes(peers_.capacity() * sizeof(peer)) +
-           (is_indexed() ? heap_bytes(sizeof(slot_index)) + index_->memory() : 0);
+    return peers_.memory() + (is_indexed() ? heap_bytes(sizeof(slot_index)) + index_->memory() : 0);
 }
 
 template <std::size_t Size>

@@ -15,7 +15,7 @@ module shoal.registry;
 namespace shoal::registry {
 namespace {
 /// How many entries are looked at to find one that may give way; the choice is good enough and the cost fixed.
-constexpr int eviction_samples = 8;
+constexpr int eviction_samples = 16;
 /// Torrents that one announce may push out to make room for itself.
 constexpr int evictions_max = 4;
 /// Bytes of the bound on memory for each counter of torrents made, and counters at most: that few share both of theirs.
@@ -50,26 +50,29 @@ struct torrent {
     std::uint32_t downloaded = 0;
     std::array<std::uint16_t, 2> maker{};  // where in `made_` the customer is counted who announced it first
     std::uint16_t seen = 0;                // tick of the last announce
-    bool is_used = false;                  // else its place is free
     peer_set<4> v4;
     std::unique_ptr<peer_set<16>> v6;  // most torrents have no IPv6 peer
 
+    template <std::size_t Size>
+    auto& set() noexcept {
+        if constexpr (Size == 4)
+            return v4;
+        else
+            return *v6;
+    }
     std::uint32_t size() const noexcept { return v4.size() + (v6 ? v6->size() : 0); }
     std::uint32_t parties() const noexcept { return v4.parties() + (v6 ? v6->parties() : 0); }
     std::uint32_t seeders() const noexcept { return v4.seeders() + (v6 ? v6->seeders() : 0); }
-    std::size_t memory() const noexcept { return v4.memory() + (v6 ? sizeof *v6 + v6->memory() : 0); }
+    std::size_t memory() const noexcept { return v4.memory() + (v6 ? heap_bytes(sizeof *v6) + v6->memory() : 0); }
     swarm counts() const noexcept { return {seeders(), size() - seeders(), downloaded}; }
 };
 
 /// The torrents whose hash ends alike.
 struct shard {
-    std::deque<torrent> torrents;  // grows in small steps; places are reused
-    std::vector<std::uint32_t> free_places;
+    std::deque<torrent> torrents;  // grows and shrinks in small steps
     slot_index index;
 
-    std::size_t memory() const noexcept {
-        return torrents.size() * sizeof(torrent) + free_places.capacity() * sizeof(std::uint32_t) + index.memory();
-    }
+    std::size_t memory() const noexcept { return torrents.size() * sizeof(torrent) + index.memory(); }
 };
 }  // namespace
 
@@ -86,17 +89,20 @@ public:
     swarm scrape(info_hash const& name) const;
     std::size_t expire(time_point now, std::size_t steps);
 
-    std::size_t size() const noexcept { return numbers_.peers_v4 + numbers_.peers_v6 + places_; }
+    std::size_t size() const noexcept { return numbers_.peers_v4 + numbers_.peers_v6 + numbers_.torrents; }
     std::size_t memory() const noexcept { return memory_; }
     counters numbers() const noexcept { return numbers_; }
 
 private:
     outcome leave(shard& in, std::uint32_t place, announcement const& from, std::uint16_t now);
     std::vector<endpoint> choose_for(torrent const& in, std::uint32_t self, announcement const& from);
+    // Where others give way, a torrent may move: `in` goes with it.
     template <std::size_t Size>
-    std::uint32_t store(torrent& in, peer_set<Size>& set, announcement const& from, std::uint16_t now);
+    std::uint32_t store(torrent*& in, announcement const& from, std::uint16_t now);
+    bool add_v6(torrent*& in, std::uint16_t now);
+    bool push_out_for(torrent*& in, std::size_t bytes, std::uint16_t now);
     template <std::size_t Size>
-    bool make_room(torrent& in, peer_set<Size>& set, typename peer_set<Size>::found const& same, std::uint16_t now);
+    bool make_room(torrent*& in, typename peer_set<Size>::found const& same, std::uint16_t now);
     template <std::size_t Size>
     auto find(peer_set<Size> const& set, endpoint const& peer, std::uint16_t now) const {
         return set.find(how_.secret, address_bytes<Size>(peer.address), peer.port, now);
@@ -125,14 +131,14 @@ private:
     std::uint64_t hash(info_hash const& name) const noexcept { return siphash(how_.secret, name.view()); }
     static std::uint32_t place_of(shard const& in, std::uint64_t hash, info_hash const& name);
     torrent* add(shard& in, std::uint64_t hash, announcement const& from, std::uint16_t now);
-    void drop(shard& in, std::uint32_t place);
+    void drop(shard& in, std::uint32_t place, torrent** kept = nullptr);
     std::array<std::uint16_t, 2> maker_of(ip_address const& address) const noexcept;
     /// About how many of the torrents here the customer has made: never less.
     std::uint32_t made_by(std::array<std::uint16_t, 2> maker) const noexcept {
         return std::min(made_[maker[0]], made_[maker[1]]);
     }
     std::uint32_t burden(torrent const& of) const noexcept;
-    bool evict_torrent(shard& in, torrent const* instead_of, std::uint32_t burden_min, std::uint16_t now);
+    bool evict_torrent(shard& in, torrent** kept, std::uint32_t burden_min, std::uint16_t now);
     bool has_room(std::size_t bytes) const noexcept {
         return memory_ + bytes <= how_.bounds.memory_max &&
                numbers_.peers_v4 + numbers_.peers_v6 < how_.bounds.peers_max;
@@ -144,12 +150,11 @@ private:
     std::vector<shard> shards_;
     std::vector<std::uint32_t> made_;  // how many of the torrents customers made, by two hashes of theirs
     std::size_t memory_ = 0;
-    std::size_t places_ = 0;  // torrents and free places of all shards
     counters numbers_;
-    // Where `expire` goes on: the shard, the torrent in it, and the next peer of it, counted down from the end.
+    // Where `expire` goes on: the shard, how many of its torrents are left, and how many peers of the last of these.
     std::size_t shard_at_ = 0;
-    std::size_t torrent_at_ = 0;
-    std::optional<std::uint32_t> peer_at_;
+    std::size_t torrents_left_ = 0;
+    std::optional<std::uint32_t> peers_left_;
 };
 
 registry::registry(options const& how) : state_(std::make_unique<state>(how)) {}
@@ -189,15 +194,10 @@ outcome registry::state::announce(announcement const& from, time_point at) {
     if (known == nullptr) return {};
     known->seen = now;
     auto self = none;
-    if (from.peer.address.is_v4()) {
-        if (is_introduced) self = store(*known, known->v4, from, now);
-    } else {
-        if (!known->v6) {
-            change const counted(*this, *known);
-            known->v6 = std::make_unique<peer_set<16>>();
-        }
-        if (is_introduced) self = store(*known, *known->v6, from, now);
-    }
+    if (is_introduced && from.peer.address.is_v4())
+        self = store<4>(known, from, now);
+    else if (is_introduced && add_v6(known, now))
+        self = store<16>(known, from, now);
     return {choose_for(*known, self, from), known->counts(), self != none};
 }
 
@@ -242,43 +242,54 @@ swarm registry::state::scrape(info_hash const& name) const {
     return place == none ? swarm{} : in.torrents[place].counts();
 }
 
+/// A set for IPv6 peers, unless the torrent has one. False where there was no room for it.
+bool registry::state::add_v6(torrent*& in, std::uint16_t now) {
+    if (in->v6) return true;
+    if (!push_out_for(in, heap_bytes(sizeof(peer_set<16>)), now)) {
+        ++numbers_.refused;
+        return false;
+    }
+    change const counted(*this, *in);
+    in->v6 = std::make_unique<peer_set<16>>();
+    return true;
+}
+
 /// Notes the peer; gives its position, or `none` where there was no room for it.
 template <std::size_t Size>
-std::uint32_t registry::state::store(torrent& in, peer_set<Size>& set, announcement const& from, std::uint16_t now) {
-    change const counted(*this, in);
-    auto where = find(set, from.peer, now);
-    if (where.at != none) {
-        where.at = set.set_seeder(how_.secret, where.at, from.is_complete);
-    } else {
-        if (!make_room(in, set, where, now)) return none;
-        typename peer_set<Size>::peer const added{address_bytes<Size>(from.peer.address), from.peer.port, now, 0};
-        where.at = set.insert(how_.secret, added, from.is_complete);
-    }
+std::uint32_t registry::state::store(torrent*& in, announcement const& from, std::uint16_t now) {
+    auto where = find(in->set<Size>(), from.peer, now);
+    bool const is_new = where.at == none;
+    if (is_new && !make_room<Size>(in, where, now)) return none;
+    change const counted(*this, *in);
+    auto& set = in->set<Size>();
+    where.at = is_new ? set.insert(how_.secret, {address_bytes<Size>(from.peer.address), from.peer.port, now, 0},
+                                   from.is_complete)
+                      : set.set_seeder(how_.secret, where.at, from.is_complete);
     auto& peer = set[where.at];
     peer.seen = now & 0x7fffU;
     if (from.what == event::completed && from.is_complete && !peer.is_counted) {
         peer.is_counted = 1;
-        ++in.downloaded;
+        ++in->downloaded;
         ++numbers_.completed;
     }
     return where.at;
 }
 
-/// Room for one more peer in `set`; within a full torrent the peer that was silent longest gives way.
+/// Room for one more peer; within a full torrent the peer that was silent longest gives way.
 template <std::size_t Size>
-bool registry::state::make_room(torrent& in, peer_set<Size>& set, typename peer_set<Size>::found const& same,
-                                std::uint16_t now) {
+bool registry::state::make_room(torrent*& in, typename peer_set<Size>::found const& same, std::uint16_t now) {
     auto give_way = [&](std::uint32_t at) {
-        set.erase(how_.secret, at);
+        change const counted(*this, *in);
+        in->set<Size>().erase(how_.secret, at);
         ++numbers_.peers_evicted;
         return true;
     };
-    if (same.same_address >= how_.bounds.peers_per_address_max && !is_loopback(set[same.oldest_of_address].address))
+    if (same.same_address >= how_.bounds.peers_per_address_max &&
+        !is_loopback(in->set<Size>()[same.oldest_of_address].address))
         return give_way(same.oldest_of_address);
-    for (int tries = 0; tries < evictions_max && !has_room(set.growth()); ++tries)
-        if (!evict_torrent(shards_[random_.below(static_cast<std::uint32_t>(shards_.size()))], &in, burden(in), now))
-            break;
-    if (set.size() < how_.bounds.peers_per_torrent_max && has_room(set.growth())) return true;
+    bool const has_space = push_out_for(in, in->set<Size>().growth(), now);
+    auto const& set = in->set<Size>();
+    if (has_space && set.size() < how_.bounds.peers_per_torrent_max) return true;
     if (set.size() == 0) {
         ++numbers_.refused;
         return false;
@@ -291,54 +302,48 @@ bool registry::state::make_room(torrent& in, peer_set<Size>& set, typename peer_
     return give_way(oldest);
 }
 
+/// Whether there is room for one more peer and so many bytes, once other torrents have given way.
+bool registry::state::push_out_for(torrent*& in, std::size_t bytes, std::uint16_t now) {
+    for (int tries = 0; tries < evictions_max && !has_room(bytes); ++tries)
+        if (!evict_torrent(shards_[random_.below(static_cast<std::uint32_t>(shards_.size()))], &in, burden(*in), now))
+            break;
+    return has_room(bytes);
+}
+
 /// A new torrent, or nothing where there is no room.
 torrent* registry::state::add(shard& in, std::uint64_t name_hash, announcement const& from, std::uint16_t now) {
     auto const maker = maker_of(from.peer.address);
-    // The first peer comes with it, so room for both is made here: the torrent would be of no use without.
-    auto const first_peer = heap_bytes(sizeof(peer_set<16>)) + heap_bytes(24);
+    // Room for the set of the first peer is made here: without it the torrent would be of no use.
+    auto const first_peer = from.peer.address.is_v4() ? 0 : heap_bytes(sizeof(peer_set<16>));
     auto const is_full = [&] {
-        auto const place = in.free_places.empty() ? sizeof(torrent) + in.index.growth() : 0;
-        return numbers_.torrents >= how_.bounds.torrents_max || !has_room(place + first_peer);
+        return numbers_.torrents >= how_.bounds.torrents_max || in.torrents.size() >= none ||
+               !has_room(sizeof(torrent) + in.index.growth() + first_peer);
     };
     for (int tries = 0; tries < evictions_max && is_full(); ++tries)
         if (!evict_torrent(in, nullptr, made_by(maker), now)) break;
-    if (is_full() || in.torrents.size() >= none) {
+    if (is_full()) {
         ++numbers_.refused;
         return nullptr;
     }
     auto const before = in.memory();
-    auto place = static_cast<std::uint32_t>(in.torrents.size());
-    bool const is_new = in.free_places.empty();
-    if (is_new) {
-        in.torrents.emplace_back();
-        ++places_;
-    } else {
-        place = in.free_places.back();
-        in.free_places.pop_back();
-    }
+    auto& added = in.torrents.emplace_back();
     try {
-        in.index.insert(name_hash, place, [&](std::uint32_t other) { return hash(in.torrents[other].name); });
-    } catch (...) {  // no memory: the place is as it was
-        if (is_new) {
-            in.torrents.pop_back();
-            --places_;
-        } else {
-            in.free_places.push_back(place);
-        }
-        memory_ += in.memory() - before;
+        in.index.insert(name_hash, static_cast<std::uint32_t>(in.torrents.size() - 1),
+                        [&](std::uint32_t other) { return hash(in.torrents[other].name); });
+    } catch (...) {  // no memory
+        in.torrents.pop_back();
         throw;
     }
-    auto& added = in.torrents[place];
     added.name = from.torrent;
     added.maker = maker;
-    added.is_used = true;
     for (auto const counter : maker) ++made_[counter];
     memory_ += in.memory() - before;
     ++numbers_.torrents;
     return &added;
 }
 
-void registry::state::drop(shard& in, std::uint32_t place) {
+/// The last torrent takes the place of the dropped one; where it is `*kept`, that goes with it.
+void registry::state::drop(shard& in, std::uint32_t place, torrent** kept) {
     auto& dropped = in.torrents[place];
     auto const before = in.memory();
     for (auto const counter : dropped.maker) --made_[counter];
@@ -347,7 +352,13 @@ void registry::state::drop(shard& in, std::uint32_t place) {
         change const counted(*this, dropped);
         dropped = torrent{};
     }
-    in.free_places.push_back(place);
+    auto& last = in.torrents.back();
+    if (&last != &dropped) {
+        in.index.move(hash(last.name), static_cast<std::uint32_t>(in.torrents.size() - 1), place);
+        if (kept != nullptr && *kept == &last) *kept = &dropped;
+        dropped = std::move(last);
+    }
+    in.torrents.pop_back();
     memory_ += in.memory() - before;
     --numbers_.torrents;
 }
@@ -370,15 +381,15 @@ std::uint32_t registry::state::burden(torrent const& of) const noexcept {
     return parties == 0 ? made * 2 : parties > 31 ? 0 : made >> (parties - 1);
 }
 
-/// Drops a torrent of the shard that is a burden of at least `burden_min`, other than `instead_of`.
-bool registry::state::evict_torrent(shard& in, torrent const* instead_of, std::uint32_t burden_min, std::uint16_t now) {
+/// Drops a torrent of the shard that is a burden of at least `burden_min`, other than `*kept`.
+bool registry::state::evict_torrent(shard& in, torrent** kept, std::uint32_t burden_min, std::uint16_t now) {
     if (in.torrents.empty()) return false;
     auto victim = none;
     auto worst = std::max(burden_min, 1U);
     for (int sample = 0; sample < eviction_samples; ++sample) {
         auto const at = random_.below(static_cast<std::uint32_t>(in.torrents.size()));
         auto const& other = in.torrents[at];
-        if (!other.is_used || &other == instead_of) continue;
+        if (kept != nullptr && &other == *kept) continue;
         auto const found = burden(other);
         if (found < worst) continue;
         if (victim != none && found == worst &&
@@ -390,7 +401,7 @@ bool registry::state::evict_torrent(shard& in, torrent const* instead_of, std::u
     if (victim == none) return false;
     ++numbers_.torrents_evicted;
     numbers_.peers_evicted += in.torrents[victim].size();
-    drop(in, victim);
+    drop(in, victim, kept);
     return true;
 }
 
@@ -402,18 +413,20 @@ std::size_t registry::state::expire(time_point at, std::size_t steps) {
     return dropped;
 }
 
-/// Looks at one peer, or at one torrent that has none left to look at. Counting down keeps the peers that `erase` moves
-/// behind the place where the round stands.
+/// Looks at one peer, or at one torrent that has none left to look at. Counting down keeps what is moved to the place
+/// of what was dropped behind the place where the round stands.
 void registry::state::step(std::uint16_t now, std::size_t& dropped) {
-    if (shard_at_ >= shards_.size()) shard_at_ = 0;
     auto& in = shards_[shard_at_];
-    if (torrent_at_ >= in.torrents.size()) {
-        torrent_at_ = 0;
-        ++shard_at_;
+    torrents_left_ = std::min(torrents_left_, in.torrents.size());
+    if (torrents_left_ == 0) {
+        shard_at_ = (shard_at_ + 1) % shards_.size();
+        torrents_left_ = shards_[shard_at_].torrents.size();
+        peers_left_.reset();
         return;
     }
-    auto& known = in.torrents[torrent_at_];
-    auto const left = std::min(peer_at_.value_or(known.size()), known.size());
+    auto const place = static_cast<std::uint32_t>(torrents_left_ - 1);
+    auto& known = in.torrents[place];
+    auto const left = std::min(peers_left_.value_or(known.size()), known.size());
     if (left > 0) {
         auto const at = left - 1;
         auto const is_old = [&](auto& set, std::uint32_t position) {
@@ -423,13 +436,13 @@ void registry::state::step(std::uint16_t now, std::size_t& dropped) {
             return true;
         };
         dropped += at < known.v4.size() ? is_old(known.v4, at) : is_old(*known.v6, at - known.v4.size());
-        peer_at_ = at;
+        peers_left_ = at;
         return;
     }
     auto const is_forgotten = known.downloaded == 0 || ticks_between(known.seen, now) > count_lifetime / tick;
-    if (known.is_used && known.size() == 0 && is_forgotten) drop(in, static_cast<std::uint32_t>(torrent_at_));
-    peer_at_.reset();
-    ++torrent_at_;
+    if (known.size() == 0 && is_forgotten) drop(in, place);
+    peers_left_.reset();
+    --torrents_left_;
 }
 
 std::uint32_t registry::state::place_of(shard const& in, std::uint64_t name_hash, info_hash const& name) {

@@ -6,6 +6,8 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 export module shoal.registry;
@@ -50,6 +52,11 @@ public:
         auto const slot_b = slot(hash_b, b);
         slots_[slot_a] = tag_of(hash_a) | b;
         slots_[slot_b] = tag_of(hash_b) | a;
+    }
+
+    /// What stood at `from` stands at `to`.
+    void move(std::uint64_t hash, std::uint32_t from, std::uint32_t to) {
+        slots_[slot(hash, from)] = tag_of(hash) | to;
     }
 
     /// Removes `where`. `hash_of` is still asked for the other positions only.
@@ -116,9 +123,84 @@ private:
     std::uint32_t size_ = 0;
 };
 
+/// An array of small values that has the first few within itself: most torrents have one peer or two. 24 bytes for
+/// values of 8, of which it holds two.
+template <class Value>
+class small_array {
+    static_assert(std::is_trivially_copyable_v<Value>);
+
+public:
+    small_array() noexcept = default;
+    small_array(small_array&& other) noexcept { swap(other); }
+    small_array& operator=(small_array&& other) noexcept {
+        small_array{std::move(other)}.swap(*this);
+        return *this;
+    }
+    ~small_array() {
+        if (is_on_heap()) std::allocator<Value>{}.deallocate(place_.heap, capacity_);
+    }
+    void swap(small_array& other) noexcept {
+        std::swap(place_, other.place_);
+        std::swap(size_, other.size_);
+        std::swap(capacity_, other.capacity_);
+    }
+
+    std::uint32_t size() const noexcept { return size_; }
+    std::uint32_t capacity() const noexcept { return capacity_; }
+    bool empty() const noexcept { return size_ == 0; }
+    Value* begin() noexcept { return is_on_heap() ? place_.heap : place_.here; }
+    Value const* begin() const noexcept { return is_on_heap() ? place_.heap : place_.here; }
+    Value const* end() const noexcept { return begin() + size_; }
+    Value& operator[](std::uint32_t at) noexcept { return begin()[at]; }
+    Value const& operator[](std::uint32_t at) const noexcept { return begin()[at]; }
+    Value const& back() const noexcept { return begin()[size_ - 1]; }
+
+    /// Grows an array that is full, by an eighth. To be called before each `push_back`.
+    void make_room() {
+        if (size_ == capacity_) move_to(next_capacity());
+    }
+    void push_back(Value const& added) noexcept { std::construct_at(begin() + size_++, added); }
+    void pop_back() noexcept { --size_; }
+    void shrink_to_fit() { move_to(std::max(size_, here_max)); }
+
+    /// Bytes on the heap.
+    std::size_t memory() const noexcept { return is_on_heap() ? heap_bytes(capacity_ * sizeof(Value)) : 0; }
+    /// Bytes that the next `make_room` adds to that.
+    std::size_t growth() const noexcept {
+        return size_ < capacity_ ? 0 : heap_bytes(next_capacity() * sizeof(Value)) - memory();
+    }
+
+private:
+    static constexpr std::uint32_t here_max = std::max<std::uint32_t>(1, 2 * sizeof(void*) / sizeof(Value));
+    union place {
+        place() noexcept : heap(nullptr) {}
+        Value* heap;
+        Value here[here_max];
+    };
+
+    bool is_on_heap() const noexcept { return capacity_ > here_max; }
+    /// As many as the block has room for.
+    std::uint32_t next_capacity() const noexcept {
+        auto const wanted = size_ + std::max(4U, size_ / 8);
+        return static_cast<std::uint32_t>((heap_bytes(wanted * sizeof(Value)) - 8) / sizeof(Value));
+    }
+    void move_to(std::uint32_t capacity) {
+        if (capacity == capacity_) return;
+        small_array moved;
+        if (capacity > here_max) moved.place_.heap = std::allocator<Value>{}.allocate(capacity);
+        moved.capacity_ = capacity;
+        for (std::uint32_t i = 0; i < size_; ++i) moved.push_back((*this)[i]);
+        swap(moved);
+    }
+
+    place place_;
+    std::uint32_t size_ = 0;
+    std::uint32_t capacity_ = here_max;
+};
+
 /// The peers of one torrent and one address family, seeders first.
 ///
-/// 8 to 10 bytes an IPv4 peer, 20 to 25 an IPv6 peer, and 5 to 11 of index where there are more than `scan_max` peers.
+/// 8 to 9 bytes an IPv4 peer, 20 to 23 an IPv6 peer, and 5 to 11 of index where there are more than `scan_max` peers.
 /// A peer is its address and port. Peers with one address stand in one run of the index, so that they can be counted.
 export template <std::size_t AddressSize>
 class peer_set {
@@ -159,7 +241,7 @@ public:
     bool is_seeder(std::uint32_t at) const noexcept { return at < seeders_; }
     /// Seeders stand at 0 to `seeders()` - 1, leechers at the positions after them.
     std::uint32_t seeders() const noexcept { return seeders_; }
-    std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(peers_.size()); }
+    std::uint32_t size() const noexcept { return peers_.size(); }
     /// Peers as far as they are of different customers: none, 1 where all are of one, else all of them.
     std::uint32_t parties() const noexcept;
     /// Bytes on the heap.
@@ -170,11 +252,10 @@ public:
 private:
     std::uint64_t hash(siphash_key const& key, peer const& of) const noexcept;
     void exchange(siphash_key const& key, std::uint32_t a, std::uint32_t b);
-    std::size_t next_capacity() const noexcept;
     void build_index(siphash_key const& key);
     bool is_indexed() const noexcept { return index_ != nullptr; }
 
-    std::vector<peer> peers_;
+    small_array<peer> peers_;
     std::unique_ptr<slot_index> index_;  // most torrents have a few peers and need none
     std::uint32_t seeders_ = 0;
 };

@@ -132,7 +132,7 @@ TEST_CASE("a peer that stops is forgotten at once", "[registry]") {
     CHECK(hub.announce(v4(2), false, event::none).peers.empty());
     hub.announce(v4(2), false, event::stopped);
     CHECK(hub.peers.numbers().torrents == 0);
-    CHECK(hub.peers.size() == 1);  // a free place
+    CHECK(hub.peers.size() == 0);
 }
 
 TEST_CASE("a stop of an unknown peer or torrent changes nothing", "[registry]") {

@@ -127,8 +127,13 @@ TEST_CASE("memory stays below its bound under a flood of random torrents and pee
     registry::dice random{3};
     auto const swarm = random_torrent(random);
     for (std::uint32_t i = 0; i < 20; ++i) peers.announce(from(swarm, v4(i)), time_point{});
+    auto const has_both_families = GENERATE(false, true);
     for (int i = 0; i < 60'000; ++i) {
-        peers.announce(from(random_torrent(random), v4(random.below(1 << 24))), time_point{} + 20s);
+        auto const invented = random_torrent(random);
+        peers.announce(from(invented, v4(random.below(1 << 24))), time_point{} + 20s);
+        if (has_both_families)
+            peers.announce(from(invented, {*ip_address::parse("2001:db8::" + std::to_string(i % 10'000)), 1}),
+                           time_point{} + 20s);
         if (i % 1000 == 0) REQUIRE(peers.memory() <= bound);
     }
     CHECK(peers.memory() > bound * 3 / 4);

@@ -114,10 +114,9 @@ void swarm::withdraw_own(peer& who) {
         return;
     }
     failing_heap::sheltered const shelter;  // as `peer share` it does not forget: where memory lacks it is tried again
-    who.part->tasks.spawn_lasting("withdraws", sim_.host(who.host).clock,
-                                  [&from = who.part->session, what = who.own->content.torrent->swarm_hash()] {
-                                      return withdraw(from, what);
-                                  });
+    who.part->tasks.spawn_lasting(
+        "withdraws", sim_.host(who.host).clock,
+        [&from = who.part->session, what = who.own->content.torrent->swarm_hash()] { return withdraw(from, what); });
 }
 
 net::task<void> swarm::withdraw(engine::hub_session& from, info_hash torrent) {
