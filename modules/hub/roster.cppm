@@ -33,8 +33,8 @@ export namespace shoal::hub {
 struct roster_limits {
     std::size_t sessions_max = 1000;  ///< Nodes with a session; further ones wait in line.
     std::size_t waiting_max = 1000;   ///< And these are sent away.
-    /// Peers shown that only announce, once for each of their torrents; the registry knows all of them anyway. One takes
-    /// about 600 bytes.
+    /// Peers shown that only announce, once for each of their torrents; the registry knows all of them anyway. One
+    /// takes about 600 bytes.
     std::size_t announced_max = 20'000;
     std::size_t output_max = 4u << 20;  ///< Bytes that wait for a node that does not read; then it is dropped.
     std::size_t set_peers_max = 2000;   ///< Peers that a whole peer set names.
