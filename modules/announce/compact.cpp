@@ -9,19 +9,31 @@ import shoal.core;
 
 namespace shoal::announce {
 // Peers are most of what a tracker writes: their room is made once.
-void append_compact(byte_vector& out, std::span<endpoint const> peers, udp_family family, std::size_t most) {
-    bool const wants_v4 = family == udp_family::v4;
-    std::size_t const address_size = wants_v4 ? 4 : 16, entry_size = address_size + 2, begin = out.size();
+namespace {
+// By the size, which makes each entry a few instructions.
+template <std::size_t AddressSize>
+void append_of(byte_vector& out, std::span<endpoint const> peers, std::size_t most) {
+    constexpr auto entry_size = AddressSize + 2;
+    auto const begin = out.size();
     out.resize(begin + std::min(most, peers.size()) * entry_size);
-    auto place = mutable_byte_view{out}.subspan(begin);
+    auto* place = out.data() + begin;
+    auto const* const end = out.data() + out.size();
     for (auto const& peer : peers) {
-        if (place.empty()) break;
+        if (place == end) break;
         auto const address = peer.address.bytes();
-        if (address.size() != address_size) continue;
-        std::memcpy(place.data(), address.data(), address_size);
-        store_be(place.subspan(address_size), peer.port);
-        place = place.subspan(entry_size);
+        if (address.size() != AddressSize) continue;
+        std::memcpy(place, address.data(), AddressSize);
+        store_be(mutable_byte_view{place + AddressSize, 2}, peer.port);
+        place += entry_size;
     }
-    out.resize(out.size() - place.size());
+    out.resize(out.size() - static_cast<std::size_t>(end - place));
+}
+}  // namespace
+
+void append_compact(byte_vector& out, std::span<endpoint const> peers, udp_family family, std::size_t most) {
+    if (family == udp_family::v4)
+        append_of<4>(out, peers, most);
+    else
+        append_of<16>(out, peers, most);
 }
 }  // namespace shoal::announce

@@ -16,16 +16,6 @@ module;
 module shoal.core;
 
 namespace shoal {
-namespace {
-constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-}
-
-ip_address ip_address::v4(std::array<std::uint8_t, 4> octets) noexcept {
-    ip_address result;
-    std::copy(octets.begin(), octets.end(), result.octets_.begin() + 12);
-    return result;
-}
-
 ip_address ip_address::v6(std::array<std::uint8_t, 16> const& octets) noexcept {
     ip_address result;
     result.octets_ = octets;
@@ -49,10 +39,6 @@ std::optional<ip_address> ip_address::parse(std::string_view text) {
         return v4({octets[0], octets[1], octets[2], octets[3]});
     if (inet_pton(AF_INET6, terminated.c_str(), octets.data()) == 1) return v6(octets);
     return std::nullopt;
-}
-
-bool ip_address::is_v4() const noexcept {
-    return std::equal(mapped_prefix.begin(), mapped_prefix.end(), octets_.begin());
 }
 
 bool ip_address::is_unspecified() const noexcept {
@@ -108,11 +94,6 @@ void crowd::remove(ip_address const& who) {
     };
     less(of_customer_, who.customer());
     less(of_site_, who.site());
-}
-
-byte_view ip_address::bytes() const noexcept {
-    auto const all = std::as_bytes(std::span{octets_});
-    return is_v4() ? all.subspan(12) : all;
 }
 
 std::string ip_address::to_string() const {

@@ -177,7 +177,7 @@ std::vector<journal::file_stamp> store_state::stamps_of(std::vector<synced_file>
 
 void store_state::drop_cache_of(piece_index piece) {
     for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
-        if (is_real(range.file)) files->drop_cache(range.file);
+        if (is_real(range.file)) drop_stale(range.file);
     });
 }
 
@@ -244,9 +244,9 @@ result<void> store_state::sync() {
     if (!dirty.empty() && !is_planted("claimed_before_sync")) {
         if (auto const done = files->sync(dirty); !done && !is_planted("sync_error_ignored")) {
             // The system may have marked the pages clean: what a read shows now proves nothing about the disk.
-            for (auto const file : dirty) files->drop_cache(file);
             std::lock_guard const lock(mutex);
             ++failed_syncs;
+            for (auto const file : dirty) file_states[file].stale = true;
             // And what was finished meanwhile: it was written before the failure.
             for (auto const piece : unsynced)
                 if (held.test(piece)) doubtful.set(piece);
@@ -419,6 +419,10 @@ result<void> chunk_store::complete(std::vector<file_number> files) {
     SHOAL_TRY(state.claim(files));
     result<void> outcome = success();
     for (auto const file : files) {
+        {
+            std::lock_guard const lock(state.mutex);
+            if (state.file_states[file].missing > 0) continue;  // one was found to be lost meanwhile
+        }
         auto const done = state.files->complete(file, state.torrent->content().files()[file].size);
         std::lock_guard const lock(state.mutex);
         auto& known = state.file_states[file];
@@ -427,10 +431,10 @@ result<void> chunk_store::complete(std::vector<file_number> files) {
             continue;
         }
         std::erase(state.completable, file);
+        known.ready = false;  // under this name nobody writes to it
         if (known.missing == 0) {
             known.named = true;
             known.changed = false;
-            known.ready = false;
             // To be stamped as it is now, unless it was so since its pieces were checked.
             known.dirty = state.is_real(file) && (known.dirty || !known.seen);
         }

@@ -121,6 +121,13 @@ result<void> store_state::read(block_ref block, mutable_byte_view into) {
     return outcome;
 }
 
+void store_state::drop_stale(file_number file) {
+    auto const failed_before = failed_syncs.load();
+    files->drop_cache(file);
+    std::lock_guard const lock(mutex);
+    if (failed_syncs == failed_before) file_states[file].stale = false;
+}
+
 /// Hashes a piece where the system has its bytes, which spares a copy; false where it has to be read instead, be it
 /// because the back end does not map, the piece has bytes of several files, or the disk does not give them all.
 bool store_state::hash_in_place(piece_index piece, piece_hasher& hasher) {
@@ -157,10 +164,14 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
     bool there = true;
     for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
         if (!outcome || !there || !is_real(range.file)) return;
+        bool is_known;
         {
             std::lock_guard const lock(mutex);
-            if (file_states[range.file].ready || file_states[range.file].seen) return;
+            auto const& file = file_states[range.file];
+            if (!file.stale && (file.ready || file.seen)) return;
+            is_known = file.ready || file.seen;
         }
+        if (is_known) return drop_stale(range.file);
         auto const status = files->status(range.file);
         if (!status)
             outcome = status.error();
@@ -169,7 +180,7 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
         else {
             // Where an earlier run could not sync, the cache still shows what the disk never got, and a journal would
             // claim it.
-            if (files->has_journal()) files->drop_cache(range.file);
+            if (files->has_journal()) drop_stale(range.file);
             std::lock_guard const lock(mutex);
             if (!file_states[range.file].ready) file_states[range.file].seen = *status.value();
         }

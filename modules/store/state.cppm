@@ -69,6 +69,7 @@ struct file_state {
     bool ready = false;         // opened for writing
     bool dirty = false;         // to be synced and stamped
     bool synced = false;        // or made, by this run: unless it is dirty, the disk has it as it looks
+    bool stale = false;         // a sync failed: the cache may show what the disk never got
     bool ours = false;          // as stamped by an earlier run
     bool part_ours = false;  // so is its incomplete form: by a journal that does not know better, or made by this run
     bool named = false;      // has its final name
@@ -196,7 +197,8 @@ struct store_state {
     result<std::vector<journal::file_stamp>> unclaimed(std::vector<file_number> const& named);  // under journaling
     bool looks_as_on_disk(std::vector<journal::file_stamp> const& of);
     result<void> recheck_doubtful();
-    void drop_cache_of(piece_index piece);  // what is read of it next comes from the disk
+    void drop_stale(file_number file);      // what is read of it next comes from the disk
+    void drop_cache_of(piece_index piece);  // the same of all its files
     result<void> sync();                    // under syncing
 };
 }  // namespace shoal::store

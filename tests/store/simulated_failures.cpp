@@ -178,6 +178,25 @@ TEST_CASE("whatever earlier runs did and however they ended, the next one comple
     }
 }
 
+TEST_CASE("a file of which a piece turns out to be lost while it is to get its name is received again", "[store]") {
+    auto const content = small_sample();
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    (void)receive(*open_on(disk, content), content, 0);  // by a process that ended at once
+    auto const into = open_on(disk, content);
+    for (std::uint32_t piece = 0; piece < content.count(); ++piece) {
+        if (into->check_piece(piece_index{piece}).value()) continue;
+        REQUIRE(receive(*into, content, piece).value());
+    }
+    disk->fail(1, EIO);
+    REQUIRE_FALSE(into->sync());
+    REQUIRE(into->complete_files());
+    auto const lost = into->take_lost();
+    REQUIRE_FALSE(lost.empty());
+    for (auto const piece : lost) REQUIRE(receive(*into, content, to_number(piece)).value());
+    REQUIRE(into->complete_files());
+    CHECK(is_on(*disk, content));
+}
+
 TEST_CASE("a file whose last write failed in the next one is still ours after a power cut", "[store]") {
     auto const content = small_sample();
     auto const over_two_files = std::uint32_t{2};
