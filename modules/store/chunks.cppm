@@ -188,8 +188,8 @@ public:
     result<void> complete_file(file_number file);
     /// Nothing will be asked for soon: closes files, which the next call that needs one opens again. [pool]
     void rest();
-    /// Syncs, rewrites the journal compactly, and unlocks; the store answers `closed` afterwards. A store that neither
-    /// loaded nor wrote anything leaves the journal as it is. [pool]
+    /// Syncs, rewrites the journal compactly if anything has changed, and unlocks; the store answers `closed`
+    /// afterwards. A store that neither loaded nor wrote anything leaves the journal as it is. [pool]
     result<void> close(closing how = closing::durable);
 
     // Facts. [any thread]

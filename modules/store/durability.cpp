@@ -82,6 +82,7 @@ result<void> store_state::record(std::vector<piece_index> const& now_durable,
         if (whole) claimed = durable;
     }
     rewrite = true;  // until this succeeds: half a record may stand at the end
+    has_recorded = true;
     scope_exit const keep_withdrawn{[&] {
         if (!withdraws || !rewrite) return;
         std::lock_guard const lock(mutex);
@@ -458,11 +459,18 @@ result<void> chunk_store::close(closing how) {
             if (!state.file_states[file].synced || state.file_states[file].dirty) continue;
         }
         auto const status = state.files->status(file);
-        if (status && status.value() && stamp->covers(status.value()->size, status.value()->modified))
+        if (status && status.value() && stamp->covers(status.value()->size, status.value()->modified)) {
             stamp = settled(*status.value());
+            state.has_recorded = true;
+        }
     }
-    // Stopped before it was read, the journal knows more than we do.
-    if (state.is_known) {
+    {
+        std::lock_guard const lock(state.mutex);
+        state.has_recorded = state.has_recorded || state.rewrite || state.claims_withdrawn;
+    }
+    // Stopped before it was read, the journal knows more than we do. And where it is as it was read it can stay: who
+    // seeds thousands of torrents would wait for the disk at each.
+    if (state.is_known && state.has_recorded) {
         state.rewrite = true;
         auto const recorded = state.record({}, {});
         if (outcome && !recorded) outcome = recorded.error();

@@ -35,6 +35,7 @@ store_state::store_state(std::shared_ptr<metainfo::torrent const> of, store_sett
     for (file_number file = 0; file < all.size(); ++file) {
         if (is_real(file)) {
             auto& state = file_states[file];
+            state.stale = files->has_journal();  // whose claims rest on what is read; an earlier run may have failed
             state.missing = torrent->content().pieces_of(file).count;
             state.by_v1_alone = torrent->has_v1() && all[file].pieces_root &&
                                 all[file].size > torrent->pieces().piece_length() && torrent->piece_layer(file).empty();
@@ -164,26 +165,27 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
     bool there = true;
     for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
         if (!outcome || !there || !is_real(range.file)) return;
-        bool is_known;
+        bool is_stale, is_known;
         {
             std::lock_guard const lock(mutex);
             auto const& file = file_states[range.file];
-            if (!file.stale && (file.ready || file.seen)) return;
+            is_stale = file.stale;
             is_known = file.ready || file.seen;
         }
-        if (is_known) return drop_stale(range.file);
-        auto const status = files->status(range.file);
-        if (!status)
-            outcome = status.error();
-        else if (!status.value())
-            there = false;
-        else {
-            // Where an earlier run could not sync, the cache still shows what the disk never got, and a journal would
-            // claim it.
-            if (files->has_journal()) drop_stale(range.file);
-            std::lock_guard const lock(mutex);
-            if (!file_states[range.file].ready) file_states[range.file].seen = *status.value();
+        std::optional<file_status> seen;
+        if (!is_known) {
+            auto const status = files->status(range.file);
+            if (!status)
+                outcome = status.error();
+            else if (!status.value())
+                there = false;
+            else
+                seen = *status.value();
+            if (!seen) return;
         }
+        if (is_stale) drop_stale(range.file);
+        std::lock_guard const lock(mutex);
+        if (seen && !file_states[range.file].ready) file_states[range.file].seen = *seen;
     });
     SHOAL_TRY(outcome);
     if (!there) return false;
@@ -271,6 +273,7 @@ result<void> store_state::make_writable(file_number file) {
     if (!known.ready) {
         known.least = least;
         if (!stamps[file]) known.synced = is_new;
+        if (is_new) known.stale = false;
     }
     known.ready = true;
     known.part_ours = true;

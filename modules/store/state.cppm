@@ -69,7 +69,7 @@ struct file_state {
     bool ready = false;         // opened for writing
     bool dirty = false;         // to be synced and stamped
     bool synced = false;        // or made, by this run: unless it is dirty, the disk has it as it looks
-    bool stale = false;         // a sync failed: the cache may show what the disk never got
+    bool stale = false;         // the cache may show what the disk never got: a sync failed, maybe in an earlier run
     bool ours = false;          // as stamped by an earlier run
     bool part_ours = false;  // so is its incomplete form: by a journal that does not know better, or made by this run
     bool named = false;      // has its final name
@@ -131,8 +131,9 @@ struct store_state {
     std::mutex syncing;     // one sync, close or check_files at a time
     std::mutex journaling;  // the journal and what it says
     journal::checksum last{};
-    bool rewrite = true;    // the journal is to be replaced before anything is appended
-    bool is_known = false;  // what the journal said was read, or it was replaced
+    bool rewrite = true;        // the journal is to be replaced before anything is appended
+    bool is_known = false;      // what the journal said was read, or it was replaced
+    bool has_recorded = false;  // or is to be: it is not as it was read
     std::vector<std::optional<journal::stamp>> stamps;
     int failed_in_a_row = 0;  // syncs
 

@@ -49,6 +49,38 @@ TEST_CASE("after a clean stop the journal proves what was there, without reading
     CHECK(proven(content, settings).all());
 }
 
+TEST_CASE("a store in which nothing happened does not write its journal anew", "[store]") {
+    auto const content = mixed_sample();
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    auto const number_of_journal = [&] {  // which each replacement changes
+        struct stat facts{};
+        REQUIRE(::stat(settings.journal.c_str(), &facts) == 0);
+        return facts.st_ino;
+    };
+    {
+        auto const disk = open_store(content, settings);
+        REQUIRE(disk->load());
+        for (std::uint32_t piece = 1; piece < content.count(); ++piece) REQUIRE(receive(*disk, content, piece).value());
+        REQUIRE(disk->close());
+    }
+    auto const before = number_of_journal();
+    {
+        auto const disk = open_store(content, settings);
+        CHECK(disk->load().value().count() == content.count() - 1);
+        REQUIRE(disk->close());
+    }
+    CHECK(number_of_journal() == before);
+    {
+        auto const disk = open_store(content, settings);
+        REQUIRE(disk->load());
+        REQUIRE(receive(*disk, content, 0).value());
+        REQUIRE(disk->close());
+    }
+    CHECK(number_of_journal() != before);
+    CHECK(proven(content, settings).all());
+}
+
 TEST_CASE("where no file of a piece is there, it need not be looked at", "[store]") {
     auto const content =
         make_sample({{"a", 100'000}, {"b", 50'000}}, metainfo::format::v1, 16384);  // 6.1 and 3.05 pieces
