@@ -139,12 +139,24 @@ metainfo::torrent load_torrent(fs::path const& path) {
     return std::move(torrent).value();
 }
 
+namespace {
+std::string name_of(fs::path const& path) {
+    auto const absolute = fs::absolute(path).lexically_normal();
+    return (absolute.has_filename() ? absolute : absolute.parent_path()).filename().string();
+}
+}  // namespace
+
+std::optional<named_stamp> stamp_of_single_file(fs::path const& path) {
+    struct stat status{};
+    if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+    return named_stamp{name_of(path), stamp_of(status)};
+}
+
 shared_content::shared_content(fs::path const& path, fs::path const& except) {
     root_ = descriptor{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     struct stat status{};
     if (root_.number() < 0 || fstat(root_.number(), &status) != 0) throw not_opened(path);
-    auto const absolute = fs::absolute(path).lexically_normal();
-    name_ = (absolute.has_filename() ? absolute : absolute.parent_path()).filename().string();
+    name_ = name_of(path);
     std::error_code error;
     place_ = fs::canonical(path, error);
     if (error) throw failure{exit_status::failed, shown(path) + ": " + error.message()};

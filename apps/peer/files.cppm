@@ -3,6 +3,7 @@ module;
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -37,6 +38,14 @@ bool is_magnet(std::string_view target);
 metainfo::magnet read_magnet(std::string_view link);
 
 using share_record::file_stamp;
+
+/// A file's name, and what tells that somebody wrote to it or put another in its place.
+struct named_stamp {
+    std::string name;
+    file_stamp stamp;
+};
+/// Of the file at a path; nothing where there is none, or something else. One system call: thousands are looked at.
+std::optional<named_stamp> stamp_of_single_file(std::filesystem::path const& path);
 
 /// What there is to share at a path: a file, or every regular file below a folder.
 ///

@@ -47,7 +47,7 @@ struct look {
     bool is_hashed = false;      ///< It was made just now: what is there is what it says.
 };
 
-/// Looks alone.
+/// Looks alone, and tells of a single file nothing but `seen`.
 look look_at(std::filesystem::path const& path);
 /// Makes a torrent of what is there; what is as it was before is not read.
 look make_of(std::filesystem::path const& path, share_options const& options, made_before const& before,

@@ -4,10 +4,12 @@ module;
 #include <coroutine>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <list>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -27,8 +29,9 @@ import :node;
 
 namespace shoal::engine {
 namespace {
-/// Looks at those that move, for one at all of them.
-constexpr unsigned looks_per_whole = 10;
+/// Transfers without a connection that are looked at each time: so many, or this part of all. What the disk has lost of
+/// one can wait.
+constexpr std::size_t looks_least = 100, looks_per_round = 20;
 }  // namespace
 
 std::optional<std::string> session_url(std::string_view announce_url, std::string_view path) {
@@ -114,12 +117,22 @@ net::task<void> hub_session::send(net::web_socket& with) {
     }
 }
 
-/// Where nobody is connected nothing moves, and a piece that the disk lost can wait for the next whole look.
+/// Those that move, each time; of the others, where nobody is connected, as many as make a round.
 void hub_session::look_at_transfers() {
-    bool const is_whole = looks_++ % looks_per_whole == 0;
-    for (auto& [torrent, each] : transfers_) {
-        bool const was_quiet = std::exchange(each.is_quiet, each.which->is_quiet());
-        if (is_whole || !was_quiet || !each.is_quiet) look_at(each);
+    for (auto at = moving_.begin(); at != moving_.end();) {
+        auto const found = transfers_.find(*at);
+        bool const is_over = found == transfers_.end() || found->second.which->is_quiet();
+        if (found != transfers_.end()) look_at(found->second);
+        at = is_over ? moving_.erase(at) : std::next(at);
+    }
+    auto next = transfers_.upper_bound(looked_at_);
+    for (auto left = std::min(transfers_.size(), std::max(looks_least, transfers_.size() / looks_per_round)); left > 0;
+         --left) {
+        if (next == transfers_.end()) next = transfers_.begin();
+        auto& [torrent, each] = *next++;
+        looked_at_ = torrent;
+        if (!each.which->is_quiet() && !moving_.insert(torrent).second) continue;
+        look_at(each);
     }
 }
 

@@ -8,6 +8,7 @@ module;
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -165,8 +166,7 @@ private:
     net::task<result<void>> wait_for(session::request what, info_hash torrent);
     struct joined {
         std::shared_ptr<transfer> which;
-        bitfield told;          // what the hub knows that it has
-        bool is_quiet = false;  // nobody was connected at the last look
+        bitfield told;  // what the hub knows that it has
     };
     void look_at_transfers();
     void look_at(joined& at);
@@ -183,7 +183,8 @@ private:
     net::signal news_;       // something is to be sent
     net::signal open_;       // the session is there, or `place_` or why it is not has changed
     std::map<info_hash, joined> transfers_;
-    unsigned looks_ = 0;
+    std::set<info_hash> moving_;  // those of them that somebody was connected for at the last look
+    info_hash looked_at_;         // last, in the round of the others
     std::list<question> questions_;
     std::optional<std::uint32_t> place_;
     std::string refusal_;
