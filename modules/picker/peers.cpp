@@ -54,7 +54,7 @@ void picker::remove_peer(peer_slot peer) {
     for (std::size_t i = progress_.size(); i-- > 0;) {
         auto const piece = progress_[i].piece();
         auto const given_back = is_planted("leaver_keeps_requests") ? 0 : progress_[i].give_back_all(peer);
-        if (progress_[i].sole == peer) progress_[i].sole = no_peer;
+        if (progress_[i].sole == peer || progress_[i].asked_count() == 0) progress_[i].sole = no_peer;
         if (given_back == 0) continue;
         state->outstanding -= given_back;
         refresh_open(piece);

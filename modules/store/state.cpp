@@ -168,9 +168,9 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
         bool is_stale, is_known;
         {
             std::lock_guard const lock(mutex);
-            auto const& file = file_states[range.file];
-            is_stale = file.stale;
-            is_known = file.ready || file.seen;
+            auto const& known = file_states[range.file];
+            is_stale = known.stale;
+            is_known = known.ready || known.seen;
         }
         std::optional<file_status> seen;
         if (!is_known) {

@@ -199,6 +199,21 @@ TEST_CASE("the one peer of a failed piece gives way when it answered all and ask
     CHECK(pick(p, b, 1).size() == 1);
 }
 
+TEST_CASE("the one peer of a failed piece gives way when the last that was asked for a copy leaves", "[picker]") {
+    auto p = make(1);
+    for (auto const peer : {a, b, c}) add_seed(p, peer);
+    std::vector<peer_slot> also;
+    for (auto const& block : pick(p, a, 2)) p.received(a, block, also);
+    p.piece_failed(piece_index{0});
+    auto const alone = pick(p, a, 2);
+    REQUIRE(pick(p, b, 2).size() == 2);  // copies
+    p.set_snubbed(a, true);
+    for (auto const& block : alone) p.returned(a, block);
+    p.received(b, alone[0], also);
+    p.remove_peer(b);
+    CHECK(pick(p, c, 2) == std::vector{alone[1]});
+}
+
 TEST_CASE("a peer that claims all and never delivers loses its blocks to others in the end game", "[picker]") {
     auto p = make(2);
     add_seed(p, a);

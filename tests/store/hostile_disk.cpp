@@ -350,7 +350,7 @@ TEST_CASE("a file under its own name is written to only where all that stands th
     temporary_folder folder;
     auto const path = content.root(folder.path()) / "a";
     content.place(folder.path());
-    auto const files = store::open_disk_files(content.torrent, {.directory = folder.path()}).value();
+    auto const files = store::open_disk_files(content.torrent, {.directory = folder.path(), .journal = {}}).value();
     REQUIRE(files->lock());
     for (auto const adopt : {store::adopting::nothing, store::adopting::incomplete}) {
         CHECK(files->open_for_writing(0, adopt, std::nullopt).error() == store::errc::foreign_file);
@@ -367,7 +367,7 @@ TEST_CASE("an incomplete file that was cut does not get its name", "[store]") {
     auto const path = content.root(folder.path()) / "a";
     auto const part = path.string() + ".part";
     write_file(part, byte_view{content.files.at("a")}.first(59'999));
-    auto const files = store::open_disk_files(content.torrent, {.directory = folder.path()}).value();
+    auto const files = store::open_disk_files(content.torrent, {.directory = folder.path(), .journal = {}}).value();
     REQUIRE(files->lock());
     CHECK(files->complete(0, 60'000).error() == store::errc::truncated_file);
     CHECK_FALSE(fs::exists(path));
