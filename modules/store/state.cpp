@@ -165,15 +165,15 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
     bool there = true;
     for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
         if (!outcome || !there || !is_real(range.file)) return;
-        bool is_stale, is_known;
+        bool is_stale, was_seen;
         {
             std::lock_guard const lock(mutex);
             auto const& known = file_states[range.file];
             is_stale = known.stale;
-            is_known = known.ready || known.seen;
+            was_seen = known.ready || known.seen;
         }
         std::optional<file_status> seen;
-        if (!is_known) {
+        if (!was_seen) {
             auto const status = files->status(range.file);
             if (!status)
                 outcome = status.error();
