@@ -11,6 +11,12 @@
 using namespace fixture;
 using store::back_end;
 
+static store::disk_settings in_folder(fs::path const& folder) {
+    store::disk_settings settings;
+    settings.directory = folder;
+    return settings;
+}
+
 TEST_CASE("a user's own file is never overwritten", "[store]") {
     auto const content = make_sample({{"a", 131'072}, {"b", 65'536}});
     auto const size = GENERATE(std::size_t{5}, std::size_t{131'072}, std::size_t{200'000});
@@ -350,7 +356,7 @@ TEST_CASE("a file under its own name is written to only where all that stands th
     temporary_folder folder;
     auto const path = content.root(folder.path()) / "a";
     content.place(folder.path());
-    auto const files = store::open_disk_files(content.torrent, {.directory = folder.path(), .journal = {}}).value();
+    auto const files = store::open_disk_files(content.torrent, in_folder(folder.path())).value();
     REQUIRE(files->lock());
     for (auto const adopt : {store::adopting::nothing, store::adopting::incomplete}) {
         CHECK(files->open_for_writing(0, adopt, std::nullopt).error() == store::errc::foreign_file);
@@ -367,7 +373,7 @@ TEST_CASE("an incomplete file that was cut does not get its name", "[store]") {
     auto const path = content.root(folder.path()) / "a";
     auto const part = path.string() + ".part";
     write_file(part, byte_view{content.files.at("a")}.first(59'999));
-    auto const files = store::open_disk_files(content.torrent, {.directory = folder.path(), .journal = {}}).value();
+    auto const files = store::open_disk_files(content.torrent, in_folder(folder.path())).value();
     REQUIRE(files->lock());
     CHECK(files->complete(0, 60'000).error() == store::errc::truncated_file);
     CHECK_FALSE(fs::exists(path));
@@ -380,7 +386,7 @@ TEST_CASE("new files are for others to read at most, and folders to enter", "[st
     auto const content = make_sample({{"folder/a", 60'000}});
     temporary_folder folder;
     auto const before = ::umask(0);
-    auto const files = store::open_disk_files(content.torrent, {.directory = folder.path() / "new"}).value();
+    auto const files = store::open_disk_files(content.torrent, in_folder(folder.path() / "new")).value();
     bool const is_open = files->lock() && files->open_for_writing(0, store::adopting::nothing, std::nullopt);
     ::umask(before);
     REQUIRE(is_open);
