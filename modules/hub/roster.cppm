@@ -59,11 +59,14 @@ using session_id = std::uint64_t;
 struct keyed_hash {
     siphash_key key;
     std::size_t operator()(endpoint const& at) const;
+    std::size_t operator()(info_hash const& torrent) const;
 };
 
 struct member;
 /// Somebody who takes part: over a session, or by announcing.
 struct node {
+    explicit node(siphash_key const& secret) : torrents(0, keyed_hash{secret}) {}
+
     node_number number = 0;
     endpoint at;  ///< Where it accepts peers; port 0: nowhere.
     std::string client;
@@ -71,7 +74,7 @@ struct node {
     bool is_session = false;
     time_point since{};
     /// Its members stand in `roster::torrents`. A seeder of thousands announces each of them.
-    std::map<info_hash, member*> torrents;
+    std::unordered_map<info_hash, member*, keyed_hash> torrents;
     std::size_t bytes = 0;        ///< Of its members, as `roster_limits` count them.
     std::set<info_hash> counted;  ///< Downloads that were counted while it only announced.
 };

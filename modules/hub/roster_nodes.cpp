@@ -56,6 +56,10 @@ std::string comma(endpoint const& at) {
 std::size_t keyed_hash::operator()(endpoint const& at) const {
     return siphash(key, at.address.bytes()) + at.port;
 }
+std::size_t keyed_hash::operator()(info_hash const& torrent) const {
+    return siphash(key, torrent.view());
+}
+
 roster::traffic_change::traffic_change(traffic& sum, member const& of) : sum_(sum), of_(of) {
     sum_.up_rate -= counted(of_.up_rate);
     sum_.down_rate -= counted(of_.down_rate);
@@ -116,7 +120,7 @@ void roster::announced(announce::announce_request const& request, endpoint const
 
 node& roster::add_node(endpoint const& at, std::string client, bool is_session, time_point now) {
     auto const number = ++last_node_;
-    auto& added = nodes_[number];
+    auto& added = nodes_.try_emplace(number, secret_).first->second;
     added.number = number;
     added.at = at;
     added.client = std::move(client);
