@@ -267,6 +267,15 @@ result<endpoint> node_state::listen(endpoint at) {
     return bound;
 }
 
+namespace {
+/// Calls `visit(hash)` for those by which peers may greet us: of a hybrid either. Source: BEP 52, "upgrade path".
+template <class Visit>
+void for_each_greeting(metainfo::torrent const& content, Visit visit) {
+    visit(content.swarm_hash());
+    if (auto const v2 = content.info_hash_v2()) visit(*info_hash::from(v2->view().first(info_hash::size())));
+}
+}  // namespace
+
 result<std::shared_ptr<transfer>> node::add(std::shared_ptr<metainfo::torrent const> content,
                                             transfer_options options) {
     if (state_->is_stopping) return errc::stopped;
@@ -277,11 +286,9 @@ result<std::shared_ptr<transfer>> node::add(std::shared_ptr<metainfo::torrent co
     auto& begun = *work;
     auto added = std::make_shared<transfer>(std::move(work));
     try {
-        state_->swarms.emplace(hash, &begun);
-        // A hybrid's peers may greet us by either hash. Source: BEP 52, "upgrade path".
-        if (auto const v2 = content->info_hash_v2())
-            state_->swarms.emplace(*info_hash::from(v2->view().first(info_hash::size())), &begun);
+        for_each_greeting(*content, [&](info_hash const& name) { state_->swarms.emplace(name, &begun); });
         state_->transfers.push_back(added);
+        begun.place = state_->transfers.size() - 1;
         begun.start();
     } catch (...) {  // no memory: as if it had not been asked for
         state_->release(begun);
@@ -311,12 +318,19 @@ net::task<void> node_state::stop() {
     co_await tasks.join();
 }
 
-std::shared_ptr<transfer> node_state::release(swarm const& stopped) {
-    std::erase_if(swarms, [&](auto const& entry) { return entry.second == &stopped; });
-    auto const at = std::ranges::find_if(transfers, [&](auto const& each) { return each->work_.get() == &stopped; });
-    if (at == transfers.end()) return nullptr;
-    auto released = std::move(*at);
-    transfers.erase(at);
+/// Without looking at the others, of which there may be thousands: the last one takes its place.
+std::shared_ptr<transfer> node_state::release(swarm& stopped) {
+    for_each_greeting(*stopped.content, [&](info_hash const& name) {
+        if (auto const at = swarms.find(name); at != swarms.end() && at->second == &stopped) swarms.erase(at);
+    });
+    if (!stopped.place) return nullptr;
+    auto& place = transfers[*std::exchange(stopped.place, std::nullopt)];
+    if (&place != &transfers.back()) {
+        std::swap(place, transfers.back());
+        place->work_->place = &place - transfers.data();
+    }
+    auto released = std::move(transfers.back());
+    transfers.pop_back();
     return released;
 }
 }  // namespace shoal::engine

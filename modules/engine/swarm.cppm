@@ -158,7 +158,7 @@ struct node_state {
     wire::handshake handshake_for(info_hash const& hash) const;
     net::task<void> stop();
     /// A transfer that has stopped is the node's no more; the caller may hold the last of it.
-    std::shared_ptr<transfer> release(swarm const& stopped);
+    std::shared_ptr<transfer> release(swarm& stopped);
 };
 
 /// One connected peer of a swarm: a wire conversation, its socket, and the blocks under way.
@@ -391,6 +391,7 @@ public:
     node_state& node;
     pool_share workers;
     std::shared_ptr<metainfo::torrent const> const content;
+    std::optional<std::size_t> place;  // in node_state::transfers
     picker::picker picker;
     std::unique_ptr<store::chunk_store> store;
     std::uint64_t downloaded = 0, uploaded = 0, wasted = 0;
