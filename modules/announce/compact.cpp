@@ -8,9 +8,9 @@ module shoal.announce;
 import shoal.core;
 
 namespace shoal::announce {
-// Peers are most of what a tracker writes: their room is made once.
 namespace {
-// By the size, which makes each entry a few instructions.
+// Peers are most of what a tracker writes: their room is made once, and where their size is known each takes a few
+// instructions.
 template <std::size_t AddressSize>
 void append_of(byte_vector& out, std::span<endpoint const> peers, std::size_t most) {
     constexpr auto entry_size = AddressSize + 2;

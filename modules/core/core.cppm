@@ -261,7 +261,7 @@ public:
     /// The /48 of an IPv6 address, which is the most that a customer is given as a rule; else the address.
     ip_address site() const noexcept;
     /// The 4 or 16 bytes in network order; they live as long as this object.
-    inline byte_view bytes() const noexcept {
+    inline byte_view bytes() const noexcept {  // in a module this does not go without saying
         auto const all = std::as_bytes(std::span{octets_});
         return is_v4() ? all.subspan(12) : all;
     }

@@ -117,7 +117,7 @@ net::task<void> hub_session::send(net::web_socket& with) {
     }
 }
 
-/// Those that move, each time; of the others, where nobody is connected, as many as make a round.
+/// Those that move, or could, each time; of the others, which seed and have nobody connected, as many as make a round.
 void hub_session::look_at_transfers() {
     for (auto at = moving_.begin(); at != moving_.end();) {
         auto const found = transfers_.find(*at);
@@ -174,6 +174,7 @@ void hub_session::join(std::shared_ptr<transfer> which) {
     if (announce::passkey_of(url_)) which->serve_members_only();
     auto have = which->have();
     transfers_[torrent] = {std::move(which), std::move(have)};
+    moving_.insert(torrent);
     news_.notify();
 }
 

@@ -183,7 +183,7 @@ private:
     net::signal news_;       // something is to be sent
     net::signal open_;       // the session is there, or `place_` or why it is not has changed
     std::map<info_hash, joined> transfers_;
-    std::set<info_hash> moving_;  // those of them that somebody was connected for at the last look
+    std::set<info_hash> moving_;  // those of them that were not quiet at the last look
     info_hash looked_at_;         // last, in the round of the others
     std::list<question> questions_;
     std::optional<std::uint32_t> place_;

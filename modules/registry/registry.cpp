@@ -417,7 +417,10 @@ std::size_t registry::state::expire(time_point at, std::size_t steps) {
 /// of what was dropped behind the place where the round stands.
 void registry::state::step(std::uint16_t now, std::size_t& dropped) {
     auto& in = shards_[shard_at_];
-    torrents_left_ = std::min(torrents_left_, in.torrents.size());
+    if (in.torrents.size() < torrents_left_) {  // the one that was looked at is gone
+        torrents_left_ = in.torrents.size();
+        peers_left_.reset();
+    }
     if (torrents_left_ == 0) {
         shard_at_ = (shard_at_ + 1) % shards_.size();
         torrents_left_ = shards_[shard_at_].torrents.size();

@@ -6,6 +6,7 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -71,7 +72,10 @@ public:
         }
         slots_[hole] = empty;
         --size_;
-        if (slots_.size() > slots_min && size_ < slots_.size() / 8) rebuild(slots_.size() / 4, hash_of);
+        if (slots_.size() <= slots_min || size_ >= slots_.size() / 8) return;
+        try {
+            rebuild(slots_.size() / 4, hash_of);
+        } catch (std::bad_alloc const&) {}  // a large table is right, too
     }
 
     std::size_t size() const noexcept { return size_; }
@@ -123,8 +127,8 @@ private:
     std::uint32_t size_ = 0;
 };
 
-/// An array of small values that has the first few within itself: most torrents have one peer or two. 24 bytes for
-/// values of 8, of which it holds two.
+/// An array of small values that has the first few within itself: most torrents have one peer or two. For values of
+/// 8 bytes it is 24, and holds two.
 template <class Value>
 class small_array {
     static_assert(std::is_trivially_copyable_v<Value>);
@@ -161,7 +165,11 @@ public:
     }
     void push_back(Value const& added) noexcept { std::construct_at(begin() + size_++, added); }
     void pop_back() noexcept { --size_; }
-    void shrink_to_fit() { move_to(std::max(size_, here_max)); }
+    void shrink_to_fit() noexcept {
+        try {
+            move_to(std::max(size_, here_max));
+        } catch (std::bad_alloc const&) {}  // it stays as it is
+    }
 
     /// Bytes on the heap.
     std::size_t memory() const noexcept { return is_on_heap() ? heap_bytes(capacity_ * sizeof(Value)) : 0; }

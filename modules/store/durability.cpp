@@ -34,14 +34,6 @@ file_status lesser(file_status const& a, file_status const& b) {
 bool same_content(file_status const& a, file_status const& b) {
     return a.size == b.size && a.modified == b.modified;
 }
-template <class Work>
-struct scope_exit {
-    Work work;
-    ~scope_exit() { work(); }
-};
-template <class Work>
-scope_exit(Work) -> scope_exit<Work>;
-
 /// Whether a file could not be looked at, for want of descriptors or memory or for a failing disk: that tells nothing
 /// of it.
 bool is_unknown(result<std::optional<file_status>> const& status) {
@@ -71,18 +63,20 @@ result<void> store_state::announce(file_number file) {
 
 result<void> store_state::record(std::vector<piece_index> const& now_durable,
                                  std::vector<journal::file_stamp> const& seen) {
+    bool const has_to_rewrite =
+        std::exchange(rewrite, true);  // until this succeeds: half a record may stand at the end
+    has_recorded = true;
     for (auto const& [file, stamp] : seen) stamps[file] = stamp;
     if (!files->has_journal()) return success();
     bitfield claimed;
     bool whole, withdraws;
     {
         std::lock_guard const lock(mutex);
-        withdraws = std::exchange(claims_withdrawn, false);
-        whole = withdraws || rewrite || !settings.writable;  // others who only read may have replaced it
-        if (whole) claimed = durable;
+        withdraws = claims_withdrawn;
+        whole = withdraws || has_to_rewrite || !settings.writable;  // others who only read may have replaced it
+        if (whole) claimed = durable;                               // first what may fail
+        claims_withdrawn = false;
     }
-    rewrite = true;  // until this succeeds: half a record may stand at the end
-    has_recorded = true;
     scope_exit const keep_withdrawn{[&] {
         if (!withdraws || !rewrite) return;
         std::lock_guard const lock(mutex);
@@ -115,6 +109,7 @@ result<std::vector<journal::file_stamp>> store_state::unclaimed(std::vector<file
         SHOAL_TRY(auto const status, files->status(file));
         if (!status || !status->is_part) continue;
         std::lock_guard const lock(mutex);
+        if (file_states[file].missing > 0) continue;  // somebody else's, as a look at it has shown, or lost
         auto const least = lesser(file_states[file].least.value_or(*status), *status);
         ours.push_back({file, growing({0, least.modified}, files->now())});  // its bytes were not synced yet
     }
@@ -247,7 +242,7 @@ result<void> store_state::sync() {
             // The system may have marked the pages clean: what a read shows now proves nothing about the disk.
             std::lock_guard const lock(mutex);
             ++failed_syncs;
-            for (auto const file : dirty) file_states[file].stale = true;
+            for (auto& each : file_states) each.stale = true;  // of many files it was the whole file system's
             // And what was finished meanwhile: it was written before the failure.
             for (auto const piece : unsynced)
                 if (held.test(piece)) doubtful.set(piece);
@@ -271,10 +266,11 @@ result<void> store_state::sync() {
     unsynced.erase(unsynced.begin(), unsynced.begin() + static_cast<std::ptrdiff_t>(begun));
     for (auto const piece : batch)
         if (held.test(piece)) durable.set(piece);
-    for (auto const file : dirty) file_states[file].synced = true;
-    for (auto const& [file, stamp] : seen)
+    for (auto const& [file, stamp] : seen) {
+        file_states[file].synced = true;
         if (files->has_journal())
             file_states[file].writable_until = stamp.latest - std::chrono::nanoseconds(sync_interval_max).count();
+    }
     return success();
 }
 

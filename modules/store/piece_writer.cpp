@@ -55,29 +55,36 @@ result<void> write_run(store_state& store, piece_progress& progress, std::uint32
     std::size_t at = 0;     // the buffer that is next
     std::size_t taken = 0;  // of it
     result<void> outcome = success();
-    block_ref const written{progress.piece, begin, end - begin};
-    store.for_each_range(written, [&](metainfo::file_range const& range, std::uint32_t) {
-        progress.gather.clear();
-        for (auto left = range.length; left > 0;) {
-            auto const part = run[at].subspan(taken, std::min<std::size_t>(left, run[at].size() - taken));
-            progress.gather.push_back(part);
-            left -= part.size();
-            taken += part.size();
-            if (taken < run[at].size()) continue;
-            ++at;
-            taken = 0;
-        }
-        if (!outcome || !store.is_real(range.file)) return;
-        outcome = store.make_writable(range.file);
-        if (!outcome) return;
-        outcome = store.files->write(range.file, range.offset, progress.gather);
-        if (!outcome && outcome.error() == errc::no_space && is_planted("no_space_ignored")) outcome = success();
-        if (!outcome && is_planted("short_write_taken_as_whole")) outcome = success();
-    });
-    if (!outcome) {  // some of it may stand there: the change is ours
+    // Bytes of the run whose files are ours to write to. Some of them may stand there whatever happens, and the change
+    // is ours; a file behind them may be a stranger's, and must not count as ours.
+    std::uint32_t reached = 0;
+    bool is_done = false;
+    scope_exit const note_change{[&] {
+        if (is_done || reached == 0) return;
         std::lock_guard const lock(store.mutex);
-        store.mark_dirty(written);
-    }
+        store.mark_dirty({progress.piece, begin, reached});
+    }};
+    store.for_each_range(
+        {progress.piece, begin, end - begin}, [&](metainfo::file_range const& range, std::uint32_t range_begin) {
+            progress.gather.clear();
+            for (auto left = range.length; left > 0;) {
+                auto const part = run[at].subspan(taken, std::min<std::size_t>(left, run[at].size() - taken));
+                progress.gather.push_back(part);
+                left -= part.size();
+                taken += part.size();
+                if (taken < run[at].size()) continue;
+                ++at;
+                taken = 0;
+            }
+            if (!outcome || !store.is_real(range.file)) return;
+            outcome = store.make_writable(range.file);
+            if (!outcome) return;
+            reached = range_begin + static_cast<std::uint32_t>(range.length);
+            outcome = store.files->write(range.file, range.offset, progress.gather);
+            if (!outcome && outcome.error() == errc::no_space && is_planted("no_space_ignored")) outcome = success();
+            if (!outcome && is_planted("short_write_taken_as_whole")) outcome = success();
+        });
+    is_done = outcome.has_value();
     return outcome;
 }
 

@@ -91,6 +91,7 @@ void store_state::give_up_file(file_number file) {
         give_up(piece_index{number}, false);      // its other files are as they were
     }
     file_states[file].seen.reset();
+    file_states[file].synced = false;
 }
 
 void store_state::note_wrong(piece_index piece) {

@@ -62,13 +62,21 @@ constexpr int sync_failures_max = 3;
 /// What is read and hashed at once when checking. Source: TOOLCHAIN.md, "Where bytes go" (256 KiB to 1 MiB is best).
 constexpr std::size_t check_read_size = 512 * 1024;
 
+template <class Work>
+struct scope_exit {
+    Work work;
+    ~scope_exit() { work(); }
+};
+template <class Work>
+scope_exit(Work) -> scope_exit<Work>;
+
 struct file_state {
     std::uint32_t missing = 0;  // pieces not held
     std::uint32_t unread = 0;   // pieces without a root in `roots`
     bool by_v1_alone = false;   // of a hybrid, and its piece layer is not known
     bool ready = false;         // opened for writing
     bool dirty = false;         // to be synced and stamped
-    bool synced = false;        // or made, by this run: unless it is dirty, the disk has it as it looks
+    bool synced = false;        // by this run, or made by it: while it is not dirty, the disk has it as it looks
     bool stale = false;         // the cache may show what the disk never got: a sync failed, maybe in an earlier run
     bool ours = false;          // as stamped by an earlier run
     bool part_ours = false;  // so is its incomplete form: by a journal that does not know better, or made by this run
@@ -133,7 +141,7 @@ struct store_state {
     journal::checksum last{};
     bool rewrite = true;        // the journal is to be replaced before anything is appended
     bool is_known = false;      // what the journal said was read, or it was replaced
-    bool has_recorded = false;  // or is to be: it is not as it was read
+    bool has_recorded = false;  // the journal is not as it was read, or is to be another
     std::vector<std::optional<journal::stamp>> stamps;
     int failed_in_a_row = 0;  // syncs
 
