@@ -3,6 +3,7 @@ module;
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -85,7 +86,10 @@ result<void> store_state::record(std::vector<piece_index> const& now_durable,
     if (whole) {
         for (auto const piece : now_durable) claimed.set(piece);
         journal::checksum fresh;
-        SHOAL_TRY(files->replace_journal(journal::compose(*torrent, claimed, stamps, fresh)));
+        auto told = stamps;
+        for (auto const& [file, stamp] : strangers)
+            if (!told[file]) told[file] = stamp;
+        SHOAL_TRY(files->replace_journal(journal::compose(*torrent, claimed, told, fresh)));
         last = fresh;
     } else {
         byte_vector records;
@@ -293,6 +297,7 @@ result<bitfield> chunk_store::load() {
     // A file that was begun since the last sync is not in it yet; one that is, and looks otherwise, is somebody else's.
     std::vector<bool> was_stamped(claims.stamps.size()), is_final(claims.stamps.size());
     for (file_number file = 0; file < claims.stamps.size(); ++file) was_stamped[file] = claims.stamps[file].has_value();
+    bool are_all_there = true;
     for (file_number file = 0; file < claims.stamps.size(); ++file) {
         if (!state.is_real(file)) continue;
         auto& stamp = claims.stamps[file];
@@ -301,10 +306,14 @@ result<bitfield> chunk_store::load() {
             bool const is_other =
                 !status && (status.error() == errc::not_a_file || status.error() == errc::symbolic_link);
             if (!status && !is_other) return status.error();
-            if (is_other || !status.value() || !stamp->covers(status.value()->size, status.value()->modified))
+            if (is_other || !status.value() || !stamp->covers(status.value()->size, status.value()->modified)) {
+                // Forgotten, it would look like one that was begun since the last sync.
+                if (!is_other && status.value() && status.value()->is_part) state.strangers.emplace(file, *stamp);
                 stamp.reset();
-            else
+                are_all_there = false;
+            } else {
                 is_final[file] = !status.value()->is_part;
+            }
         }
         auto const pieces = state.torrent->content().pieces_of(file);
         bool is_proven = stamp.has_value();
@@ -331,7 +340,7 @@ result<bitfield> chunk_store::load() {
     state.stamps = std::move(claims.stamps);
     state.last = claims.last;
     state.is_known = true;
-    state.rewrite = claims.torn || claims.held.count() != all_claimed;
+    state.rewrite = claims.torn || !are_all_there || claims.held.count() != all_claimed;
     // Now, before a new stamp could make an old claim look right.
     if (state.rewrite) {
         SHOAL_TRY(state.record({}, {}));

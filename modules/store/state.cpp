@@ -5,6 +5,7 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -266,6 +267,10 @@ result<void> store_state::make_writable(file_number file) {
         is_new = !before;
     }
     SHOAL_TRY(files->open_for_writing(file, adopt, reserves ? std::optional{size} : std::nullopt));
+    if (strangers.erase(file) > 0) {  // it is gone, and what comes is ours
+        rewrite = true;
+        SHOAL_TRY(record({}, {}));
+    }
     if (!least) {
         SHOAL_TRY(least, files->status(file));
     }

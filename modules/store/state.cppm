@@ -3,6 +3,7 @@ module;
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -143,6 +144,8 @@ struct store_state {
     bool is_known = false;      // what the journal said was read, or it was replaced
     bool has_recorded = false;  // the journal is not as it was read, or is to be another
     std::vector<std::optional<journal::stamp>> stamps;
+    /// Of files in whose place an incomplete one of somebody else stands: the journal goes on telling the two apart.
+    std::map<file_number, journal::stamp> strangers;
     int failed_in_a_row = 0;  // syncs
 
     mutable std::mutex mutex;
