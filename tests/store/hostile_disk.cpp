@@ -136,7 +136,7 @@ TEST_CASE("an incomplete file is the torrent's own when the journal, a right pie
         fs::last_write_time(part, fs::last_write_time(part) + std::chrono::seconds{5});
         for (int run = 0; run < 3; ++run) {  // nor does a later run forget what an earlier one has seen
             CHECK_FALSE(can_go_on());
-            CHECK(read_file(part) == own);
+            CHECK((read_file(part) == own));
         }
         fs::rename(part, folder.path() / "kept");
         receive_half();  // and ends at once
