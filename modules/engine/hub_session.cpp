@@ -142,14 +142,15 @@ void hub_session::look_at(joined& at) {
     auto const torrent = which.content().swarm_hash();
     auto const& have = which.have();
     if (auto& told = at.told; told != have) {
-        for (std::uint32_t i = 0; i < have.size(); ++i) {
-            bool const is_had = have.test(piece_index{i});
-            if (!told.set(piece_index{i}, is_had)) continue;
-            if (is_had)
-                client_.gained(torrent, piece_index{i});
-            else
-                client_.lost(torrent, piece_index{i});
-        }
+        // What was lost first: the hub would else see a download complete that never was (seed 65079).
+        for (bool const are_gains : {false, true})
+            for (std::uint32_t i = 0; i < have.size(); ++i) {
+                if (have.test(piece_index{i}) != are_gains || !told.set(piece_index{i}, are_gains)) continue;
+                if (are_gains)
+                    client_.gained(torrent, piece_index{i});
+                else
+                    client_.lost(torrent, piece_index{i});
+            }
     }
     auto const status = which.status();
     session::traffic const traffic{status.uploaded, status.downloaded, static_cast<std::uint64_t>(status.upload_rate),
