@@ -121,8 +121,8 @@ net::task<void> hub_session::send(net::web_socket& with) {
 void hub_session::look_at_transfers() {
     for (auto at = moving_.begin(); at != moving_.end();) {
         auto const found = transfers_.find(*at);
-        bool const is_over = found == transfers_.end() || found->second.which->is_quiet();
-        if (found != transfers_.end()) look_at(found->second);
+        bool const is_over = found == transfers_.end() || found->second->is_quiet();
+        if (found != transfers_.end()) look_at(*found->second);
         at = is_over ? moving_.erase(at) : std::next(at);
     }
     auto next = transfers_.upper_bound(looked_at_);
@@ -131,27 +131,15 @@ void hub_session::look_at_transfers() {
         if (next == transfers_.end()) next = transfers_.begin();
         auto& [torrent, each] = *next++;
         looked_at_ = torrent;
-        if (!each.which->is_quiet() && !moving_.insert(torrent).second) continue;
-        look_at(each);
+        if (!each->is_quiet() && !moving_.insert(torrent).second) continue;
+        look_at(*each);
     }
 }
 
 /// Tells the client what has changed since the last look.
-void hub_session::look_at(joined& at) {
-    auto const& which = *at.which;
+void hub_session::look_at(transfer const& which) {
     auto const torrent = which.content().swarm_hash();
-    auto const& have = which.have();
-    if (auto& told = at.told; told != have) {
-        // What was lost first: the hub would else see a download complete that never was (seed 65079).
-        for (bool const are_gains : {false, true})
-            for (std::uint32_t i = 0; i < have.size(); ++i) {
-                if (have.test(piece_index{i}) != are_gains || !told.set(piece_index{i}, are_gains)) continue;
-                if (are_gains)
-                    client_.gained(torrent, piece_index{i});
-                else
-                    client_.lost(torrent, piece_index{i});
-            }
-    }
+    client_.has_now(torrent, which.have());
     auto const status = which.status();
     session::traffic const traffic{status.uploaded, status.downloaded, static_cast<std::uint64_t>(status.upload_rate),
                                    static_cast<std::uint64_t>(status.download_rate)};
@@ -173,8 +161,7 @@ void hub_session::join(std::shared_ptr<transfer> which) {
         return;  // more torrents than a session holds: the others only announce
     // The hub names its members as they come: nobody else need be served. Other trackers with passkeys do not.
     if (announce::passkey_of(url_)) which->serve_members_only();
-    auto have = which->have();
-    transfers_[torrent] = {std::move(which), std::move(have)};
+    transfers_[torrent] = std::move(which);
     moving_.insert(torrent);
     news_.notify();
 }
@@ -215,7 +202,7 @@ void hub_session::take_events() {
 void hub_session::use_peers(info_hash const& torrent) {
     auto const found = transfers_.find(torrent);
     if (found == transfers_.end()) return;
-    auto& which = *found->second.which;
+    auto& which = *found->second;
     std::vector<std::pair<endpoint, std::uint64_t>> uploaded;
     std::vector<endpoint> useful;
     bool const is_complete = which.have().all();
@@ -269,7 +256,7 @@ net::task<result<void>> hub_session::opened(bool stays_in_line) {
 }
 
 net::task<result<void>> hub_session::ask_status(info_hash torrent) {
-    if (auto const found = transfers_.find(torrent); found != transfers_.end()) look_at(found->second);
+    if (auto const found = transfers_.find(torrent); found != transfers_.end()) look_at(*found->second);
     client_.ask_status(torrent);
     co_return co_await wait_for(session::request::status, torrent);
 }

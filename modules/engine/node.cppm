@@ -164,12 +164,8 @@ private:
     net::task<void> send(net::web_socket& with);
     void lose_connection();
     net::task<result<void>> wait_for(session::request what, info_hash torrent);
-    struct joined {
-        std::shared_ptr<transfer> which;
-        bitfield told;  // what the hub knows that it has
-    };
     void look_at_transfers();
-    void look_at(joined& at);
+    void look_at(transfer const& which);
     void take_events();
     void use_peers(info_hash const& torrent);
     void settle(session::request what, info_hash const& torrent, result<void> answer);
@@ -182,7 +178,7 @@ private:
     bool is_begun_ = false;  // `run` was called
     net::signal news_;       // something is to be sent
     net::signal open_;       // the session is there, or `place_` or why it is not has changed
-    std::map<info_hash, joined> transfers_;
+    std::map<info_hash, std::shared_ptr<transfer>> transfers_;
     std::set<info_hash> moving_;  // those of them that were not quiet at the last look
     info_hash looked_at_;         // last, in the round of the others
     std::list<question> questions_;

@@ -203,6 +203,14 @@ void client::lost(info_hash const& torrent, piece_index piece) {
     piece_changed(torrent, piece, false);
 }
 
+void client::has_now(info_hash const& torrent, bitfield const& have) {
+    auto const at = torrents_.find(torrent);
+    if (at == torrents_.end() || at->second.have == have) return;
+    for (bool const is_gain : {false, true})
+        for (std::uint32_t i = 0; i < have.size(); ++i)
+            if (have.test(piece_index{i}) == is_gain) piece_changed(torrent, piece_index{i}, is_gain);
+}
+
 void client::piece_changed(info_hash const& torrent, piece_index piece, bool is_gain) {
     auto const at = torrents_.find(torrent);
     if (at == torrents_.end() || to_number(piece) >= at->second.have.size()) return;

@@ -329,6 +329,9 @@ public:
     result<void> join(info_hash const& torrent, std::uint64_t size, bitfield have, traffic const& so_far);
     void gained(info_hash const& torrent, piece_index piece);
     void lost(info_hash const& torrent, piece_index piece);
+    /// All that is there now. What was lost is told before what was gained: the hub would else see a download complete
+    /// that never was.
+    void has_now(info_hash const& torrent, bitfield const& have);
     /// `serving` is everybody it uploads to, at most `served_max` of them are told.
     void update(info_hash const& torrent, traffic const& now_at, std::vector<served> serving);
     /// Tells what changed at once, and has the hub answer.

@@ -217,9 +217,7 @@ result<bool> chunk_store::trust_piece(piece_index piece) {
 }
 
 void chunk_store::reopen(piece_index piece) {
-    state_->for_each_range(state_->whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
-        if (state_->is_real(range.file)) state_->files->drop_cache(range.file);
-    });
+    state_->drop_cache_of(piece);
 }
 
 bool chunk_store::may_have(piece_index piece) {

@@ -35,6 +35,7 @@ file_status lesser(file_status const& a, file_status const& b) {
 bool same_content(file_status const& a, file_status const& b) {
     return a.size == b.size && a.modified == b.modified;
 }
+
 /// Whether a file could not be looked at, for want of descriptors or memory or for a failing disk: that tells nothing
 /// of it.
 bool is_unknown(result<std::optional<file_status>> const& status) {
@@ -64,8 +65,8 @@ result<void> store_state::announce(file_number file) {
 
 result<void> store_state::record(std::vector<piece_index> const& now_durable,
                                  std::vector<journal::file_stamp> const& seen) {
-    bool const has_to_rewrite =
-        std::exchange(rewrite, true);  // until this succeeds: half a record may stand at the end
+    // Until this succeeds: half a record may stand at the end.
+    bool const has_to_rewrite = std::exchange(rewrite, true);
     has_recorded = true;
     for (auto const& [file, stamp] : seen) stamps[file] = stamp;
     if (!files->has_journal()) return success();
@@ -74,8 +75,9 @@ result<void> store_state::record(std::vector<piece_index> const& now_durable,
     {
         std::lock_guard const lock(mutex);
         withdraws = claims_withdrawn;
-        whole = withdraws || has_to_rewrite || !settings.writable;  // others who only read may have replaced it
-        if (whole) claimed = durable;                               // first what may fail
+        // Where we only read, others who do may have replaced it.
+        whole = withdraws || has_to_rewrite || !settings.writable;
+        if (whole) claimed = durable;  // first what may fail
         claims_withdrawn = false;
     }
     scope_exit const keep_withdrawn{[&] {

@@ -41,6 +41,24 @@ TEST_CASE("pieces that come and go for ever are told anew as a whole, and kept i
     CHECK(p.only<status>().gained == pieces({6}));
 }
 
+TEST_CASE("what was lost is told before what was gained, so that nobody seems complete who never was", "[session]") {
+    played p;
+    p.open();
+    REQUIRE(p.client.join(hash_of('a'), 1000, pieces_of(8, {1, 2, 3, 4, 5, 6, 7}), {}));
+    (void)p.only<join>();
+    auto const have = pieces_of(8, {0, 1, 2, 3, 4, 5});
+    p.client.has_now(hash_of('a'), have);
+    p.client.ask_status(hash_of('a'));
+    auto const all = p.said();
+    REQUIRE(all.size() == 2);
+    CHECK(std::get<status>(all[0]).lost == pieces({6, 7}));
+    CHECK(std::get<status>(all[0]).gained.empty());
+    CHECK(std::get<status>(all[1]).gained == pieces({0}));
+    p.client.has_now(hash_of('a'), have);
+    p.now += 1h;
+    CHECK(p.said().empty());
+}
+
 TEST_CASE("the peer set is asked for once the session is there, and not before", "[session]") {
     played p;
     REQUIRE(p.client.join(hash_of('a'), 1000, pieces_of(4, {}), {}));
