@@ -108,11 +108,13 @@ net::task<bool> sharing::replace(shared& what, look made) {
     what.made_from = what.seen = std::move(made.seen);
     what.looked_at = made.at;
     what.is_gone = what.is_recorded = false;
-    what.trouble.clear();
     if (made.left_out != what.left_out)
         for (auto const& line : made.left_out) out_.note("left out: " + line);
     what.left_out = std::move(made.left_out);
-    if (what.content && what.content->swarm_hash() == made.content->swarm_hash()) co_return false;
+    if (what.content && what.content->swarm_hash() == made.content->swarm_hash()) {
+        what.trouble.clear();
+        co_return false;
+    }
     co_await withdraw(what);
     auto added = with_.add(made.content, made.place,
                            {.writable = false,
@@ -121,9 +123,11 @@ net::task<bool> sharing::replace(shared& what, look made) {
                             .is_hashed = made.is_hashed,
                             .names = std::move(made.names)});
     if (!added) {
-        out_.note(escaped(what.path.string()) + ": " + added.error().message());
+        tell_trouble(what, escaped(what.path.string()) + ": " + added.error().message());
         co_return false;
     }
+    what.trouble.clear();
+    what.make_again = {};
     auto const torrent = made.content->swarm_hash();
     if (is_begun_) std::erase_if(leaving_, [&](auto const& each) { return each.torrent == torrent; });
     what.kept.reset();
@@ -165,27 +169,32 @@ net::task<void> sharing::tell_when_checked(std::shared_ptr<shared> whose) {
     told_.notify();
 }
 
+void sharing::tell_trouble(shared& what, std::string message) {
+    if (message != what.trouble) out_.note(message);
+    what.trouble = std::move(message);
+}
+
 /// Notices what was changed, added or removed, once it has come to rest.
 net::task<void> sharing::look_again(std::shared_ptr<shared> whose, look now) {
     auto& what = *whose;
     if (now.trouble) {
-        if (now.trouble->message != what.trouble) out_.note(now.trouble->message);
-        what.trouble = now.trouble->message;
+        tell_trouble(what, std::move(now.trouble->message));
         what.is_gone = true;
         co_await withdraw(what);
         what.seen.clear();
         what.made_from.clear();
         co_return;
     }
-    what.trouble.clear();
     bool const is_at_rest = now.seen == what.seen;
     what.seen = std::move(now.seen);
-    if (!is_at_rest || what.seen == what.made_from) co_return;
+    if (!is_at_rest) what.make_again = {};
+    bool const is_made = what.content && what.seen == what.made_from;
+    if (!is_at_rest || is_made || !what.make_again.is_due()) co_return;
+    what.make_again.put_off();  // the disk may fail for good, or descriptors be short for a while
     auto made = co_await make_on_pool(what);
     if (made.trouble) {
-        out_.note(made.trouble->message);
+        tell_trouble(what, std::move(made.trouble->message));
         co_await withdraw(what);
-        what.made_from = what.seen;
         co_return;
     }
     co_await share(std::move(whose), std::move(made));
@@ -319,8 +328,9 @@ net::task<void> sharing::share_all() {
         if (made.trouble && (!each->kept || made.trouble->status == exit_status::incomplete))
             throw failure{*made.trouble};
         if (made.trouble) {  // it was shared before: as where that comes later, the others go on
-            out_.note(made.trouble->message);
-            each->made_from = each->seen = std::move(made.seen);
+            tell_trouble(*each, std::move(made.trouble->message));
+            each->seen = std::move(made.seen);
+            each->make_again.put_off();
         } else {
             co_await share(each, std::move(made));
         }

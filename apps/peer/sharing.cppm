@@ -68,8 +68,9 @@ struct shared {
     bool is_published = false;
     bool is_recorded = false;  // its record says all this
     asking_again publish_again;
+    asking_again make_again;            // where it could not be made
     std::string refusal;                // as last said
-    std::string trouble;                // as last said
+    std::string trouble;                // as last said, until it is shared
     std::vector<std::string> left_out;  // as last said
 };
 
@@ -106,6 +107,7 @@ private:
     net::task<look> make_on_pool(shared const& what);
     net::task<void> show_hashing_of(hashing_progress const& progress);
     net::task<void> share(std::shared_ptr<shared> what, look made);
+    void tell_trouble(shared& what, std::string message);  // once
     net::task<bool> replace(shared& what, look made);
     net::task<void> tell_when_checked(std::shared_ptr<shared> whose);
     net::task<void> look_again(std::shared_ptr<shared> whose, look now);

@@ -217,7 +217,7 @@ result<bool> chunk_store::trust_piece(piece_index piece) {
 }
 
 void chunk_store::reopen(piece_index piece) {
-    state_->drop_cache_of(piece);
+    (void)state_->drop_cache_of(piece);
 }
 
 bool chunk_store::may_have(piece_index piece) {

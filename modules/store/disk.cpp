@@ -202,10 +202,14 @@ result<void> disk_files::sync(std::span<file_number const> files) {
     return success();
 }
 
-void disk_files::drop_cache(file_number file) {
+result<void> disk_files::drop_cache(file_number file) {
     windows_.drop(file);  // mapped pages would stay
     forget(file);         // another file may stand in its place
-    if (auto const opened = open(file, false)) ::posix_fadvise(opened.value()->number(), 0, 0, POSIX_FADV_DONTNEED);
+    auto const opened = open(file, false);
+    if (!opened && opened.error() == errc::missing_file) return success();
+    if (!opened) return opened.error();
+    ::posix_fadvise(opened.value()->number(), 0, 0, POSIX_FADV_DONTNEED);
+    return success();
 }
 
 result<std::optional<mapped_bytes>> disk_files::prepare(file_number file, std::uint64_t offset, std::size_t size) {

@@ -165,7 +165,7 @@ public:
     result<void> write(file_number file, std::uint64_t offset, std::span<byte_view const> buffers) override;
     result<void> sync(std::span<file_number const> files) override;
     result<void> complete(file_number file, std::uint64_t size) override;
-    void drop_cache(file_number file) override;
+    result<void> drop_cache(file_number file) override;
     void rest() override;
     result<std::optional<mapped_bytes>> prepare(file_number file, std::uint64_t offset, std::size_t size) override;
     void map_for_reading(file_number file, std::uint64_t offset, std::size_t size) override;

@@ -51,7 +51,7 @@ result<void> store_state::announce(file_number file) {
             return record({}, {{file, growing({stamps[file]->size, stamps[file]->modified}, files->now())}});
         // It is not what the journal is about any more: nothing that was recorded may be believed of what comes.
         stamps[file].reset();
-        files->drop_cache(file);
+        (void)files->drop_cache(file);  // what is cached is of a file that nobody claims any more
         std::lock_guard const lock(mutex);
         give_up_file(file);
     }
@@ -169,7 +169,7 @@ std::vector<journal::file_stamp> store_state::stamps_of(std::vector<synced_file>
             file_states[file].dirty = true;  // the next sync says it
             continue;
         }
-        files->drop_cache(file);
+        (void)files->drop_cache(file);
         std::lock_guard const lock(mutex);
         give_up_file(file);
         file_states[file].ready = false;
@@ -177,10 +177,12 @@ std::vector<journal::file_stamp> store_state::stamps_of(std::vector<synced_file>
     return found;
 }
 
-void store_state::drop_cache_of(piece_index piece) {
+result<void> store_state::drop_cache_of(piece_index piece) {
+    result<void> outcome = success();
     for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
-        if (is_real(range.file)) drop_stale(range.file);
+        if (outcome && is_real(range.file)) outcome = drop_stale(range.file);
     });
+    return outcome;
 }
 
 result<void> store_state::recheck_doubtful() {
@@ -192,7 +194,7 @@ result<void> store_state::recheck_doubtful() {
         }
         if (!piece) return success();
         from = to_number(*piece) + 1;
-        drop_cache_of(*piece);
+        SHOAL_TRY(drop_cache_of(*piece));
         SHOAL_TRY(auto const right, is_right_on_disk(*piece));
         std::lock_guard const lock(mutex);
         if (!doubtful.test(*piece)) continue;  // given up meanwhile
@@ -297,7 +299,8 @@ result<bitfield> chunk_store::load() {
     auto& claims = claimed.value();
     auto const all_claimed = claims.held.count();
     // A file that was begun since the last sync is not in it yet; one that is, and looks otherwise, is somebody else's.
-    std::vector<bool> was_stamped(claims.stamps.size()), is_final(claims.stamps.size());
+    std::vector<bool> was_stamped(claims.stamps.size());
+    std::vector<std::optional<file_status>> finals(claims.stamps.size());  // files under their final names
     for (file_number file = 0; file < claims.stamps.size(); ++file) was_stamped[file] = claims.stamps[file].has_value();
     bool are_all_there = true;
     for (file_number file = 0; file < claims.stamps.size(); ++file) {
@@ -313,8 +316,8 @@ result<bitfield> chunk_store::load() {
                 if (!is_other && status.value() && status.value()->is_part) state.strangers.emplace(file, *stamp);
                 stamp.reset();
                 are_all_there = false;
-            } else {
-                is_final[file] = !status.value()->is_part;
+            } else if (!status.value()->is_part) {
+                finals[file] = *status.value();
             }
         }
         auto const pieces = state.torrent->content().pieces_of(file);
@@ -334,9 +337,14 @@ result<bitfield> chunk_store::load() {
         state.unsynced.clear();
         state.durable = claims.held;
         for (file_number file = 0; file < claims.stamps.size(); ++file) {
-            state.file_states[file].named = is_final[file] && state.file_states[file].missing == 0;
-            state.file_states[file].ours = claims.stamps[file].has_value();
-            state.file_states[file].part_ours = state.file_states[file].ours || !was_stamped[file];
+            auto& known = state.file_states[file];
+            known.named = finals[file] && known.missing == 0;
+            known.ours = claims.stamps[file].has_value();
+            known.part_ours = known.ours || !was_stamped[file];
+            // Finished, and the run before ended before it could say so: until the journal does, nobody watches it.
+            if (!known.named || claims.stamps[file]->is_settled()) continue;
+            known.seen = finals[file];
+            known.dirty = true;
         }
     }
     state.stamps = std::move(claims.stamps);
@@ -372,7 +380,7 @@ result<void> chunk_store::check_files() {
             if (state.file_states[file].dirty) continue;
         }
         stamp.reset();
-        state.files->drop_cache(file);  // another file may have taken its place
+        (void)state.files->drop_cache(file);  // another file may have taken its place
         std::lock_guard const lock(state.mutex);
         state.give_up_file(file);
         state.file_states[file].ready = false;
@@ -392,7 +400,7 @@ bool chunk_store::have_wrong_files_changed() {
         if (!wrong) continue;
         auto const status = state.files->status(file);
         if (!status || same_content(*wrong, status.value().value_or(file_status{}))) continue;
-        state.files->drop_cache(file);
+        (void)state.files->drop_cache(file);
         std::lock_guard const lock(state.mutex);
         state.file_states[file].wrong.reset();
         have_changed = true;
@@ -405,7 +413,11 @@ result<void> chunk_store::complete_files() {
     if (state.closed) return errc::closed;
     if (!state.settings.writable) return success();
     std::unique_lock lock(state.mutex);
-    std::erase_if(state.completable, [&](file_number file) { return state.file_states[file].missing > 0; });
+    std::erase_if(state.completable, [&](file_number file) {
+        auto& known = state.file_states[file];
+        known.is_completable = known.missing == 0;
+        return !known.is_completable;
+    });
     auto todo = state.completable;
     lock.unlock();
     return complete(std::move(todo));
@@ -439,6 +451,7 @@ result<void> chunk_store::complete(std::vector<file_number> files) {
             continue;
         }
         std::erase(state.completable, file);
+        known.is_completable = false;
         known.ready = false;  // under this name nobody writes to it
         if (known.missing == 0) {
             known.named = true;

@@ -177,8 +177,9 @@ public:
     /// Renames `X.part` to `X`, cut to `size`; creates an empty file when `size` is 0 and there is none. Never replaces
     /// a file, and never empties one: `foreign_file`.
     virtual result<void> complete(file_number file, std::uint64_t size) = 0;
-    /// Forgets what is cached of the file, also which one it was, so that the next `read` asks the disk.
-    virtual void drop_cache(file_number file) = 0;
+    /// Forgets what is cached of the file, also which one it was, so that the next `read` asks the disk. Where it fails
+    /// the system may still have bytes of it; a file that is not there is no failure.
+    virtual result<void> drop_cache(file_number file) = 0;
     /// Nobody will ask for anything soon: keeps open what holds the lock alone.
     virtual void rest();
 
@@ -302,7 +303,7 @@ public:
     result<void> write(file_number file, std::uint64_t offset, std::span<byte_view const> buffers) override;
     result<void> sync(std::span<file_number const> files) override;
     result<void> complete(file_number file, std::uint64_t size) override;
-    void drop_cache(file_number file) override;
+    result<void> drop_cache(file_number file) override;
     std::int64_t now() const override;
     result<std::optional<byte_vector>> read_journal() override;
     result<void> append_journal(byte_view record) override;

@@ -191,8 +191,8 @@ result<bool> piece_writer::finish() {
     }
     if (right && was_suspect) {
         // Its hash is of what was written; a sync failed since, and what counts is what the disk has kept.
-        store_.drop_cache_of(progress.piece);
-        auto const there = store_.is_right_on_disk(progress.piece);
+        auto const dropped = store_.drop_cache_of(progress.piece);
+        auto const there = dropped ? store_.is_right_on_disk(progress.piece) : dropped.error();
         if (!there) {
             std::lock_guard const lock(store_.mutex);
             progress.suspect = true;

@@ -274,14 +274,16 @@ result<void> simulated_files::complete(file_number file, std::uint64_t size) {
     return success();
 }
 
-void simulated_files::drop_cache(file_number file) {
+result<void> simulated_files::drop_cache(file_number file) {
     std::lock_guard const lock(disk_->mutex_);
     auto* const found = find(file);
-    if (found == nullptr) return;
+    if (found == nullptr) return success();
+    SHOAL_TRY(disk_->touch(epoch_));
     // Dirty pages stay in the cache.
     auto fresh = found->durable;
     for (auto const& [offset, bytes] : found->unsynced) put_bytes(fresh, offset, bytes);
     found->now = std::move(fresh);
+    return success();
 }
 
 std::int64_t simulated_files::now() const {

@@ -64,7 +64,9 @@ void store_state::hold(piece_index piece) {
     held.set(piece);
     unsynced.push_back(piece);
     for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
-        if (is_real(range.file) && --file_states[range.file].missing == 0) completable.push_back(range.file);
+        if (!is_real(range.file)) return;
+        auto& file = file_states[range.file];
+        if (--file.missing == 0 && !std::exchange(file.is_completable, true)) completable.push_back(range.file);
     });
 }
 
@@ -124,11 +126,12 @@ result<void> store_state::read(block_ref block, mutable_byte_view into) {
     return outcome;
 }
 
-void store_state::drop_stale(file_number file) {
+result<void> store_state::drop_stale(file_number file) {
     auto const failed_before = failed_syncs.load();
-    files->drop_cache(file);
+    SHOAL_TRY(files->drop_cache(file));
     std::lock_guard const lock(mutex);
     if (failed_syncs == failed_before) file_states[file].stale = false;
+    return success();
 }
 
 /// Hashes a piece where the system has its bytes, which spares a copy; false where it has to be read instead, be it
@@ -185,7 +188,8 @@ result<bool> store_state::is_right_on_disk(piece_index piece) {
                 seen = *status.value();
             if (!seen) return;
         }
-        if (is_stale) drop_stale(range.file);
+        if (is_stale) outcome = drop_stale(range.file);
+        if (!outcome) return;
         std::lock_guard const lock(mutex);
         if (seen && !file_states[range.file].ready) file_states[range.file].seen = *seen;
     });

@@ -82,7 +82,8 @@ struct file_state {
     bool ours = false;          // as stamped by an earlier run
     bool part_ours = false;  // so is its incomplete form: by a journal that does not know better, or made by this run
     bool named = false;      // has its final name
-    bool changed = false;    // by somebody else, when it had that
+    bool is_completable = false;  // stands in `completable`
+    bool changed = false;         // by somebody else, when it had that
     // Written to only until then: later, a crash would make the journal's stamp look like somebody else's change.
     std::int64_t writable_until = std::numeric_limits<std::int64_t>::max();
     std::optional<file_status> seen;   // before its pieces were checked; nothing once it was written to
@@ -209,8 +210,8 @@ struct store_state {
     result<std::vector<journal::file_stamp>> unclaimed(std::vector<file_number> const& named);  // under journaling
     bool looks_as_on_disk(std::vector<journal::file_stamp> const& of);
     result<void> recheck_doubtful();
-    void drop_stale(file_number file);      // what is read of it next comes from the disk
-    void drop_cache_of(piece_index piece);  // the same of all its files
-    result<void> sync();                    // under syncing
+    result<void> drop_stale(file_number file);      // what is read of it next comes from the disk
+    result<void> drop_cache_of(piece_index piece);  // the same of all its files
+    result<void> sync();                            // under syncing
 };
 }  // namespace shoal::store

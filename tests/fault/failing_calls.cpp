@@ -7,7 +7,7 @@
 #include "scenario.hpp"
 
 // One call of the network or of the disk fails, the n-th, for every n until none does: figure T-IOERR. Calls of the
-// store alone: tests/store/simulated_failures.cpp.
+// store alone: tests/store/failing_calls.cpp.
 namespace {
 using namespace fault;
 

@@ -329,6 +329,18 @@ class Share(WithHub):
         self.get("docs")
         self.assertEqual((self.folder / "out" / "docs" / "small.bin").read_bytes(), small.read_bytes())
 
+    def test_what_could_not_be_read_for_a_while_is_shared_again_as_it_was(self):
+        film = self.made("film.bin")
+        program = self.share(film)
+        limits = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        film.write_bytes(os.urandom(200_000))
+        program.wait_for('"unshared"')
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, limits)
+        program.wait_for('"published"', 2)
+        self.get("film.bin")
+        self.assertEqual((self.folder / "out" / "film.bin").read_bytes(), film.read_bytes())
+
     def test_what_is_shared_no_more_leaves_every_hub(self):
         other = self.url
         self.start_hub(name="other hub")

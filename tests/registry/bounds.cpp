@@ -144,6 +144,46 @@ TEST_CASE("memory stays below its bound under a flood of random torrents and pee
     CHECK(peers.memory() <= bound);
 }
 
+TEST_CASE("whatever gives way at the bounds, each torrent has peers of its own and the one that was just stored",
+          "[registry]") {
+    auto settings = with({.torrents_max = 12, .peers_max = 40});
+    settings.shard_count = 1;
+    registry::registry peers{settings};
+    registry::dice random{11};
+    std::vector<info_hash> names;
+    while (names.size() < 30) names.push_back(random_torrent(random));
+    std::vector<std::set<endpoint>> model(names.size());  // announced and not stopped: some of them gave way
+    std::size_t stored = 0;
+    for (int step = 0; step < 30'000; ++step) {
+        auto const which = random.below(static_cast<std::uint32_t>(names.size()));
+        auto const number = random.below(200);
+        auto const peer =
+            number < 80 ? endpoint{*ip_address::parse("2001:db8:" + std::to_string(number) + "::1"), 7} : v4(number);
+        auto asked = from(names[which], peer);
+        asked.what = random.below(4) == 0 ? event::stopped : event::none;
+        auto const answer = peers.announce(asked, time_point{} + std::chrono::seconds{step});
+        if (asked.what == event::stopped)
+            model[which].erase(peer);
+        else
+            model[which].insert(peer);
+        auto onlooker = from(names[which], v4(1, 0));
+        onlooker.peers_wanted = 100;
+        onlooker.usable = registry::families::both;
+        auto const there = peers.announce(onlooker, time_point{} + std::chrono::seconds{step}).peers;
+        CAPTURE(step);
+        REQUIRE(std::ranges::all_of(there, [&](auto const& each) { return model[which].contains(each); }));
+        REQUIRE(answer.is_stored == (std::ranges::count(there, peer) == 1));
+        stored += answer.is_stored ? 1 : 0;
+        std::size_t sum = 0;
+        for (auto const& name : names) sum += peers.scrape(name).leechers;
+        REQUIRE(sum == peers.numbers().peers_v4 + peers.numbers().peers_v6);
+        REQUIRE(sum <= 40);
+        REQUIRE(peers.numbers().torrents <= 12);
+    }
+    CHECK(stored > 5000);
+    CHECK(peers.numbers().torrents_evicted > 100);
+}
+
 TEST_CASE("who floods pushes out his own torrents, and not the only seeder of something", "[registry]") {
     registry::registry peers{with({.torrents_max = 1000, .memory_max = 4 << 20})};
     registry::dice random{6};

@@ -126,10 +126,10 @@ result<void> troubled_files::complete(file_number file, std::uint64_t size) {
     return simulated_files::complete(file, size);
 }
 
-void troubled_files::drop_cache(file_number file) {
+result<void> troubled_files::drop_cache(file_number file) {
     failing_heap::sheltered const own;
     troubles_->tell("drops what is cached of file " + std::to_string(file));
-    if (!has_ended_) simulated_files::drop_cache(file);
+    return has_ended_ ? success() : simulated_files::drop_cache(file);
 }
 
 result<std::optional<byte_vector>> troubled_files::read_journal() {

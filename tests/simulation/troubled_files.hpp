@@ -44,7 +44,7 @@ public:
                               std::span<shoal::byte_view const> buffers) override;
     shoal::result<void> sync(std::span<shoal::store::file_number const> files) override;
     shoal::result<void> complete(shoal::store::file_number file, std::uint64_t size) override;
-    void drop_cache(shoal::store::file_number file) override;
+    shoal::result<void> drop_cache(shoal::store::file_number file) override;
     shoal::result<std::optional<shoal::byte_vector>> read_journal() override;
     shoal::result<void> append_journal(shoal::byte_view record) override;
     shoal::result<void> replace_journal(shoal::byte_view journal) override;

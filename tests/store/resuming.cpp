@@ -285,6 +285,30 @@ TEST_CASE("a second user of journal or content is told so", "[store]") {
     CHECK(store::chunk_store::open(content.torrent, settings).error() == store::errc::in_use);
 }
 
+TEST_CASE("a file that an earlier run named, and did not live to say so, is watched once it is synced", "[store]") {
+    auto const content = make_sample({{"a", 131'072}, {"b", 131'072}});
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    {
+        auto const disk = open_store(content, settings);
+        REQUIRE(disk->load());
+        for (std::uint32_t piece = 0; piece < content.count(); ++piece) REQUIRE(receive(*disk, content, piece).value());
+        REQUIRE(disk->sync());
+        REQUIRE(disk->complete_files());
+        REQUIRE(disk->close(store::closing::quick));
+    }
+    auto const disk = open_store(content, settings);
+    REQUIRE(disk->load().value().all());
+    CHECK(disk->is_journal_behind());
+    REQUIRE(disk->sync());
+    CHECK_FALSE(disk->is_journal_behind());
+    auto changed = content.files.at("a");
+    changed[5] ^= std::byte{1};
+    write_file(content.root(settings.directory) / "a", changed);
+    REQUIRE(disk->check_files());
+    CHECK(disk->take_lost().size() == 2);
+}
+
 TEST_CASE("a seeder's journal saves it from hashing again, and changes are noticed", "[store]") {
     auto const content = make_sample({{"a", 131'072}, {"b", 131'072}});
     temporary_folder folder;
