@@ -123,7 +123,7 @@ net::task<bool> sharing::replace(shared& what, look made) {
                             .is_hashed = made.is_hashed,
                             .names = std::move(made.names)});
     if (!added) {
-        tell_trouble(what, escaped(what.path.string()) + ": " + added.error().message());
+        tell_trouble(what, escaped(what.path) + ": " + added.error().message());
         co_return false;
     }
     what.trouble.clear();
@@ -159,7 +159,7 @@ net::task<void> sharing::tell_when_checked(std::shared_ptr<shared> whose) {
     }
     auto const magnet = metainfo::to_string(metainfo::magnet_of(*what.content));
     out_.result(magnet);
-    out_.event("shared", {{"path", what.path.string()},
+    out_.event("shared", {{"path", what.path},
                           {"name", what.content->name()},
                           {"info_hash", to_hex(what.content->swarm_hash().view())},
                           {"size", size},
@@ -200,10 +200,10 @@ net::task<void> sharing::look_again(std::shared_ptr<shared> whose, look now) {
     co_await share(std::move(whose), std::move(made));
 }
 
-void sharing::add_path(std::filesystem::path path, bool is_listed) {
+void sharing::add_path(std::filesystem::path const& path, bool is_listed) {
     auto& added = *all_.emplace_back(std::make_shared<shared>());
-    added.whole_path = share_record::whole_path(path);
-    added.path = std::move(path);
+    added.whole_path = share_record::whole_path(path).native();
+    added.path = path.native();
     added.is_listed = is_listed;
 }
 

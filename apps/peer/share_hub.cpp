@@ -60,7 +60,7 @@ net::task<void> sharing::withdraw(shared& what) {
     }
     co_await take_out_leaving();
     co_await with_.quit_at_hubs(torrent);
-    out_.event("unshared", {{"path", what.path.string()}, {"info_hash", to_hex(torrent.view())}});
+    out_.event("unshared", {{"path", what.path}, {"info_hash", to_hex(torrent.view())}});
 }
 
 /// Asks the hub to list no more what is not shared any more.

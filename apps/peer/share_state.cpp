@@ -105,7 +105,7 @@ net::task<void> sharing::take_up(std::span<std::shared_ptr<shared> const> those)
                 out_.note(what.trouble);
             }
             if (is_of_this_hub) leaving_.push_back({kept.content->swarm_hash(), what.whole_path, {}});
-            what.kept = std::move(kept);
+            what.kept = std::make_unique<share_record::record>(std::move(kept));
             continue;
         }
         bool const is_durable = kept.is_durable;

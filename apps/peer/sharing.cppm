@@ -50,14 +50,14 @@ private:
 
 /// A file or folder that is shared, as it is now.
 struct shared {
-    std::filesystem::path path;
-    std::filesystem::path whole_path;          // by which its record is known
-    bool is_listed = false;                    // a file of a folder, which may vanish for good
-    bool is_gone = false;                      // nothing that can be shared is at its path
-    snapshot seen;                             // at the last look
-    snapshot made_from;                        // when the torrent was made
-    std::int64_t looked_at = 0;                // for `made_from`
-    std::optional<share_record::record> kept;  // of an earlier run, until there is a torrent
+    std::string path;                            // of files: text takes less than `std::filesystem::path`
+    std::string whole_path;                      // by which its record is known
+    bool is_listed = false;                      // a file of a folder, which may vanish for good
+    bool is_gone = false;                        // nothing that can be shared is at its path
+    snapshot seen;                               // at the last look
+    snapshot made_from;                          // when the torrent was made
+    std::int64_t looked_at = 0;                  // for `made_from`
+    std::unique_ptr<share_record::record> kept;  // of an earlier run, until there is a torrent
     std::shared_ptr<byte_vector const> metainfo;
     std::shared_ptr<metainfo::torrent const> content;
     std::shared_ptr<watched> moved;
@@ -100,7 +100,7 @@ private:
     net::task<void> share_all();
     net::task<void> go_on();
     void look_around();
-    void add_path(std::filesystem::path path, bool is_listed);
+    void add_path(std::filesystem::path const& path, bool is_listed);
     net::task<void> list_paths();
     net::task<void> list_folders();
     net::task<std::vector<look>> look_on_pool(std::vector<std::shared_ptr<shared>> const& all);

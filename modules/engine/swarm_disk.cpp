@@ -104,6 +104,10 @@ net::task<result<void>> swarm::open_and_check() {
         });
         if (!*opened) co_return opened->error();
         store = std::move(opened->value());
+        // The store knows where. Exchanged, since assigning to a string keeps its memory.
+        (void)std::exchange(
+            options_.storage,
+            {.directory = {}, .writable = options_.storage.writable, .wanted_files = {}, .journal = {}, .names = {}});
     }
     co_return co_await check_pieces();
 }

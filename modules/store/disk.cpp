@@ -12,6 +12,7 @@ module;
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -86,7 +87,7 @@ disk_files::disk_files(std::shared_ptr<metainfo::torrent const> torrent, disk_se
       settings_(std::move(settings)),
       windows_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))),
       reserved_(torrent_->content().files().size()) {
-    if (!settings_.journal.empty()) journal_.emplace(settings_.journal, settings_.writable);
+    if (!settings_.journal.empty()) journal_.emplace(std::exchange(settings_.journal, {}), settings_.writable);
 }
 
 result<void> disk_files::lock() {
@@ -292,7 +293,7 @@ std::error_code disk_files::failed_part(file_number file, std::error_code why) {
 }
 
 std::error_code disk_files::failed_at(std::string const& path, std::error_code why) {
-    auto whole = settings_.directory / (torrent_->single_file() ? "" : root_name()) / path;
+    auto whole = std::filesystem::path{settings_.directory} / (torrent_->single_file() ? "" : root_name()) / path;
     std::lock_guard const lock(mutex_);
     last_failed_path_ = whole.string();
     return why;

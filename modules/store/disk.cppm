@@ -122,7 +122,7 @@ result<void> lock_file(int number, bool exclusive);
 /// a call.
 class journal_file {
 public:
-    journal_file(std::filesystem::path path, bool appends);
+    journal_file(std::string path, bool appends);
     result<void> lock();
     void unlock() noexcept { lock_.reset(); }
     void rest() noexcept { file_.reset(); }  // keeps the lock alone open
@@ -144,7 +144,7 @@ private:
     result<shared_descriptor> enter() const;  // the lock, as long as a call takes
     result<bool> is_as_left() const;
 
-    std::filesystem::path path_;
+    std::string path_;
     bool appends_;
     std::atomic<bool> is_anothers_ = false;
     std::optional<mark> known_;  // read or written last

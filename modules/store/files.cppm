@@ -213,8 +213,9 @@ struct content_names {
 
 /// Where and how `disk_files` works.
 struct disk_settings {
-    std::filesystem::path directory;  ///< Holds the torrent's root folder or single file. Created by the first write.
-    std::filesystem::path journal;    ///< Empty: none.
+    // As text: `std::filesystem::path` keeps each element of a path once more, which thousands of torrents would pay.
+    std::string directory;  ///< Holds the torrent's root folder or single file. Created by the first write.
+    std::string journal;    ///< Empty: none.
     bool writable = true;
     bool mapped = true;
     std::size_t open_files_max = 128;

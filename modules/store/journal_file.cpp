@@ -69,7 +69,7 @@ result<shared_descriptor> lock_beside(std::filesystem::path const& path) {
 }
 }  // namespace
 
-journal_file::journal_file(std::filesystem::path path, bool appends) : path_(std::move(path)), appends_(appends) {}
+journal_file::journal_file(std::string path, bool appends) : path_(std::move(path)), appends_(appends) {}
 
 journal_file::mark journal_file::mark_of(byte_view journal) noexcept {
     mark of{journal.size(), {}};
@@ -88,7 +88,8 @@ result<journal_file::mark> journal_file::mark_in(int number) {
 }
 
 result<void> journal_file::lock() {
-    SHOAL_TRY(make_folders(path_.parent_path(), 0700));  // what somebody fetches is nobody else's business
+    SHOAL_TRY(make_folders(std::filesystem::path{path_}.parent_path(),
+                           0700));  // what somebody fetches is nobody else's business
     if (!appends_) return success();
     SHOAL_TRY(lock_, lock_beside(path_));
     return success();

@@ -24,7 +24,12 @@ namespace shoal::store {
 store_state::store_state(std::shared_ptr<metainfo::torrent const> of, store_settings with,
                          std::shared_ptr<back_end_files> on)
     : torrent(std::move(of)),
-      settings(std::move(with)),
+      settings{.directory = {},  // where files lie is the back end's matter, and there are thousands of stores
+               .writable = with.writable,
+               .preallocate = with.preallocate,
+               .wanted_files = std::move(with.wanted_files),
+               .journal = {},
+               .names = {}},
       files(std::move(on)),
       stamps(torrent->content().files().size()),
       held(torrent->pieces().piece_count()),
