@@ -124,6 +124,8 @@ net::task<bool> sharing::replace(shared& what, look made) {
                             .names = std::move(made.names)});
     if (!added) {
         tell_trouble(what, escaped(what.path) + ": " + added.error().message());
+        keep_hashes(what, what.made_from, made.content);
+        what.make_again.put_off();
         co_return false;
     }
     what.trouble.clear();
@@ -174,11 +176,21 @@ void sharing::tell_trouble(shared& what, std::string message) {
     what.trouble = std::move(message);
 }
 
+/// Where something is made or added in vain, the next try reads no more than has changed.
+void sharing::keep_hashes(shared& of, snapshot from, std::shared_ptr<metainfo::torrent const> content) {
+    if (!content) return;
+    of.kept = std::make_unique<share_record::record>();
+    of.kept->made_from = std::move(from);
+    of.kept->is_durable = true;  // until a power cut nobody sees the difference
+    of.kept->content = std::move(content);
+}
+
 /// Notices what was changed, added or removed, once it has come to rest.
 net::task<void> sharing::look_again(std::shared_ptr<shared> whose, look now) {
     auto& what = *whose;
     if (now.trouble) {
         tell_trouble(what, std::move(now.trouble->message));
+        if (now.trouble->status != exit_status::not_found) co_return;  // it may be there still
         what.is_gone = true;
         co_await withdraw(what);
         what.seen.clear();
@@ -187,13 +199,16 @@ net::task<void> sharing::look_again(std::shared_ptr<shared> whose, look now) {
     }
     bool const is_at_rest = now.seen == what.seen;
     what.seen = std::move(now.seen);
-    if (!is_at_rest) what.make_again = {};
+    if (!is_at_rest) what.make_again.hasten();
     bool const is_made = what.content && what.seen == what.made_from;
     if (!is_at_rest || is_made || !what.make_again.is_due()) co_return;
-    what.make_again.put_off();  // the disk may fail for good, or descriptors be short for a while
+    auto const begun = std::chrono::steady_clock::now();
     auto made = co_await make_on_pool(what);
     if (made.trouble) {
         tell_trouble(what, std::move(made.trouble->message));
+        // The disk may fail for good, or descriptors be short for a while.
+        what.make_again.put_off(make_again_cost * (std::chrono::steady_clock::now() - begun));
+        keep_hashes(what, what.made_from, what.content);
         co_await withdraw(what);
         co_return;
     }

@@ -33,14 +33,19 @@ inline constexpr auto look_interval = std::chrono::seconds{2};
 /// The more files, the less often.
 inline constexpr auto look_pause_of_file = std::chrono::milliseconds{5};
 inline constexpr auto look_interval_max = std::chrono::minutes{5};
+/// What cannot be made is tried for a tenth of the time.
+inline constexpr int make_again_cost = 9;
 /// Between two lines of progress, for two torrents in it.
 inline constexpr auto show_pause = std::chrono::milliseconds{1};
 
-/// When the hub is asked again for what it did not do: later each time.
+/// When something that failed is tried again: later each time.
 class asking_again {
 public:
     bool is_due() const { return std::chrono::steady_clock::now() >= at_; }
-    void put_off();
+    /// For `at_least` so long.
+    void put_off(std::chrono::steady_clock::duration at_least = {});
+    /// It is due now, and waits as long as before where it fails again.
+    void hasten() { at_ = {}; }
 
 private:
     static constexpr auto wait_max = std::chrono::minutes{10};
@@ -57,7 +62,7 @@ struct shared {
     snapshot seen;                               // at the last look
     snapshot made_from;                          // when the torrent was made
     std::int64_t looked_at = 0;                  // for `made_from`
-    std::unique_ptr<share_record::record> kept;  // of an earlier run, until there is a torrent
+    std::unique_ptr<share_record::record> kept;  // of an earlier run or making, until there is a torrent
     std::shared_ptr<byte_vector const> metainfo;
     std::shared_ptr<metainfo::torrent const> content;
     std::shared_ptr<watched> moved;
@@ -68,7 +73,7 @@ struct shared {
     bool is_published = false;
     bool is_recorded = false;  // its record says all this
     asking_again publish_again;
-    asking_again make_again;            // where it could not be made
+    asking_again make_again;            // where it could not be made or added
     std::string refusal;                // as last said
     std::string trouble;                // as last said, until it is shared
     std::vector<std::string> left_out;  // as last said
@@ -108,6 +113,7 @@ private:
     net::task<void> show_hashing_of(hashing_progress const& progress);
     net::task<void> share(std::shared_ptr<shared> what, look made);
     void tell_trouble(shared& what, std::string message);  // once
+    static void keep_hashes(shared& of, share_record::snapshot from, std::shared_ptr<metainfo::torrent const> content);
     net::task<bool> replace(shared& what, look made);
     net::task<void> tell_when_checked(std::shared_ptr<shared> whose);
     net::task<void> look_again(std::shared_ptr<shared> whose, look now);

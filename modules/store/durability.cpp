@@ -180,7 +180,9 @@ std::vector<journal::file_stamp> store_state::stamps_of(std::vector<synced_file>
 result<void> store_state::drop_cache_of(piece_index piece) {
     result<void> outcome = success();
     for_each_range(whole(piece), [&](metainfo::file_range const& range, std::uint32_t) {
-        if (outcome && is_real(range.file)) outcome = drop_stale(range.file);
+        if (!is_real(range.file)) return;
+        auto const dropped = drop_stale(range.file);
+        if (outcome && !dropped) outcome = dropped;
     });
     return outcome;
 }
@@ -303,6 +305,7 @@ result<bitfield> chunk_store::load() {
     std::vector<std::optional<file_status>> finals(claims.stamps.size());  // files under their final names
     for (file_number file = 0; file < claims.stamps.size(); ++file) was_stamped[file] = claims.stamps[file].has_value();
     bool are_all_there = true;
+    auto const& content = state.torrent->content();
     for (file_number file = 0; file < claims.stamps.size(); ++file) {
         if (!state.is_real(file)) continue;
         auto& stamp = claims.stamps[file];
@@ -311,7 +314,12 @@ result<bitfield> chunk_store::load() {
             bool const is_other =
                 !status && (status.error() == errc::not_a_file || status.error() == errc::symbolic_link);
             if (!status && !is_other) return status.error();
-            if (is_other || !status.value() || !stamp->covers(status.value()->size, status.value()->modified)) {
+            bool const is_as_claimed =
+                !is_other && status.value() && stamp->covers(status.value()->size, status.value()->modified) &&
+                // What an earlier run named had its size: a power cut may have taken some, but nobody of us made it
+                // grow.
+                (stamp->is_settled() || status.value()->is_part || status.value()->size <= content.files()[file].size);
+            if (!is_as_claimed) {
                 // Forgotten, it would look like one that was begun since the last sync.
                 if (!is_other && status.value() && status.value()->is_part) state.strangers.emplace(file, *stamp);
                 stamp.reset();
@@ -320,7 +328,7 @@ result<bitfield> chunk_store::load() {
                 finals[file] = *status.value();
             }
         }
-        auto const pieces = state.torrent->content().pieces_of(file);
+        auto const pieces = content.pieces_of(file);
         bool is_proven = stamp.has_value();
         // The last piece was held only when the root of the file was right; what is less has to be read for it.
         if (is_proven && state.file_states[file].by_v1_alone)
@@ -332,6 +340,9 @@ result<bitfield> chunk_store::load() {
     }
     {
         std::lock_guard const lock(state.mutex);
+        // Called again after a failure, it may know less than it did.
+        for (auto piece = state.held.next_set(0); piece; piece = state.held.next_set(to_number(*piece) + 1))
+            if (!claims.held.test(*piece)) state.give_up(*piece, false);
         for (auto piece = claims.held.next_set(0); piece; piece = claims.held.next_set(to_number(*piece) + 1))
             state.hold(*piece);
         state.unsynced.clear();
@@ -341,10 +352,10 @@ result<bitfield> chunk_store::load() {
             known.named = finals[file] && known.missing == 0;
             known.ours = claims.stamps[file].has_value();
             known.part_ours = known.ours || !was_stamped[file];
-            // Finished, and the run before ended before it could say so: until the journal does, nobody watches it.
-            if (!known.named || claims.stamps[file]->is_settled()) continue;
+            if (!known.named) continue;
             known.seen = finals[file];
-            known.dirty = true;
+            // The run before ended before it could say that it is finished: until the journal does, nobody watches it.
+            known.dirty = known.dirty || !claims.stamps[file]->is_settled();
         }
     }
     state.stamps = std::move(claims.stamps);

@@ -329,7 +329,7 @@ class Share(WithHub):
         self.get("docs")
         self.assertEqual((self.folder / "out" / "docs" / "small.bin").read_bytes(), small.read_bytes())
 
-    def test_what_could_not_be_read_for_a_while_is_shared_again_as_it_was(self):
+    def test_what_could_not_be_read_for_a_while_is_shared_again(self):
         film = self.made("film.bin")
         program = self.share(film)
         limits = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
@@ -340,6 +340,31 @@ class Share(WithHub):
         program.wait_for('"published"', 2)
         self.get("film.bin")
         self.assertEqual((self.folder / "out" / "film.bin").read_bytes(), film.read_bytes())
+
+    def test_a_folder_that_cannot_be_looked_at_for_a_while_stays_shared(self):
+        self.made("docs/a.bin")
+        program = self.share(self.folder / "shared" / "docs")
+        limits = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        program.wait_for("Too many open files")
+        resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, limits)
+        c = self.made("docs/c.bin", 100_000)
+        program.wait_for('"published"', 2)
+        self.assertEqual(program.seen.count(b'"unshared"'), 1, "the one before, by the change")
+        self.get("docs")
+        self.assertEqual((self.folder / "out" / "docs" / "c.bin").read_bytes(), c.read_bytes())
+
+    def test_the_second_of_two_that_are_the_same_takes_over_without_being_read_again(self):
+        one = self.made("all/a/film.bin")
+        two = self.folder / "shared" / "all" / "b" / "film.bin"
+        two.parent.mkdir()
+        shutil.copyfile(one, two)
+        program = self.start_share(self.folder / "shared" / "all", options=["--each"])
+        program.wait_for('"published"')
+        one.unlink()
+        program.wait_for('"published"', 2)
+        last = [json.loads(line) for line in program.seen.split(b"\n") if b'"event":"shared"' in line][-1]
+        self.assertEqual((last["path"], last["hashed"]), (str(two), 0))
 
     def test_what_is_shared_no_more_leaves_every_hub(self):
         other = self.url

@@ -131,6 +131,22 @@ TEST_CASE("what an earlier run could not sync is read from the disk, whatever th
     CHECK(open_on(disk, content)->load().value().none());
 }
 
+TEST_CASE("a load that failed knows no more than the next one", "[store]") {
+    auto const content = small_sample();
+    auto const disk = std::make_shared<store::simulated_disk>(1);
+    REQUIRE(run(*open_on(disk, content), content));
+    auto changed = content.files.at("a");
+    disk->put("0", {changed.begin(), changed.end() - 1});
+    auto const into = open_on(disk, content);
+    disk->fail(4, EIO);  // reading the journal, a look at each file, and then it is written
+    REQUIRE_FALSE(into->load());
+    disk->put("2", content.files.at("c"));  // newer than the journal knows
+    auto const known = into->load();
+    REQUIRE(known);
+    CHECK(known.value().none());
+    CHECK(into->held().none());
+}
+
 TEST_CASE("nothing counts that was read while its cache could not be dropped", "[store]") {
     auto const content = small_sample();
     auto const disk = std::make_shared<store::simulated_disk>(1);

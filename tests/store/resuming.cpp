@@ -20,6 +20,16 @@ bitfield proven(sample const& content, store::store_settings const& settings) {
         if (claimed.test(piece_index{piece})) CHECK(disk->check_piece(piece_index{piece}).value());
     return claimed;
 }
+
+/// Somebody writes to a file of the content; its size stays.
+void change_later(sample const& content, store::store_settings const& settings, char const* name) {
+    auto const path = content.root(settings.directory) / name;
+    auto const time = fs::last_write_time(path);
+    auto changed = content.files.at(name);
+    changed[5] ^= std::byte{1};
+    write_file(path, changed);
+    fs::last_write_time(path, time + std::chrono::seconds{5});
+}
 }  // namespace
 
 TEST_CASE("after a clean stop the journal proves what was there, without reading it", "[store]") {
@@ -302,11 +312,46 @@ TEST_CASE("a file that an earlier run named, and did not live to say so, is watc
     CHECK(disk->is_journal_behind());
     REQUIRE(disk->sync());
     CHECK_FALSE(disk->is_journal_behind());
-    auto changed = content.files.at("a");
-    changed[5] ^= std::byte{1};
-    write_file(content.root(settings.directory) / "a", changed);
+    change_later(content, settings, "a");
     REQUIRE(disk->check_files());
     CHECK(disk->take_lost().size() == 2);
+}
+
+TEST_CASE("a finished file that is changed while the rest is read is given up at the next sync", "[store]") {
+    auto const content = make_sample({{"a", 131'072}, {"b", 131'072}});
+    temporary_folder folder;
+    auto const settings = settings_in(folder.path());
+    {
+        auto const disk = open_store(content, settings);
+        REQUIRE(disk->load());
+        for (std::uint32_t piece = 0; piece < content.count(); ++piece) REQUIRE(receive(*disk, content, piece).value());
+        REQUIRE(disk->complete_files());
+        REQUIRE(disk->close());
+    }
+    auto const disk = open_store(content, settings);
+    REQUIRE(disk->load().value().all());
+    change_later(content, settings, "a");
+    REQUIRE(disk->complete_files());
+    REQUIRE(disk->sync());
+    REQUIRE(disk->check_files());
+    CHECK(disk->take_lost().size() == 2);
+}
+
+TEST_CASE("a finished file that has grown since an earlier run named it is read again", "[store]") {
+    auto const content = make_sample({{"a", 131'072}, {"b", 131'072}});
+    temporary_folder folder;
+    auto settings = settings_in(folder.path());
+    {
+        auto const disk = open_store(content, settings);
+        REQUIRE(disk->load());
+        for (std::uint32_t piece = 0; piece < content.count(); ++piece) REQUIRE(receive(*disk, content, piece).value());
+        REQUIRE(disk->sync());
+        REQUIRE(disk->complete_files());
+        REQUIRE(disk->close(store::closing::quick));
+    }
+    fs::resize_file(content.root(settings.directory) / "a", 131'073);
+    settings.writable = false;
+    CHECK(open_store(content, settings)->load().value().count() == 2);
 }
 
 TEST_CASE("a seeder's journal saves it from hashing again, and changes are noticed", "[store]") {
