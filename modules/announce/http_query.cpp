@@ -2,6 +2,7 @@ module;
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -28,11 +29,34 @@ bool is_alphanumeric(char c) noexcept {
 bool is_unreserved(char c) noexcept {
     return is_alphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~';
 }
+constexpr int no_digit = -1;
+constexpr auto hex_values = [] {
+    std::array<std::int8_t, 256> values;
+    values.fill(no_digit);
+    for (std::size_t i = 0; i < 10; ++i) values['0' + i] = static_cast<std::int8_t>(i);
+    for (std::size_t i = 0; i < 6; ++i) values['a' + i] = values['A' + i] = static_cast<std::int8_t>(10 + i);
+    return values;
+}();
 int hex_value(char c) noexcept {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
+    return hex_values[static_cast<std::uint8_t>(c)];
+}
+
+/// Calls `take(char)` for each byte that the text stands for.
+template <class Take>
+result<void> decode(std::string_view text, Take&& take) {
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        if (text[at] != '%') {
+            take(text[at]);
+            continue;
+        }
+        if (text.size() - at < 3) return errc::bad_escape;
+        auto const high = hex_value(text[at + 1]);
+        auto const low = hex_value(text[at + 2]);
+        if (high == no_digit || low == no_digit) return errc::bad_escape;
+        take(static_cast<char>(high << 4 | low));
+        at += 2;
+    }
+    return success();
 }
 
 std::string_view name_of(event what) noexcept {
@@ -103,33 +127,39 @@ struct parameters {
     std::optional<std::string_view> info_hash, peer_id, port, uploaded, downloaded, left, event, numwant, key, ip,
         compact, no_peer_id, tracker_id;
 
-    std::optional<std::string_view>* place(std::string_view name) {
-        std::pair<std::string_view, std::optional<std::string_view>*> const places[] = {{"info_hash", &info_hash},
-                                                                                        {"peer_id", &peer_id},
-                                                                                        {"port", &port},
-                                                                                        {"uploaded", &uploaded},
-                                                                                        {"downloaded", &downloaded},
-                                                                                        {"left", &left},
-                                                                                        {"event", &event},
-                                                                                        {"numwant", &numwant},
-                                                                                        {"key", &key},
-                                                                                        {"ip", &ip},
-                                                                                        {"compact", &compact},
-                                                                                        {"no_peer_id", &no_peer_id},
-                                                                                        {"trackerid", &tracker_id}};
-        for (auto const& [known, at] : places)
-            if (known == name) return at;
-        return nullptr;
-    }
+    std::optional<std::string_view>* place(std::string_view name);
 };
+constexpr std::pair<std::string_view, std::optional<std::string_view> parameters::*> places[] = {
+    {"info_hash", &parameters::info_hash},
+    {"peer_id", &parameters::peer_id},
+    {"port", &parameters::port},
+    {"uploaded", &parameters::uploaded},
+    {"downloaded", &parameters::downloaded},
+    {"left", &parameters::left},
+    {"event", &parameters::event},
+    {"numwant", &parameters::numwant},
+    {"key", &parameters::key},
+    {"ip", &parameters::ip},
+    {"compact", &parameters::compact},
+    {"no_peer_id", &parameters::no_peer_id},
+    {"trackerid", &parameters::tracker_id}};
+std::optional<std::string_view>* parameters::place(std::string_view name) {
+    for (auto const& [known, at] : places)
+        if (known == name) return &(this->*at);
+    return nullptr;
+}
 
 template <class Identifier>
 result<Identifier> parse_identifier(std::optional<std::string_view> raw, errc otherwise) {
     if (!raw) return otherwise;
-    SHOAL_TRY(auto const decoded, percent_decoded(*raw));
-    auto const identifier = Identifier::from(as_bytes(decoded));
-    if (!identifier) return otherwise;
-    return *identifier;
+    Identifier identifier;
+    std::size_t size = 0;
+    SHOAL_TRY(decode(*raw, [&](char c) {
+        if (size < Identifier::size()) identifier.bytes[size] = static_cast<std::byte>(c);
+        ++size;
+    }));
+    if (size != Identifier::size()) return otherwise;
+    return identifier;
 }
 
 /// A clamped byte count; what is absent or empty is `otherwise`, what is negative is `if_negative`.
@@ -160,18 +190,7 @@ std::string percent_encoded(byte_view bytes) {
 result<std::string> percent_decoded(std::string_view text) {
     std::string out;
     out.reserve(text.size());
-    for (std::size_t at = 0; at < text.size(); ++at) {
-        if (text[at] != '%') {
-            out += text[at];
-            continue;
-        }
-        if (text.size() - at < 3) return errc::bad_escape;
-        auto const high = hex_value(text[at + 1]);
-        auto const low = hex_value(text[at + 2]);
-        if (high < 0 || low < 0) return errc::bad_escape;
-        out += static_cast<char>(high << 4 | low);
-        at += 2;
-    }
+    SHOAL_TRY(decode(text, [&](char c) { out += c; }));
     return out;
 }
 

@@ -172,11 +172,15 @@ std::string encode_http_reply(announce_reply const& reply, announce_request cons
     out.entry("interval", std::int64_t{reply.interval.count()});
     if (reply.min_interval) out.entry("min interval", std::int64_t{reply.min_interval->count()});
     if (asked.is_compact) {
-        byte_vector v4, v6;
-        append_compact(v4, reply.peers, udp_family::v4, reply.peers.size());
-        append_compact(v6, reply.peers, udp_family::v6, reply.peers.size());
-        out.entry("peers", byte_view{v4});
-        if (!v6.empty()) out.entry("peers6", byte_view{v6});
+        byte_vector rows;
+        append_compact(rows, reply.peers, udp_family::v4, reply.peers.size());
+        out.entry("peers", byte_view{rows});
+        auto const rows_v4 = rows.size() / v4_size;
+        if (rows_v4 < reply.peers.size()) {
+            rows.clear();
+            append_compact(rows, reply.peers, udp_family::v6, reply.peers.size() - rows_v4);
+            out.entry("peers6", byte_view{rows});
+        }
     } else {
         out.key("peers").list();
         for (std::size_t i = 0; i < reply.peers.size(); ++i) {

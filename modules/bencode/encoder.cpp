@@ -15,15 +15,18 @@ module shoal.bencode;
 namespace shoal::bencode {
 namespace {
 constexpr std::size_t not_dictionary = std::numeric_limits<std::size_t>::max();
-}
+// Room at the start, so that what is short takes memory once: an answer of a tracker with fifty peers, and its keys.
+constexpr std::size_t first_capacity = 512;
+constexpr std::size_t keys_first_capacity = 12;
+}  // namespace
 
 encoder& encoder::integer(std::int64_t number) {
     begin_value();
-    std::array<char, 24> digits;  // 20 for -2^63
-    auto const end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-    append("i");
-    append({digits.data(), static_cast<std::size_t>(end - digits.data())});
-    append("e");
+    std::array<char, 24> whole;  // with 20 for -2^63
+    whole.front() = 'i';
+    auto* end = std::to_chars(whole.data() + 1, whole.data() + whole.size() - 1, number).ptr;
+    *end++ = 'e';
+    append({whole.data(), end});
     return *this;
 }
 
@@ -53,6 +56,7 @@ encoder& encoder::list() {
 encoder& encoder::dictionary() {
     begin_value();
     append("d");
+    if (keys_.capacity() == 0) keys_.reserve(keys_first_capacity);
     open_.push_back({.keys = keys_.size(), .awaits_value = false});
     return *this;
 }
@@ -123,15 +127,19 @@ std::string_view encoder::key_at(key_place const& place) const {
 }
 
 void encoder::append_string(std::string_view content) {
-    std::array<char, 24> digits;
-    auto const end = std::to_chars(digits.data(), digits.data() + digits.size(), content.size()).ptr;
-    append({digits.data(), static_cast<std::size_t>(end - digits.data())});
-    append(":");
-    append(content);
+    constexpr std::size_t short_max = 40;  // keys, hashes: appended in one go
+    std::array<char, 24 + short_max> head;
+    auto* end = std::to_chars(head.data(), head.data() + head.size(), content.size()).ptr;
+    *end++ = ':';
+    bool const is_short = content.size() <= short_max;
+    if (is_short) end = std::ranges::copy(content, end).out;
+    append({head.data(), end});
+    if (!is_short) append(content);
 }
 
 void encoder::append(std::string_view characters) {
     auto const bytes = as_bytes(characters);
+    if (out_.capacity() == 0) out_.reserve(first_capacity);
     out_.insert(out_.end(), bytes.begin(), bytes.end());
 }
 }  // namespace shoal::bencode
