@@ -183,7 +183,6 @@ int run_verify(verify_options const& options) {
     store::store_settings settings;
     settings.directory = options.directory;
     settings.writable = false;
-    settings.reads_once = true;
     settings.names = names_in(options.directory, *torrent);
     content_places const places{options.directory, *torrent, settings.names};
     auto opened = store::chunk_store::open(torrent, settings);

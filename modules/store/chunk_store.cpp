@@ -24,8 +24,7 @@ result<std::unique_ptr<chunk_store>> chunk_store::open(std::shared_ptr<metainfo:
                                                        store_settings settings) {
     disk_settings const disk{settings.directory,      settings.journal,
                              settings.writable,       settings.kind == back_end::mapped,
-                             settings.open_files_max, settings.writable ? content_names{} : settings.names,
-                             settings.reads_once};
+                             settings.open_files_max, settings.writable ? content_names{} : settings.names};
     SHOAL_TRY(auto files, open_disk_files(torrent, disk));
     return open(std::move(torrent), std::move(settings), std::move(files));
 }

@@ -32,7 +32,6 @@ export struct store_settings {
                                     ///< has it, and from when another has replaced it.
     std::size_t open_files_max = 128;  ///< Descriptors that this store keeps open.
     content_names names;               ///< Where files are that are not under the torrent's names; not if `writable`.
-    bool reads_once = false;           ///< What was read will not be asked for again: it does not stay mapped.
 };
 
 /// A block that has arrived.

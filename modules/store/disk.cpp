@@ -85,8 +85,7 @@ result<std::shared_ptr<back_end_files>> open_disk_files(std::shared_ptr<metainfo
 disk_files::disk_files(std::shared_ptr<metainfo::torrent const> torrent, disk_settings settings)
     : torrent_(std::move(torrent)),
       settings_(std::move(settings)),
-      windows_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)),
-               settings_.reads_once ? windows_read_once_max : windows_max),
+      windows_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))),
       reserved_(torrent_->content().files().size()) {
     if (!settings_.journal.empty()) journal_.emplace(std::exchange(settings_.journal, {}), settings_.writable);
 }

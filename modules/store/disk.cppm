@@ -45,8 +45,7 @@ private:
 /// The windows of one torrent, least recently used ones unmapped first. Thread-safe.
 class mapped_windows {
 public:
-    /// Holds `most` windows, and more where they are in use.
-    mapped_windows(std::size_t page_size, std::size_t most);
+    explicit mapped_windows(std::size_t page_size);
 
     /// Bytes that lie in one window, mapped now or before. `file_size` is what the file has when complete.
     result<mapped_bytes> map(int descriptor, file_number file, std::uint64_t file_size, std::uint64_t offset,
@@ -74,11 +73,10 @@ private:
     static std::uint64_t key(file_number file, std::uint64_t offset) {
         return (std::uint64_t{file} << 32) | (offset / window_size);
     }
-    std::vector<std::shared_ptr<mapping>> evict();  // under mutex_; to be unmapped without it, which takes a while
+    void evict();  // under mutex_
     bool is_resident(window& in, std::size_t begin, std::size_t size) const;
 
     std::size_t const page_size_;
-    std::size_t const most_;
     std::mutex mutex_;
     std::unordered_map<std::uint64_t, window> windows_;
     std::uint64_t uses_ = 0;

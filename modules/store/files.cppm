@@ -218,8 +218,7 @@ struct disk_settings {
     bool writable = true;
     bool mapped = true;
     std::size_t open_files_max = 128;
-    content_names names;      ///< Of files that are only read.
-    bool reads_once = false;  ///< As in `store_settings`.
+    content_names names;  ///< Of files that are only read.
 };
 
 /// Windows of a file that are mapped as one. Large, since each mapping costs the kernel an entry; a power of two, since
@@ -227,8 +226,6 @@ struct disk_settings {
 inline constexpr std::uint64_t window_size = 64 * 1024 * 1024;
 /// Mappings of one store. A process has 65 530 (vm.max_map_count).
 inline constexpr std::size_t windows_max = 2048;
-/// The same where what was read is not wanted again: some for each thread that reads.
-inline constexpr std::size_t windows_read_once_max = 8;
 /// Mappings of all stores of this process: half of what the system allows, which leaves room for the heap's.
 inline constexpr std::size_t process_windows_max = 32 * 1024;
 

@@ -56,7 +56,7 @@ mapping::~mapping() {
     --process_windows;
 }
 
-mapped_windows::mapped_windows(std::size_t page_size, std::size_t most) : page_size_(page_size), most_(most) {}
+mapped_windows::mapped_windows(std::size_t page_size) : page_size_(page_size) {}
 
 result<mapped_bytes> mapped_windows::map(int descriptor, file_number file, std::uint64_t file_size,
                                          std::uint64_t offset, std::size_t size, bool writable) {
@@ -64,17 +64,15 @@ result<mapped_bytes> mapped_windows::map(int descriptor, file_number file, std::
     auto const part = [&](std::shared_ptr<mapping> map) {
         return mapped_bytes{map->bytes().subspan(offset - start, size), map};
     };
-    std::vector<std::shared_ptr<mapping>> evicted;
     {
         std::lock_guard const lock(mutex_);
         if (auto const at = windows_.find(key(file, offset)); at != windows_.end()) {
             at->second.used = ++uses_;
             if (!writable || at->second.map->is_writable()) return part(at->second.map);
-        } else if (windows_.size() >= most_) {
-            evicted = evict();
+        } else if (windows_.size() >= windows_max) {
+            evict();
         }
     }
-    evicted.clear();
     auto made = mapping::of(descriptor, start, std::min(window_size, file_size - start), writable);
     if (!made) return made.error();
     std::lock_guard const lock(mutex_);
@@ -141,20 +139,13 @@ void mapped_windows::drop(file_number file) {
     std::erase_if(windows_, [&](auto const& entry) { return entry.first >> 32 == file; });
 }
 
-std::vector<std::shared_ptr<mapping>> mapped_windows::evict() {
+void mapped_windows::evict() {
     // An eighth at a time, so that the search for the oldest is rare.
     std::vector<std::pair<std::uint64_t, std::uint64_t>> idle;  // used, key
     for (auto const& [key, window] : windows_)
         if (window.map.use_count() == 1) idle.emplace_back(window.used, key);
-    auto const count = std::min(idle.size(), std::max<std::size_t>(most_ / 8, 1));
+    auto const count = std::min(idle.size(), windows_max / 8);
     std::nth_element(idle.begin(), idle.begin() + static_cast<std::ptrdiff_t>(count), idle.end());
-    std::vector<std::shared_ptr<mapping>> evicted;
-    evicted.reserve(count);
-    for (std::size_t i = 0; i < count; ++i) {
-        auto const at = windows_.find(idle[i].second);
-        evicted.push_back(std::move(at->second.map));
-        windows_.erase(at);
-    }
-    return evicted;
+    for (std::size_t i = 0; i < count; ++i) windows_.erase(idle[i].second);
 }
 }  // namespace shoal::store

@@ -13,11 +13,9 @@ import time
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "programs"))
-from outside import CLEAN, PATIENCE, bencode, heed_permissions  # noqa: E402, F401
+from outside import CLEAN, PATIENCE, SANITIZED, bencode, heed_permissions  # noqa: E402, F401
 
 MIB = 1 << 20
-# What memory and time a program takes then says little of what it takes otherwise.
-SANITIZED = "ASAN_OPTIONS" in os.environ or "TSAN_OPTIONS" in os.environ
 
 
 def require(holds, why):

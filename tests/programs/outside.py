@@ -10,6 +10,8 @@ import unittest
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")} | {
     "SHOAL_NO_DHT": "true", "SHOAL_NO_LSD": "true"}
 DONE, FAILED, USAGE, NOT_FOUND, UNREACHABLE, MISMATCH, NOT_WRITABLE, INCOMPLETE, NOT_PERMITTED = range(9)
+# What memory, time and descriptors a program takes then says little of what it takes otherwise.
+SANITIZED = "ASAN_OPTIONS" in os.environ or "TSAN_OPTIONS" in os.environ
 PATIENCE = 60  # seconds that any one wait may take, with sanitizers on a busy machine
 
 

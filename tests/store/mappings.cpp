@@ -23,9 +23,8 @@ struct disk {
     std::shared_ptr<store::back_end_files> files;
 
     explicit disk(sample what) : content(std::move(what)), files(opened(true)) {}
-    std::shared_ptr<store::back_end_files> opened(bool writable, bool reads_once = false) const {
+    std::shared_ptr<store::back_end_files> opened(bool writable) const {
         store::disk_settings settings;
-        settings.reads_once = reads_once;
         settings.directory = folder.path();
         settings.writable = writable;
         return store::open_disk_files(content.torrent, settings).value();
@@ -37,23 +36,6 @@ sample one_file() {
     return make_sample({{"a", 65'536}});
 }
 }  // namespace
-
-TEST_CASE("what is read once stays mapped in a few windows alone", "[store]") {
-    std::vector<std::pair<std::string, std::size_t>> sizes;
-    for (std::size_t i = 0; i < 3 * store::windows_read_once_max; ++i) sizes.emplace_back(std::to_string(10 + i), 1);
-    disk on{make_sample(sizes)};
-    on.content.place(on.folder.path());
-    on.files = on.opened(false, true);
-    auto const count = static_cast<store::file_number>(sizes.size());
-    for (store::file_number file = 0; file < count; ++file) {
-        on.files->map_for_reading(file, 0, 1);
-        REQUIRE(on.is_mapped(file));
-    }
-    std::size_t mapped = 0;
-    for (store::file_number file = 0; file < count; ++file) mapped += on.is_mapped(file);
-    CHECK(mapped == store::windows_read_once_max);
-    CHECK(on.is_mapped(count - 1));
-}
 
 TEST_CASE("a store with more windows than it may have unmaps those that were not used for longest", "[store]") {
     std::vector<std::pair<std::string, std::size_t>> sizes;
