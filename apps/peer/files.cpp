@@ -42,9 +42,11 @@ failure not_opened(fs::path const& path) {
     auto const status = why == ENOENT || why == ENOTDIR ? exit_status::not_found : exit_status::failed;
     // Landlock forbids to open it, not to ask whether it could be.
     bool const is_sandbox = why == EACCES && access(path.c_str(), R_OK) == 0;
-    return {status, shown(path) + ": " +
-                        (is_sandbox ? "not what was there at the start, and so out of the sandbox: start again"
-                                    : message_of(why))};
+    return {
+        status,
+        shown(path) + ": " +
+            (is_sandbox ? "not what was there at the start, and so out of the sandbox: start again" : message_of(why)),
+        why == EMFILE || why == ENFILE || why == ENOMEM || why == EIO};
 }
 
 /// Reads until `into` is full or the file ends; -1 with errno when the disk fails.

@@ -31,7 +31,8 @@ enum class exit_status : int {
 /// Why a command cannot go on. Commands throw it; `run` says it and ends with the status.
 struct failure {
     exit_status status;
-    std::string message;  ///< One line, remote text in it escaped.
+    std::string message;    ///< One line, remote text in it escaped.
+    bool may_pass = false;  ///< What was asked for may be there all the same: no descriptor, a failing disk.
 };
 
 /// `value` on one line, with every character that a terminal or a web page could act on as `\uNNNN`: controls, DEL, C1,

@@ -78,10 +78,18 @@ net::task<std::vector<look>> sharing::look_on_pool(std::vector<std::shared_ptr<s
     co_return seen;
 }
 
+/// The disk has all that its torrent says, as far as is known: its hashes can be believed.
+bool sharing::is_whole(shared const& what) {
+    if (!what.content || !what.moved) return false;
+    auto const now = what.moved->transfer->status();
+    return now.pieces_have == now.pieces_total;
+}
+
 net::task<look> sharing::make_on_pool(shared const& what) {
     look out;
     hashing_progress progress;
-    made_before before{what.made_from, what.content};
+    made_before before;
+    if (is_whole(what)) before = {what.made_from, what.content};
     if (!what.content && what.kept && what.kept->is_durable) before = {what.kept->made_from, what.kept->content};
     co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
         group.spawn("progress", show_hashing_of(progress));
@@ -124,7 +132,7 @@ net::task<bool> sharing::replace(shared& what, look made) {
                             .names = std::move(made.names)});
     if (!added) {
         tell_trouble(what, escaped(what.path) + ": " + added.error().message());
-        keep_hashes(what, what.made_from, made.content);
+        if (made.is_hashed) keep_hashes(what, what.made_from, made.content);
         what.make_again.put_off();
         co_return false;
     }
@@ -178,7 +186,6 @@ void sharing::tell_trouble(shared& what, std::string message) {
 
 /// Where something is made or added in vain, the next try reads no more than has changed.
 void sharing::keep_hashes(shared& of, snapshot from, std::shared_ptr<metainfo::torrent const> content) {
-    if (!content) return;
     of.kept = std::make_unique<share_record::record>();
     of.kept->made_from = std::move(from);
     of.kept->is_durable = true;  // until a power cut nobody sees the difference
@@ -190,9 +197,10 @@ net::task<void> sharing::look_again(std::shared_ptr<shared> whose, look now) {
     auto& what = *whose;
     if (now.trouble) {
         tell_trouble(what, std::move(now.trouble->message));
-        if (now.trouble->status != exit_status::not_found) co_return;  // it may be there still
+        if (now.trouble->may_pass) co_return;
         what.is_gone = true;
         co_await withdraw(what);
+        for (auto const& each : all_) each->make_again.hasten();  // one of the same content may take its place
         what.seen.clear();
         what.made_from.clear();
         co_return;
@@ -201,6 +209,7 @@ net::task<void> sharing::look_again(std::shared_ptr<shared> whose, look now) {
     what.seen = std::move(now.seen);
     if (!is_at_rest) what.make_again.hasten();
     bool const is_made = what.content && what.seen == what.made_from;
+    if (is_made) what.trouble.clear();
     if (!is_at_rest || is_made || !what.make_again.is_due()) co_return;
     auto const begun = std::chrono::steady_clock::now();
     auto made = co_await make_on_pool(what);
@@ -208,7 +217,7 @@ net::task<void> sharing::look_again(std::shared_ptr<shared> whose, look now) {
         tell_trouble(what, std::move(made.trouble->message));
         // The disk may fail for good, or descriptors be short for a while.
         what.make_again.put_off(make_again_cost * (std::chrono::steady_clock::now() - begun));
-        keep_hashes(what, what.made_from, what.content);
+        if (is_whole(what)) keep_hashes(what, what.made_from, what.content);
         co_await withdraw(what);
         co_return;
     }

@@ -25,7 +25,8 @@ import :sharing;
 /// What `share` asks of the hub, and what the hub says.
 namespace shoal::cli {
 void asking_again::put_off(std::chrono::steady_clock::duration at_least) {
-    at_ = std::chrono::steady_clock::now() + std::max<std::chrono::steady_clock::duration>(wait_, at_least);
+    at_ = std::chrono::steady_clock::now() +
+          std::clamp<std::chrono::steady_clock::duration>(at_least, wait_, std::chrono::hours{1});
     wait_ = std::min<std::chrono::seconds>(2 * wait_, wait_max);
 }
 

@@ -42,7 +42,7 @@ inline constexpr auto show_pause = std::chrono::milliseconds{1};
 class asking_again {
 public:
     bool is_due() const { return std::chrono::steady_clock::now() >= at_; }
-    /// For `at_least` so long.
+    /// For `at_least` so long, but no longer than an hour.
     void put_off(std::chrono::steady_clock::duration at_least = {});
     /// It is due now, and waits as long as before where it fails again.
     void hasten() { at_ = {}; }
@@ -113,6 +113,7 @@ private:
     net::task<void> show_hashing_of(hashing_progress const& progress);
     net::task<void> share(std::shared_ptr<shared> what, look made);
     void tell_trouble(shared& what, std::string message);  // once
+    static bool is_whole(shared const& what);
     static void keep_hashes(shared& of, share_record::snapshot from, std::shared_ptr<metainfo::torrent const> content);
     net::task<bool> replace(shared& what, look made);
     net::task<void> tell_when_checked(std::shared_ptr<shared> whose);

@@ -126,10 +126,12 @@ net::task<result<void>> swarm::check_pieces() {
     lost_.clear();
     auto const count = picker.piece_count();
     for (std::uint32_t i = 0; i < count; ++i) {
-        if (i < proven.value().size() && proven.value().test(piece_index{i}))
+        if (i < proven.value().size() && proven.value().test(piece_index{i})) {
             picker.set_have(piece_index{i});
-        else if (!absent.test(piece_index{i}))
-            checking_->pieces.push_back(piece_index{i});
+            continue;
+        }
+        if (picker.have().test(piece_index{i})) picker.piece_failed(piece_index{i});  // by a check that failed then
+        if (!absent.test(piece_index{i})) checking_->pieces.push_back(piece_index{i});
     }
     checking_->verdicts.resize(checking_->pieces.size());
     pieces_hashed_ = static_cast<std::uint32_t>(checking_->pieces.size());

@@ -81,12 +81,13 @@ public:
                 if (auto const ec = co_await ready(tcp::socket::wait_read)) co_return ec;
                 continue;
             }
+            is_drained_ = false;  // after an end Asio would wait for another
             handler_place place;
             auto const [ec, count] = co_await surely(place, [&](auto handler) {
                 socket_.async_receive(asio::buffer(places[0].data(), places[0].size()), std::move(handler));
             });
-            if (ec == asio::error::eof) co_return errc::closed;
-            if (ec) co_return socket_.is_open() ? translate(ec) : make_error_code(errc::closed);
+            if (!socket_.is_open() || ec == asio::error::eof) co_return errc::closed;
+            if (ec) co_return translate(ec);
             co_return taken(places, count);
         }
     }

@@ -288,6 +288,14 @@ result<bitfield> chunk_store::load() {
     auto& state = *state_;
     std::lock_guard const journal_lock(state.journaling);
     bitfield const none(state.torrent->pieces().piece_count());
+    {  // Called again after a failure, it may know less than it did.
+        std::lock_guard const lock(state.mutex);
+        for (auto piece = state.held.next_set(0); piece; piece = state.held.next_set(to_number(*piece) + 1))
+            state.give_up(*piece, false);
+        state.unsynced.clear();
+        for (auto& each : state.file_states) each.seen.reset();
+    }
+    state.stamps.assign(state.stamps.size(), std::nullopt);
     auto const bytes = state.files->read_journal();
     if (!bytes && bytes.error() != errc::bad_journal) return bytes.error();
     state.is_known = bytes && !bytes.value();
@@ -340,9 +348,6 @@ result<bitfield> chunk_store::load() {
     }
     {
         std::lock_guard const lock(state.mutex);
-        // Called again after a failure, it may know less than it did.
-        for (auto piece = state.held.next_set(0); piece; piece = state.held.next_set(to_number(*piece) + 1))
-            if (!claims.held.test(*piece)) state.give_up(*piece, false);
         for (auto piece = claims.held.next_set(0); piece; piece = claims.held.next_set(to_number(*piece) + 1))
             state.hold(*piece);
         state.unsynced.clear();

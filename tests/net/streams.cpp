@@ -128,6 +128,31 @@ TEST_CASE("the local address of a connection can be chosen", "[net]") {
     });
 }
 
+TEST_CASE("a stream that has ended says so each time, after what came before", "[net]") {
+    on_machine([](net::environment& env) -> net::task<void> {
+        auto both = co_await connected(env);
+        std::array<std::byte, 8> place{};
+        auto const sent = pattern(3);
+        for (int round = 0; round < 2; ++round) {  // the second read waits for what comes
+            net::task_group group{co_await asio::this_coro::executor};
+            group.spawn("writer",
+                        [](net::environment& env, net::stream& to, byte_view bytes, bool ends) -> net::task<void> {
+                            co_await env.clock.sleep(1ms);
+                            CHECK(co_await to.write_all(bytes));
+                            if (ends) to.close();
+                        }(env, *both.client, byte_view{sent}, round == 1));
+            auto const got = co_await both.server->read_some(place);
+            CHECK((got && got.value() == 3));
+            CHECK((byte_vector{place.begin(), place.begin() + 3} == sent));
+            co_await group.join();
+        }
+        for (int again = 0; again < 3; ++again) {
+            auto const got = co_await both.server->read_some(place);
+            CHECK((!got && got.error() == net::errc::closed));
+        }
+    });
+}
+
 TEST_CASE("waits in streams and listeners end when cancelled and when closed", "[net]") {
     on_machine([](net::environment& env) -> net::task<void> {
         auto both = co_await connected(env);

@@ -352,7 +352,10 @@ class Share(WithHub):
         self.made("docs/a.bin")
         program = self.share(self.folder / "shared" / "docs")
         limits = self.take_descriptors(program)
-        program.wait_for("Too many open files")
+        program.wait_for(f"{self.folder}/shared/docs: Too many open files")
+        program.wait_for('"progress"', program.seen.count(b'"progress"') + 25)  # two more looks
+        self.assertEqual(program.seen.count(b'"unshared"'), 0)
+        self.assertEqual(self.found()["docs"]["nodes"], 1)
         resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE, limits)
         c = self.made("docs/c.bin", 100_000)
         program.wait_for('"published"', 2)
