@@ -65,3 +65,19 @@ TEST_CASE("no hint to the system changes a byte, in whatever order and wherever 
         REQUIRE(got == expected);
     }
 }
+
+TEST_CASE("what is cached of a file that cannot be opened may stay, and the caller is told", "[store]") {
+    temporary_folder here;
+    auto const content = make_sample({{"a", 20'000}});
+    store::disk_settings settings;
+    settings.directory = here.path();
+    settings.writable = false;
+    auto const files = store::open_disk_files(content.torrent, settings).value();
+    CHECK(files->drop_cache(0));  // there is none
+    content.place(here.path());
+    CHECK(files->drop_cache(0));
+    auto const path = content.root(here.path()) / "a";
+    fs::remove(path);
+    fs::create_symlink("b", path);
+    CHECK(files->drop_cache(0).error() == store::errc::symbolic_link);
+}
