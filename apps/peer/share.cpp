@@ -78,18 +78,11 @@ net::task<std::vector<look>> sharing::look_on_pool(std::vector<std::shared_ptr<s
     co_return seen;
 }
 
-/// The disk has all that its torrent says, as far as is known: its hashes can be believed.
-bool sharing::is_whole(shared const& what) {
-    if (!what.content || !what.moved) return false;
-    auto const now = what.moved->transfer->status();
-    return now.pieces_have == now.pieces_total;
-}
-
 net::task<look> sharing::make_on_pool(shared const& what) {
     look out;
     hashing_progress progress;
     made_before before;
-    if (is_whole(what)) before = {what.made_from, what.content};
+    if (what.content && !what.has_lost) before = {what.made_from, what.content};
     if (!what.content && what.kept && what.kept->is_durable) before = {what.kept->made_from, what.kept->content};
     co_await net::in_task_group([&](net::task_group& group) -> net::task<void> {
         group.spawn("progress", show_hashing_of(progress));
@@ -146,6 +139,7 @@ net::task<bool> sharing::replace(shared& what, look made) {
     what.metainfo = made.metainfo;
     what.hashed = made.hashed;
     what.is_hashed = made.is_hashed;
+    what.has_lost = false;
     what.is_told = what.is_published = false;
     what.publish_again = {};
     what.refusal.clear();
@@ -162,7 +156,8 @@ net::task<void> sharing::tell_when_checked(std::shared_ptr<shared> whose) {
     auto const status = moved->transfer->status();
     if (!what.is_hashed) {
         what.hashed = std::min(std::uint64_t{status.pieces_hashed} * what.content->pieces().piece_length(), size);
-        if (status.pieces_have < status.pieces_total)
+        what.has_lost = status.pieces_have < status.pieces_total;
+        if (what.has_lost)
             out_.note(escaped(what.content->name()) + ": the disk has lost " +
                       std::to_string(status.pieces_total - status.pieces_have) + " of its " +
                       std::to_string(status.pieces_total) + " pieces, which are not offered");
@@ -217,7 +212,7 @@ net::task<void> sharing::look_again(std::shared_ptr<shared> whose, look now) {
         tell_trouble(what, std::move(made.trouble->message));
         // The disk may fail for good, or descriptors be short for a while.
         what.make_again.put_off(make_again_cost * (std::chrono::steady_clock::now() - begun));
-        if (is_whole(what)) keep_hashes(what, what.made_from, what.content);
+        if (what.content && !what.has_lost) keep_hashes(what, what.made_from, what.content);
         co_await withdraw(what);
         co_return;
     }

@@ -68,6 +68,7 @@ struct shared {
     std::shared_ptr<watched> moved;
     std::uint64_t hashed = 0;  // bytes that were read to make the torrent
     bool is_hashed = false;    // or else it was made by an earlier run
+    bool has_lost = false;     // what an earlier run hashed is not all there: no hash of it is used again
     bool is_offered = false;   // the hub was asked to list it, perhaps by an earlier run
     bool is_told = false;      // `content` was checked and told of
     bool is_published = false;
@@ -113,7 +114,6 @@ private:
     net::task<void> show_hashing_of(hashing_progress const& progress);
     net::task<void> share(std::shared_ptr<shared> what, look made);
     void tell_trouble(shared& what, std::string message);  // once
-    static bool is_whole(shared const& what);
     static void keep_hashes(shared& of, share_record::snapshot from, std::shared_ptr<metainfo::torrent const> content);
     net::task<bool> replace(shared& what, look made);
     net::task<void> tell_when_checked(std::shared_ptr<shared> whose);
