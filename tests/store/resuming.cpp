@@ -21,6 +21,16 @@ bitfield proven(sample const& content, store::store_settings const& settings) {
     return claimed;
 }
 
+/// A run that receives everything, names the files, and ends so.
+void receive_all(sample const& content, store::store_settings const& settings, store::closing how) {
+    auto const disk = open_store(content, settings);
+    REQUIRE(disk->load());
+    for (std::uint32_t piece = 0; piece < content.count(); ++piece) REQUIRE(receive(*disk, content, piece).value());
+    REQUIRE(disk->sync());
+    REQUIRE(disk->complete_files());
+    REQUIRE(disk->close(how));
+}
+
 /// Somebody writes to a file of the content; its size stays.
 void change_later(sample const& content, store::store_settings const& settings, char const* name) {
     auto const path = content.root(settings.directory) / name;
@@ -299,14 +309,7 @@ TEST_CASE("a file that an earlier run named, and did not live to say so, is watc
     auto const content = make_sample({{"a", 131'072}, {"b", 131'072}});
     temporary_folder folder;
     auto const settings = settings_in(folder.path());
-    {
-        auto const disk = open_store(content, settings);
-        REQUIRE(disk->load());
-        for (std::uint32_t piece = 0; piece < content.count(); ++piece) REQUIRE(receive(*disk, content, piece).value());
-        REQUIRE(disk->sync());
-        REQUIRE(disk->complete_files());
-        REQUIRE(disk->close(store::closing::quick));
-    }
+    receive_all(content, settings, store::closing::quick);
     auto const disk = open_store(content, settings);
     REQUIRE(disk->load().value().all());
     CHECK(disk->is_journal_behind());
@@ -321,13 +324,7 @@ TEST_CASE("a finished file that is changed while the rest is read is given up at
     auto const content = make_sample({{"a", 131'072}, {"b", 131'072}});
     temporary_folder folder;
     auto const settings = settings_in(folder.path());
-    {
-        auto const disk = open_store(content, settings);
-        REQUIRE(disk->load());
-        for (std::uint32_t piece = 0; piece < content.count(); ++piece) REQUIRE(receive(*disk, content, piece).value());
-        REQUIRE(disk->complete_files());
-        REQUIRE(disk->close());
-    }
+    receive_all(content, settings, store::closing::durable);
     auto const disk = open_store(content, settings);
     REQUIRE(disk->load().value().all());
     change_later(content, settings, "a");
@@ -341,14 +338,7 @@ TEST_CASE("a finished file that has grown since an earlier run named it is read 
     auto const content = make_sample({{"a", 131'072}, {"b", 131'072}});
     temporary_folder folder;
     auto settings = settings_in(folder.path());
-    {
-        auto const disk = open_store(content, settings);
-        REQUIRE(disk->load());
-        for (std::uint32_t piece = 0; piece < content.count(); ++piece) REQUIRE(receive(*disk, content, piece).value());
-        REQUIRE(disk->sync());
-        REQUIRE(disk->complete_files());
-        REQUIRE(disk->close(store::closing::quick));
-    }
+    receive_all(content, settings, store::closing::quick);
     fs::resize_file(content.root(settings.directory) / "a", 131'073);
     settings.writable = false;
     CHECK(open_store(content, settings)->load().value().count() == 2);
